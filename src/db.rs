@@ -1,0 +1,145 @@
+//! The database: three pools, one per role that the server takes on, and the transactions that services work in.
+//!
+//! Nothing here reads the environment. Statements live in the features' `store.rs`; this file has only what opens,
+//! migrates and closes.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Executor, PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::kernel::{Error, OrgId, Result};
+
+/// The schema's history, from `migrations/`.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// The three pools. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    app: PgPool,
+    identity: PgPool,
+    engine: PgPool,
+}
+
+impl Db {
+    /// Opens the pools. `connections` is the most that each of the app's and the engine's pools may hold.
+    ///
+    /// # Errors
+    /// When the address is wrong or the database cannot be reached.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?.application_name("agentflow");
+        Ok(Self {
+            app: pool(&options, "agentflow_app", connections).await?,
+            identity: pool(&options, "agentflow_identity", connections.div_ceil(2)).await?,
+            engine: pool(&options, "agentflow_engine", connections).await?,
+        })
+    }
+
+    /// A transaction that sees this organization and no other.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tenant(&self, org: OrgId) -> Result<TenantTx> {
+        let mut tx = self.app.begin().await?;
+        sqlx::query("select set_config('app.organization_id', $1, true)")
+            .bind(org.uuid().to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(TenantTx { tx, org })
+    }
+
+    /// A transaction of the sign-in: people and what they belong to, before an organization is known.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn identity(&self) -> Result<IdentityTx> {
+        Ok(IdentityTx { tx: self.identity.begin().await? })
+    }
+
+    /// The engine's pool.
+    #[must_use]
+    pub fn engine(&self) -> &PgPool {
+        &self.engine
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.app.close().await;
+        self.identity.close().await;
+        self.engine.close().await;
+    }
+}
+
+async fn pool(options: &PgConnectOptions, role: &'static str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        // A database that is away is said so soon, not after half a minute.
+        .acquire_timeout(Duration::from_secs(4))
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection
+                    .execute(sqlx::AssertSqlSafe(format!(
+                        "set role {role}; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
+                    )))
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_with(options.clone())
+        .await
+}
+
+/// A transaction that works for one organization. What it reads and writes is scoped twice: by each statement's own
+/// `organization_id = $1`, and by row-level security.
+#[derive(Debug)]
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    org: OrgId,
+}
+
+impl TenantTx {
+    /// The organization it works for.
+    #[must_use]
+    pub fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// The connection, for a store's statement.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Makes it so. A failure here means *unknown*: read again before trying again.
+    ///
+    /// # Errors
+    /// When the database did not confirm.
+    pub async fn commit(self) -> Result<()> {
+        self.tx.commit().await.map_err(Error::from)
+    }
+}
+
+/// A transaction of the sign-in.
+#[derive(Debug)]
+pub struct IdentityTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+impl IdentityTx {
+    /// The connection, for a store's statement.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Makes it so. A failure here means *unknown*: read again before trying again.
+    ///
+    /// # Errors
+    /// When the database did not confirm.
+    pub async fn commit(self) -> Result<()> {
+        self.tx.commit().await.map_err(Error::from)
+    }
+}

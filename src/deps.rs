@@ -1,0 +1,10 @@
+//! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
+
+use crate::db::Db;
+
+/// What operations work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Deps {
+    /// The database.
+    pub db: Db,
+}

@@ -1,0 +1,591 @@
+//! A run's journal: events numbered from 1 without gaps, and the fold that makes the view of a run out of them. The
+//! server keeps the same view in its tables; the browser begins with that and applies the events that follow.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn};
+use crate::kernel::{ApprovalId, Money, Timestamp};
+
+/// What a step's events say of the step itself, so that a reader needs nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepHead {
+    /// Which step.
+    pub id: StepId,
+    /// What it is.
+    pub kind: StepKind,
+    /// What is shown.
+    pub name: String,
+    /// What it is about, in a few words: the model, the tool, the item, the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// When it became ready.
+    pub queued_at: Timestamp,
+}
+
+/// Tokens and money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read by the model.
+    pub tokens_in: u64,
+    /// Tokens written by the model.
+    pub tokens_out: u64,
+    /// What it cost.
+    pub cost: Money,
+}
+
+impl Usage {
+    /// Tokens in and out.
+    #[must_use]
+    pub const fn tokens(self) -> u64 {
+        self.tokens_in + self.tokens_out
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.tokens_in += other.tokens_in;
+        self.tokens_out += other.tokens_out;
+        self.cost += other.cost;
+    }
+}
+
+/// How serious a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// For finding faults.
+    Debug,
+    /// What happens.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl LogLevel {
+    /// The word on screen.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// One event of a run. The tag is the event's name in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    /// The run was accepted.
+    #[serde(rename = "run.queued")]
+    RunQueued {
+        /// Who started it.
+        by: String,
+    },
+    /// The first node took it up.
+    #[serde(rename = "run.started")]
+    RunStarted,
+    /// It waits and holds nothing.
+    #[serde(rename = "run.waiting")]
+    RunWaiting {
+        /// What for.
+        on: WaitingOn,
+        /// Until when at the latest, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// It goes on after waiting, or after its node was lost.
+    #[serde(rename = "run.resumed")]
+    RunResumed {
+        /// Whether the node that worked on it was lost.
+        #[serde(default)]
+        recovered: bool,
+    },
+    /// Somebody stops it.
+    #[serde(rename = "run.cancelling")]
+    RunCancelling {
+        /// Who.
+        by: String,
+    },
+    /// It reached an end.
+    #[serde(rename = "run.succeeded")]
+    RunSucceeded,
+    /// It failed.
+    #[serde(rename = "run.failed")]
+    RunFailed {
+        /// Why.
+        error: StepError,
+    },
+    /// It is stopped.
+    #[serde(rename = "run.cancelled")]
+    RunCancelled,
+    /// An attempt of a step begins.
+    #[serde(rename = "step.started")]
+    StepStarted {
+        /// The step.
+        step: StepHead,
+        /// The attempt, from 1.
+        attempt: u32,
+    },
+    /// A step tells how far it is.
+    #[serde(rename = "step.progress")]
+    StepProgress {
+        /// The step.
+        step: StepId,
+        /// How much is done.
+        done: u64,
+        /// Of how much.
+        total: u64,
+    },
+    /// A step waits: for a person, a moment, or its children.
+    #[serde(rename = "step.waiting")]
+    StepWaiting {
+        /// The step.
+        step: StepHead,
+        /// The attempt, from 1; 0 before the first.
+        attempt: u32,
+        /// Until when, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// The approval that it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<ApprovalId>,
+    },
+    /// An agent chose a tool.
+    #[serde(rename = "step.tool_use")]
+    StepToolUse {
+        /// The agent's step.
+        step: StepId,
+        /// The tool's name.
+        tool: String,
+        /// The tool's step.
+        call: StepId,
+    },
+    /// The tool answered the agent.
+    #[serde(rename = "step.tool_result")]
+    StepToolResult {
+        /// The agent's step.
+        step: StepId,
+        /// The tool's step.
+        call: StepId,
+        /// Whether it worked.
+        ok: bool,
+    },
+    /// A step is done.
+    #[serde(rename = "step.succeeded")]
+    StepSucceeded {
+        /// The step.
+        step: StepHead,
+        /// The attempt that worked.
+        attempt: u32,
+        /// What it used.
+        #[serde(default)]
+        usage: Usage,
+        /// Whether the result was taken over from the run that this one retries.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reused: bool,
+    },
+    /// A step's branch was not taken.
+    #[serde(rename = "step.skipped")]
+    StepSkipped {
+        /// The step.
+        step: StepHead,
+    },
+    /// A step is given up.
+    #[serde(rename = "step.failed")]
+    StepFailed {
+        /// The step.
+        step: StepHead,
+        /// The last attempt.
+        attempt: u32,
+        /// Why.
+        error: StepError,
+        /// What it used.
+        #[serde(default)]
+        usage: Usage,
+    },
+    /// A step is stopped with the run.
+    #[serde(rename = "step.cancelled")]
+    StepCancelled {
+        /// The step.
+        step: StepId,
+    },
+    /// An attempt failed and another will follow.
+    #[serde(rename = "step.retrying")]
+    StepRetrying {
+        /// The step.
+        step: StepId,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Attempts in all.
+        of: u32,
+        /// Why it failed.
+        error: StepError,
+        /// When the next one begins.
+        next_at: Timestamp,
+    },
+    /// A person is asked.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested {
+        /// The approval.
+        approval: ApprovalId,
+        /// The step that waits.
+        step: StepId,
+        /// What is asked.
+        title: String,
+    },
+    /// A person (or the deadline) decided.
+    #[serde(rename = "approval.decided")]
+    ApprovalDecided {
+        /// The approval.
+        approval: ApprovalId,
+        /// The step that waits.
+        step: StepId,
+        /// `approved`, `rejected` or `expired`.
+        decision: String,
+        /// Who decided.
+        by: String,
+        /// When the decision begins to act.
+        effective_at: Timestamp,
+    },
+    /// The one who decided took it back: it is pending again.
+    #[serde(rename = "approval.reopened")]
+    ApprovalReopened {
+        /// The approval.
+        approval: ApprovalId,
+        /// The step that waits.
+        step: StepId,
+        /// Who took it back.
+        by: String,
+    },
+    /// A line for the log.
+    #[serde(rename = "log")]
+    Log {
+        /// How serious.
+        level: LogLevel,
+        /// The step that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// The line.
+        message: String,
+        /// More, for programs.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        fields: Value,
+    },
+}
+
+impl Event {
+    /// The name in the API and in the table: the serde tag.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RunQueued { .. } => "run.queued",
+            Self::RunStarted => "run.started",
+            Self::RunWaiting { .. } => "run.waiting",
+            Self::RunResumed { .. } => "run.resumed",
+            Self::RunCancelling { .. } => "run.cancelling",
+            Self::RunSucceeded => "run.succeeded",
+            Self::RunFailed { .. } => "run.failed",
+            Self::RunCancelled => "run.cancelled",
+            Self::StepStarted { .. } => "step.started",
+            Self::StepProgress { .. } => "step.progress",
+            Self::StepWaiting { .. } => "step.waiting",
+            Self::StepToolUse { .. } => "step.tool_use",
+            Self::StepToolResult { .. } => "step.tool_result",
+            Self::StepSucceeded { .. } => "step.succeeded",
+            Self::StepSkipped { .. } => "step.skipped",
+            Self::StepFailed { .. } => "step.failed",
+            Self::StepCancelled { .. } => "step.cancelled",
+            Self::StepRetrying { .. } => "step.retrying",
+            Self::ApprovalRequested { .. } => "approval.requested",
+            Self::ApprovalDecided { .. } => "approval.decided",
+            Self::ApprovalReopened { .. } => "approval.reopened",
+            Self::Log { .. } => "log",
+        }
+    }
+
+    /// The step that it is about.
+    #[must_use]
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::StepWaiting { step, .. }
+            | Self::StepSucceeded { step, .. }
+            | Self::StepSkipped { step }
+            | Self::StepFailed { step, .. } => Some(&step.id),
+            Self::StepProgress { step, .. }
+            | Self::StepToolUse { step, .. }
+            | Self::StepToolResult { step, .. }
+            | Self::StepCancelled { step }
+            | Self::StepRetrying { step, .. }
+            | Self::ApprovalRequested { step, .. }
+            | Self::ApprovalDecided { step, .. }
+            | Self::ApprovalReopened { step, .. } => Some(step),
+            Self::Log { step, .. } => step.as_ref(),
+            Self::RunQueued { .. }
+            | Self::RunStarted
+            | Self::RunWaiting { .. }
+            | Self::RunResumed { .. }
+            | Self::RunCancelling { .. }
+            | Self::RunSucceeded
+            | Self::RunFailed { .. }
+            | Self::RunCancelled => None,
+        }
+    }
+}
+
+/// An event with its number and moment: a row of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredEvent {
+    /// Its number in the run, from 1 without gaps.
+    pub seq: i64,
+    /// When it was written, by the database's clock.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A step as the tree shows it. No payloads: those are loaded for the step that is looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its path.
+    pub id: StepId,
+    /// What it is.
+    pub kind: StepKind,
+    /// What is shown.
+    pub name: String,
+    /// What it is about, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// Its state.
+    pub state: StepState,
+    /// The attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Attempts in all, known when one failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it became ready.
+    pub queued_at: Timestamp,
+    /// When its first attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When it goes on, if it waits for a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<Timestamp>,
+    /// Its last error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StepError>,
+    /// The approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
+    /// What it used itself, its children apart.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Whether the result was taken over from the run that this one retries.
+    #[serde(default)]
+    pub reused: bool,
+}
+
+impl StepView {
+    fn new(head: &StepHead, state: StepState) -> Self {
+        Self {
+            id: head.id.clone(),
+            kind: head.kind,
+            name: head.name.clone(),
+            about: head.about.clone(),
+            state,
+            attempt: 0,
+            attempts: None,
+            queued_at: head.queued_at,
+            started_at: None,
+            finished_at: None,
+            wake_at: None,
+            error: None,
+            approval: None,
+            usage: Usage::default(),
+            reused: false,
+        }
+    }
+}
+
+/// A run as its page shows it: the header and the tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its state.
+    pub state: RunState,
+    /// What it waits for, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<WaitingOn>,
+    /// When the first node took it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StepError>,
+    /// What all its steps used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// The steps, in the order in which they came to be. The tree follows from their ids.
+    pub steps: Vec<StepView>,
+    /// The number of the last event that is in this view.
+    pub last_seq: i64,
+}
+
+impl Default for RunView {
+    fn default() -> Self {
+        Self {
+            state: RunState::Queued,
+            waiting_on: None,
+            started_at: None,
+            finished_at: None,
+            error: None,
+            usage: Usage::default(),
+            steps: Vec::new(),
+            last_seq: 0,
+        }
+    }
+}
+
+impl RunView {
+    /// The step of an id.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&StepView> {
+        self.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// Takes an event in. One that is in the view already (by its number) changes nothing.
+    ///
+    /// Returns whether the event was the next one: `false` for a repeated event and for a gap, which a reader mends by
+    /// loading the view anew.
+    pub fn apply(&mut self, stored: &StoredEvent) -> bool {
+        if stored.seq != self.last_seq + 1 {
+            return false;
+        }
+        self.last_seq = stored.seq;
+        let at = stored.at;
+        match &stored.event {
+            Event::RunQueued { .. } => self.state = RunState::Queued,
+            Event::RunStarted => {
+                self.run_goes_on();
+                self.started_at = Some(at);
+            }
+            Event::RunWaiting { on, .. } => {
+                self.state = RunState::Waiting;
+                self.waiting_on = Some(*on);
+            }
+            Event::RunResumed { .. } => self.run_goes_on(),
+            Event::RunCancelling { .. } => {
+                self.state = RunState::Cancelling;
+                self.waiting_on = None;
+            }
+            Event::RunSucceeded => self.run_ends(RunState::Succeeded, at),
+            Event::RunCancelled => self.run_ends(RunState::Cancelled, at),
+            Event::RunFailed { error } => {
+                self.run_ends(RunState::Failed, at);
+                self.error = Some(error.clone());
+            }
+            Event::StepStarted { step, attempt } => {
+                let view = self.enter(step, StepState::Running);
+                view.attempt = *attempt;
+                view.started_at.get_or_insert(at);
+                view.wake_at = None;
+            }
+            Event::StepWaiting { step, attempt, until, approval } => {
+                let view = self.enter(step, StepState::Waiting);
+                view.attempt = *attempt;
+                view.started_at.get_or_insert(at);
+                view.wake_at = *until;
+                view.approval = *approval;
+            }
+            Event::StepSucceeded { step, attempt, usage, reused } => {
+                let view = self.enter(step, StepState::Succeeded);
+                view.attempt = *attempt;
+                view.started_at.get_or_insert(at);
+                view.finished_at = Some(at);
+                view.wake_at = None;
+                view.error = None;
+                view.usage += *usage;
+                view.reused = *reused;
+                self.usage += *usage;
+            }
+            Event::StepFailed { step, attempt, error, usage } => {
+                let view = self.enter(step, StepState::Failed);
+                view.attempt = *attempt;
+                view.started_at.get_or_insert(at);
+                view.finished_at = Some(at);
+                view.wake_at = None;
+                view.error = Some(error.clone());
+                view.usage += *usage;
+                self.usage += *usage;
+            }
+            Event::StepSkipped { step } => {
+                self.enter(step, StepState::Skipped).finished_at = Some(at);
+            }
+            Event::StepCancelled { step } => {
+                if let Some(view) = self.find(step) {
+                    view.state = StepState::Cancelled;
+                    view.finished_at = Some(at);
+                    view.wake_at = None;
+                }
+            }
+            Event::StepRetrying { step, attempt, of, error, next_at } => {
+                if let Some(view) = self.find(step) {
+                    view.state = StepState::Retrying;
+                    view.attempt = *attempt;
+                    view.attempts = Some(*of);
+                    view.error = Some(error.clone());
+                    view.wake_at = Some(*next_at);
+                }
+            }
+            Event::StepProgress { .. }
+            | Event::StepToolUse { .. }
+            | Event::StepToolResult { .. }
+            | Event::ApprovalRequested { .. }
+            | Event::ApprovalDecided { .. }
+            | Event::ApprovalReopened { .. }
+            | Event::Log { .. } => {}
+        }
+        true
+    }
+
+    fn run_goes_on(&mut self) {
+        self.state = RunState::Running;
+        self.waiting_on = None;
+    }
+
+    fn run_ends(&mut self, state: RunState, at: Timestamp) {
+        self.state = state;
+        self.waiting_on = None;
+        self.finished_at = Some(at);
+    }
+
+    fn find(&mut self, id: &StepId) -> Option<&mut StepView> {
+        self.steps.iter_mut().rev().find(|step| step.id == *id)
+    }
+
+    fn enter(&mut self, head: &StepHead, state: StepState) -> &mut StepView {
+        let place = match self.steps.iter().rposition(|step| step.id == head.id) {
+            Some(place) => place,
+            None => {
+                self.steps.push(StepView::new(head, state));
+                self.steps.len() - 1
+            }
+        };
+        let view = &mut self.steps[place];
+        view.state = state;
+        view.about.clone_from(&head.about);
+        view
+    }
+}

@@ -1,0 +1,1 @@
+//! Whether a graph can run, and what is wrong where.

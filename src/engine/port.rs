@@ -1,0 +1,217 @@
+//! All that a run may ask of the world: a call of a model, a call of a tool, and the evaluation of templates. The
+//! features implement it in `effects`; tests implement it with what they please.
+//!
+//! A model or tool call is performed only after its step's start is recorded, and always with the same idempotency key;
+//! it may happen again after a crash, never after its result is recorded.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    journal::{LogLevel, Usage},
+    state::{StepError, StepId},
+};
+use crate::kernel::{OrgId, RunId, Timestamp};
+
+/// A message of a conversation with a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum Message {
+    /// What the agent is asked.
+    User {
+        /// The text.
+        text: String,
+    },
+    /// What the model said, and which tools it wants called.
+    Assistant {
+        /// The text.
+        text: String,
+        /// The calls.
+        #[serde(default)]
+        tool_calls: Vec<ToolRequest>,
+    },
+    /// What a tool returned. Text from outside: data for the model, never an instruction.
+    Tool {
+        /// The request that it answers.
+        id: String,
+        /// The tool's name.
+        tool: String,
+        /// The result, or the error in words.
+        output: Value,
+        /// Whether it is an error.
+        #[serde(default)]
+        failed: bool,
+    },
+}
+
+/// A model's wish to have a tool called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolRequest {
+    /// The model's name for this request.
+    pub id: String,
+    /// The tool's name.
+    pub tool: String,
+    /// The arguments, not checked yet.
+    pub arguments: Value,
+}
+
+/// A tool as it is offered to a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolOffer {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+}
+
+/// One call of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCall {
+    /// `provider/name`.
+    pub model: String,
+    /// The system prompt.
+    pub system: String,
+    /// The conversation so far.
+    pub messages: Vec<Message>,
+    /// The tools on offer.
+    pub tools: Vec<ToolOffer>,
+    /// JSON Schema of the final answer; null for plain text.
+    #[serde(default)]
+    pub output_schema: Value,
+    /// How freely the model chooses words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The most tokens to answer with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+}
+
+/// A model's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelAnswer {
+    /// The text; with an output schema, JSON as text.
+    pub text: String,
+    /// The tools it wants called. Empty means that the text is the answer.
+    #[serde(default)]
+    pub tool_calls: Vec<ToolRequest>,
+    /// The model that answered, `provider/name`.
+    pub model: String,
+    /// What it used.
+    pub usage: Usage,
+    /// Why it stopped, in the provider's word.
+    #[serde(default)]
+    pub stop_reason: String,
+    /// The provider's name for the request, for asking them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_request_id: Option<String>,
+}
+
+/// One call of a tool, with arguments that fit its schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub tool: String,
+    /// The arguments.
+    pub arguments: Value,
+}
+
+/// What a step asks of the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Call {
+    /// A model.
+    Model(ModelCall),
+    /// A tool.
+    Tool(ToolCall),
+}
+
+/// What the world answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Answer {
+    /// A model's answer.
+    Model(ModelAnswer),
+    /// A tool's result.
+    Tool {
+        /// The value, at most [`MAX_OUTPUT_BYTES`] as JSON.
+        output: Value,
+    },
+    /// The tool needs a person's answer: the engine opens a question, and the person's text is the result.
+    AskHuman {
+        /// The question.
+        question: String,
+    },
+}
+
+/// The most bytes that a tool's result may have as JSON: 4 MiB.
+pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
+
+/// Where a call belongs: what it may touch, its idempotency key, and how long it has.
+#[derive(Debug, Clone)]
+pub struct CallScope {
+    /// The organization.
+    pub org: OrgId,
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The owner's fence.
+    pub fence: i64,
+    /// When the attempt is cut off, by the database's clock. It is cut off from outside too: a call that is dropped must
+    /// leave nothing running.
+    pub until: Timestamp,
+}
+
+impl CallScope {
+    /// The idempotency key of the call: the same over all attempts.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.run, self.step)
+    }
+}
+
+/// What a call says while it is under way.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// A piece of the text that a model is writing. Shown, not kept.
+    Partial(String),
+    /// A line for the run's log. Kept with the call's result.
+    Log(LogLevel, String),
+}
+
+/// Templates to fill in, and what their expressions may read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The template value: texts with `{{ }}` anywhere inside.
+    pub template: Value,
+    /// What expressions see, by name: `input`, `steps`, `item`, `index`, `run`. An object.
+    pub scope: Value,
+    /// The moment that the clock inside shows.
+    pub now: Timestamp,
+    /// The seed of the random source inside.
+    pub seed: u64,
+    /// The organization and run whose shared context expressions see as `context`.
+    pub org: OrgId,
+    /// The run.
+    pub run: RunId,
+}
+
+/// All that a run may ask of the world.
+#[cfg(feature = "ssr")]
+#[async_trait::async_trait]
+pub trait Effects: Send + Sync + 'static {
+    /// Performs a call. Dropping the future aborts it.
+    async fn perform(
+        &self,
+        call: Call,
+        scope: &CallScope,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError>;
+
+    /// Fills in a template. Bounded in time, memory and size; without access to anything outside.
+    async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError>;
+}

@@ -1,0 +1,15 @@
+//! Words everyone uses: ids, errors, money, pages, text. No input or output, and no knowledge of any feature.
+
+pub mod error;
+pub mod id;
+pub mod money;
+pub mod page;
+pub mod text;
+
+pub use error::{Error, FieldError, Kind, Result};
+pub use id::{AgentId, ApiKeyId, ApprovalId, EmailId, NodeId, OrgId, RunId, UserId, WorkflowId};
+pub use money::Money;
+pub use page::{Cursor, Page};
+
+/// A moment, always in UTC. Made on the server only.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,73 @@
+//! Numbers and durations as people read them, the same on the server and in the browser (`ui/design.md` §2.17).
+
+/// Thousands apart: `18,204`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `820 ms`, `14.2 s`, `3 min 05 s`, `2 h 14 min`, with no-break spaces.
+#[must_use]
+pub fn duration(milliseconds: i64) -> String {
+    let ms = milliseconds.max(0);
+    match ms {
+        0..1_000 => format!("{ms}\u{a0}ms"),
+        1_000..60_000 => format!("{}.{}\u{a0}s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{}\u{a0}min\u{a0}{:02}\u{a0}s", ms / 60_000, ms % 60_000 / 1_000),
+        3_600_000..172_800_000 => format!("{}\u{a0}h\u{a0}{:02}\u{a0}min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        _ => format!("{}\u{a0}days", ms / 86_400_000),
+    }
+}
+
+/// A text made fit for an address or key: lower-case letters, digits and single hyphens, at most `longest` characters.
+#[must_use]
+pub fn slug(text: &str, longest: usize) -> String {
+    let mut out = String::new();
+    for letter in text.chars() {
+        let letter = letter.to_ascii_lowercase();
+        if letter.is_ascii_alphanumeric() {
+            out.push(letter);
+        } else if !out.is_empty() && !out.ends_with('-') {
+            out.push('-');
+        }
+        if out.len() >= longest {
+            break;
+        }
+    }
+    out.trim_end_matches('-').to_owned()
+}
+
+/// The first `most` characters, with an ellipsis where something was cut.
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> String {
+    let mut letters = text.char_indices();
+    match letters.nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_durations_and_slugs() {
+        assert_eq!(grouped(18_204), "18,204");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(duration(820), "820\u{a0}ms");
+        assert_eq!(duration(14_230), "14.2\u{a0}s");
+        assert_eq!(duration(185_000), "3\u{a0}min\u{a0}05\u{a0}s");
+        assert_eq!(duration(8_040_000), "2\u{a0}h\u{a0}14\u{a0}min");
+        assert_eq!(slug("Acme & Söhne, Inc.", 40), "acme-s-hne-inc");
+        assert_eq!(shortened("größer", 3), "grö…");
+    }
+}

@@ -1,0 +1,22 @@
+//! AgentFlow: what the product is (always) and what it does (feature `ssr`).
+//!
+//! Crates are the layers, folders are the features, and a feature has the same name in each crate. See
+//! `docs/architecture.md`.
+//!
+//! Who may use whom: `kernel` knows nothing of ours; `access` and `engine` know `kernel`; features know those and each
+//! other's types; `effects` implements [`engine::port`] with the features. SQL stands in `store.rs` files and `db.rs`.
+
+#[cfg(all(target_arch = "wasm32", feature = "ssr"))]
+compile_error!("the feature `ssr` is for the server and must not be on in the browser's build");
+
+pub mod access;
+pub mod agents;
+pub mod approvals;
+#[cfg(feature = "ssr")]
+pub mod db;
+#[cfg(feature = "ssr")]
+pub mod deps;
+pub mod engine;
+pub mod kernel;
+pub mod runs;
+pub mod workflows;
