@@ -18,5 +18,7 @@ pub mod db;
 pub mod deps;
 pub mod engine;
 pub mod kernel;
+#[cfg(feature = "ssr")]
+pub mod live;
 pub mod runs;
 pub mod workflows;
