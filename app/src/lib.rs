@@ -1,1 +1,3 @@
+//! Pages and thin server functions.
 
+pub mod live;
