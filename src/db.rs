@@ -6,7 +6,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres, Transaction,
+    Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -15,6 +15,72 @@ use crate::kernel::{Error, OrgId, Result};
 
 /// The schema's history, from `migrations/`.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Why a database cannot be used.
+#[derive(Debug)]
+pub enum PrepareError {
+    /// It does not answer, or refuses.
+    Unreachable(sqlx::Error),
+    /// A newer AgentFlow has been at work in it.
+    Newer(i64),
+    /// A step of its history is not the one that this version knows.
+    Changed(i64),
+    /// A step failed.
+    Failed(sqlx::migrate::MigrateError),
+    /// It may confirm what it has not kept: `synchronous_commit` is this.
+    NotDurable(String),
+}
+
+impl std::fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(error) => write!(f, "The database cannot be reached: {error}."),
+            Self::Newer(version) => write!(
+                f,
+                "The database belongs to a newer version of AgentFlow (it has had migration {version}, which this \
+                 version does not know). Start that version, or restore a backup."
+            ),
+            Self::Changed(version) => write!(
+                f,
+                "Migration {version} of the database is not the one that this version of AgentFlow knows. Start the \
+                 version that made this database, or use a new one."
+            ),
+            Self::Failed(error) => write!(f, "The database could not be brought to this version: {error}."),
+            Self::NotDurable(value) => write!(
+                f,
+                "The database is set to synchronous_commit = {value}: a power cut could lose what was confirmed. \
+                 Set it to on."
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {}
+
+/// Brings a database to this version, one server at a time, and makes sure that it keeps what it confirms.
+///
+/// # Errors
+/// When the database does not answer, is newer than this version, or is not durable.
+pub async fn prepare(url: &str) -> Result<(), PrepareError> {
+    use sqlx::migrate::MigrateError;
+    let options = PgConnectOptions::from_str(url).map_err(PrepareError::Unreachable)?.application_name("agentflow");
+    let mut connection = PgConnection::connect_with(&options).await.map_err(PrepareError::Unreachable)?;
+    let (durability,): (String,) = sqlx::query_as("show synchronous_commit")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(PrepareError::Unreachable)?;
+    if !matches!(durability.as_str(), "on" | "remote_apply") {
+        return Err(PrepareError::NotDurable(durability));
+    }
+    // Takes an advisory lock of the database: of several servers that start at once, one migrates and the others wait.
+    let migrated = MIGRATOR.run(&mut connection).await;
+    drop(connection.close().await);
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => PrepareError::Newer(version),
+        MigrateError::VersionMismatch(version) => PrepareError::Changed(version),
+        other => PrepareError::Failed(other),
+    })
+}
 
 /// The three pools. Cheap to clone.
 #[derive(Clone, Debug)]

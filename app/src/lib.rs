@@ -1,3 +1,18 @@
 //! Pages and thin server functions.
 
 pub mod live;
+pub mod shell;
+
+use leptos::prelude::*;
+use leptos_router::components::{Router, Routes};
+
+/// The app: its frame and its routes.
+#[component]
+pub fn App() -> impl IntoView {
+    view! {
+        <Router>
+            <Routes fallback=|| view! { <main><h1>"Page not found"</h1></main> }.into_any()>{()}</Routes>
+        </Router>
+    }
+    .into_any()
+}

@@ -1,0 +1,85 @@
+//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `completions`.
+
+use std::{future::Future, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    startup::{self, Trouble},
+    workers::Role,
+};
+
+/// Runs AI agents and workflows, and keeps every step that they took.
+#[derive(Debug, Parser)]
+#[command(name = "agentflow", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server (this is what happens without a command, too)
+    Serve {
+        /// What this process does
+        #[arg(long, value_enum, default_value_t = Role::All)]
+        role: Role,
+    },
+    /// Bring the database to this version, and stop
+    Migrate,
+    /// Check everything that the server needs, and say what to do about what is wrong
+    Doctor,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell to complete in
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Does what the command line says.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.command.unwrap_or(Command::Serve { role: Role::All }) {
+            Command::Serve { role } => with_config(|config| crate::run(config, role)),
+            Command::Migrate => with_config(startup::migrate),
+            Command::Doctor => startup::doctor(&Config::from_env()),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "agentflow", &mut std::io::stdout());
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+/// Reads the settings, starts the log and the runtime, and reports what went wrong in words.
+pub(crate) fn with_config<F>(work: impl FnOnce(Config) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Trouble>>,
+{
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(troubles) => {
+            for trouble in troubles {
+                eprintln!("{trouble}");
+            }
+            return ExitCode::from(78);
+        }
+    };
+    crate::telemetry::init(&config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("The system gives this process no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(Box::pin(work(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The settings, all from the environment, read once. Nothing else reads the environment.
+//!
+//! | name | what it says | without it |
+//! | --- | --- | --- |
+//! | `AGENTFLOW_ADDRESS` | the address and port to listen on | `127.0.0.1:3000` |
+//! | `AGENTFLOW_PUBLIC_URL` | the address that people use, when it is another one | `http://localhost:<port>` |
+//! | `DATABASE_URL` | a PostgreSQL 15 or newer, with a role that owns the schema | a private cluster is kept |
+//! | `AGENTFLOW_DATABASE_CONNECTIONS` | the most connections of one pool | `10` |
+//! | `AGENTFLOW_DATA_DIR` | where the private cluster lives | the user's data folder |
+//! | `PG_BIN_DIR` | the PostgreSQL binaries for the private cluster | the newest that are found |
+//! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info` |
+//! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::startup::Trouble;
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is served, and where.
+    pub http: Http,
+    /// Where the data is.
+    pub database: Database,
+    /// What is logged, and how.
+    pub log: Log,
+    /// What was not set, and what holds instead; said at start.
+    pub defaulted: Vec<String>,
+}
+
+/// What is served, and where.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// The address that people use; its origin is the one that may change things.
+    pub public_url: Url,
+}
+
+/// Where the data is.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// A database of the operator's; without one, the server keeps a private cluster.
+    pub url: Option<SecretString>,
+    /// The most connections of one pool.
+    pub connections: u32,
+    /// Where the private cluster lives, when it was said.
+    pub data_dir: Option<PathBuf>,
+    /// Where the private cluster would live by itself.
+    pub user_data_dir: Option<PathBuf>,
+    /// The PostgreSQL binaries of the private cluster, when they were said.
+    pub bin_dir: Option<PathBuf>,
+    /// Folders to look for PostgreSQL's binaries in, besides the well-known ones.
+    pub search_path: Vec<PathBuf>,
+    /// The user's cache folder, where the set-up may have put PostgreSQL's binaries.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// A filter such as `info,agentflow=debug`.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Config {
+    /// The settings of this process.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn from_env() -> Result<Self, Vec<Trouble>> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+        Self::read(&|name| std::env::var(name).ok())
+    }
+
+    /// The settings from anywhere that knows values by name. An empty value is no value.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Trouble>> {
+        let mut reader = Reader { lookup, troubles: Vec::new(), defaulted: Vec::new() };
+        let config = Self {
+            http: reader.http(),
+            database: reader.database(),
+            log: reader.log(),
+            defaulted: std::mem::take(&mut reader.defaulted),
+        };
+        if reader.troubles.is_empty() { Ok(config) } else { Err(reader.troubles) }
+    }
+}
+
+/// Reads settings and gathers what is wrong with them.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    troubles: Vec<Trouble>,
+    defaulted: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    /// A value that parses, or the default; `form` says what it should look like.
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, default: T, form: &str) -> T {
+        let Some(text) = self.text(name) else { return default };
+        text.parse().unwrap_or_else(|_| {
+            self.troubles.push(Trouble::new(format!("{name} is “{text}”."), format!("Set it to {form}.")));
+            default
+        })
+    }
+
+    fn http(&mut self) -> Http {
+        if self.text("AGENTFLOW_ADDRESS").is_none() {
+            self.defaulted.push("AGENTFLOW_ADDRESS: only this machine can connect (127.0.0.1:3000)".to_owned());
+        }
+        let address: SocketAddr = self.parsed(
+            "AGENTFLOW_ADDRESS",
+            SocketAddr::from(([127, 0, 0, 1], 3000)),
+            "an address with a port, such as 0.0.0.0:3000",
+        );
+        let fallback = Url::parse(&format!("http://localhost:{}/", address.port()));
+        let public_url = match self.text("AGENTFLOW_PUBLIC_URL").map_or(fallback, |text| Url::parse(&text)) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+            _ => None,
+        };
+        let public_url = public_url.unwrap_or_else(|| {
+            self.troubles.push(Trouble::new(
+                "AGENTFLOW_PUBLIC_URL is not an address that a browser can open.",
+                "Set it to the address that people use, such as https://flows.example.com.",
+            ));
+            Url::from_directory_path(Path::new("/")).unwrap_or_else(|()| unreachable!("the root is a directory"))
+        });
+        Http { address, public_url }
+    }
+
+    fn database(&mut self) -> Database {
+        let url = self.text("DATABASE_URL");
+        if let Some(text) = &url
+            && !(text.starts_with("postgres://") || text.starts_with("postgresql://"))
+        {
+            self.troubles.push(Trouble::new(
+                "DATABASE_URL does not begin with postgres://.",
+                "Set it to postgres://user:password@host/database, or unset it for a private PostgreSQL.",
+            ));
+        }
+        if url.is_none() {
+            self.defaulted.push("DATABASE_URL: a private PostgreSQL is kept".to_owned());
+        }
+        let home = self.path("HOME");
+        let under = |variable: Option<PathBuf>, rest: &str| {
+            variable.filter(|path| path.is_absolute()).or_else(|| home.as_ref().map(|home| home.join(rest)))
+        };
+        Database {
+            url: url.map(SecretString::from),
+            connections: self.parsed("AGENTFLOW_DATABASE_CONNECTIONS", 10, "a number of connections, such as 10"),
+            data_dir: self.path("AGENTFLOW_DATA_DIR"),
+            user_data_dir: under(self.path("XDG_DATA_HOME"), ".local/share").map(|path| path.join("agentflow")),
+            bin_dir: self.path("PG_BIN_DIR"),
+            search_path: self.text("PATH").iter().flat_map(std::env::split_paths).collect(),
+            cache_dir: under(self.path("XDG_CACHE_HOME"), ".cache").map(|path| path.join("agentflow")),
+        }
+    }
+
+    fn log(&mut self) -> Log {
+        let format = match self.text("AGENTFLOW_LOG_FORMAT").as_deref() {
+            None => LogFormat::Auto,
+            Some("json") => LogFormat::Json,
+            Some("text") => LogFormat::Text,
+            Some(other) => {
+                self.troubles.push(Trouble::new(
+                    format!("AGENTFLOW_LOG_FORMAT is “{other}”."),
+                    "Set it to json or text, or unset it.",
+                ));
+                LogFormat::Auto
+            }
+        };
+        Log { filter: self.text("AGENTFLOW_LOG").unwrap_or_else(|| "info".to_owned()), format }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Result<Config, Vec<Trouble>> {
+        Config::read(&|name| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn nothing_set_is_a_server_for_this_machine_with_a_private_database() {
+        let config = read(&[("HOME", "/home/ada")]).unwrap();
+        assert!(config.http.address.ip().is_loopback());
+        assert!(config.database.url.is_none());
+        assert_eq!(config.database.user_data_dir.unwrap(), Path::new("/home/ada/.local/share/agentflow"));
+        assert_eq!(config.defaulted.len(), 2);
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let troubles = read(&[
+            ("AGENTFLOW_ADDRESS", "nowhere"),
+            ("AGENTFLOW_PUBLIC_URL", "ftp://x"),
+            ("DATABASE_URL", "mysql://x"),
+            ("AGENTFLOW_LOG_FORMAT", "xml"),
+        ])
+        .unwrap_err();
+        assert_eq!(troubles.len(), 4);
+    }
+
+    #[test]
+    fn an_empty_value_is_no_value() {
+        assert!(read(&[("DATABASE_URL", " ")]).unwrap().database.url.is_none());
+    }
+}

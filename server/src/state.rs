@@ -1,0 +1,43 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+
+use agentflow::{db::Db, deps::Deps};
+use app::shell::Assets;
+use axum::extract::FromRef;
+use leptos::config::LeptosOptions;
+
+use crate::{config::Config, shutdown::Stop, startup::Trouble};
+
+/// What every request can reach. Cheap to clone.
+#[derive(Clone, FromRef)]
+pub struct State {
+    /// What operations work with.
+    pub deps: Deps,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The names of the styles, the glue and the WASM, with their hashes.
+    pub assets: Assets,
+    /// The wish to stop: readiness ends with it, and streams do.
+    pub stop: Stop,
+    /// What Leptos wants to know.
+    pub leptos: LeptosOptions,
+}
+
+impl State {
+    /// Everything that requests need, around an open database whose schema is up to date.
+    ///
+    /// # Errors
+    /// When a part of it cannot be made from the settings.
+    #[expect(clippy::unused_async, reason = "parts that ask the database when they are made join here")]
+    pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
+        let deps = Deps { db };
+        Ok(Self {
+            deps,
+            config: Arc::new(config),
+            assets: crate::http::assets::names(),
+            stop,
+            leptos: LeptosOptions::builder().output_name("agentflow").build(),
+        })
+    }
+}

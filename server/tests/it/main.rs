@@ -1,0 +1,4 @@
+//! Everything that needs a database or the real router, in one binary.
+
+mod smoke;
+mod world;
