@@ -1,5 +1,6 @@
 //! What a server does besides answering requests. Each worker ends when [`Stop`] is requested, and is waited for.
 
+use agentflow::live;
 use clap::ValueEnum;
 
 use crate::{shutdown::Stop, state::State};
@@ -31,8 +32,8 @@ impl Role {
 
 /// Starts the workers of a role.
 pub fn spawn(state: &State, role: Role, stop: &Stop) {
-    let _ = (state, stop);
-    if role.works() {
-        // The engine's runner is started here.
+    let deps = &state.deps;
+    if role.serves() {
+        stop.spawn(live::listen::run(deps.db.engine().clone(), deps.live.clone(), stop.token()));
     }
 }
