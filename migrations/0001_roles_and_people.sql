@@ -88,7 +88,8 @@ create table api_keys (
     prefix text not null,
     secret_hash bytea not null constraint api_keys_secret_key unique,
     role text not null check (role in ('admin', 'member', 'viewer')),
-    created_by uuid references users (id) on delete set null,
+    -- The key ends with its maker's account; nothing where the operator made it.
+    created_by uuid references users (id) on delete cascade,
     created_at timestamptz not null default now(),
     expires_at timestamptz,
     last_used_at timestamptz,

@@ -10,6 +10,7 @@
 compile_error!("the feature `ssr` is for the server and must not be on in the browser's build");
 
 pub mod access;
+pub mod accounts;
 pub mod agents;
 pub mod approvals;
 #[cfg(feature = "ssr")]
@@ -18,7 +19,9 @@ pub mod db;
 pub mod deps;
 pub mod engine;
 pub mod kernel;
+pub mod keys;
 #[cfg(feature = "ssr")]
 pub mod live;
+pub mod orgs;
 pub mod runs;
 pub mod workflows;

@@ -1,5 +1,8 @@
 //! Pages and thin server functions.
 
+#[cfg(feature = "ssr")]
+pub mod door;
+pub mod error;
 pub mod live;
 pub mod shell;
 

@@ -8,14 +8,18 @@
 //! | `AGENTFLOW_DATABASE_CONNECTIONS` | the most connections of one pool | `10` |
 //! | `AGENTFLOW_DATA_DIR` | where the private cluster lives | the user's data folder |
 //! | `PG_BIN_DIR` | the PostgreSQL binaries for the private cluster | the newest that are found |
+//! | `AGENTFLOW_TRUSTED_PROXIES` | addresses of proxies, by commas, whose `X-Forwarded-For` is believed | none |
+//! | `AGENTFLOW_SESSION_IDLE_HOURS` | how long a session lives without a request | `336`, two weeks |
+//! | `AGENTFLOW_SESSION_HOURS` | how long a session lives in all | `720`, thirty days |
 //! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
+use agentflow::accounts::sessions::Limits;
 use secrecy::SecretString;
 use url::Url;
 
@@ -28,6 +32,8 @@ pub struct Config {
     pub http: Http,
     /// Where the data is.
     pub database: Database,
+    /// How people get in.
+    pub accounts: Accounts,
     /// What is logged, and how.
     pub log: Log,
     /// What was not set, and what holds instead; said at start.
@@ -60,6 +66,15 @@ pub struct Database {
     pub search_path: Vec<PathBuf>,
     /// The user's cache folder, where the set-up may have put PostgreSQL's binaries.
     pub cache_dir: Option<PathBuf>,
+}
+
+/// How people get in.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// How long sessions live.
+    pub sessions: Limits,
+    /// The proxies whose word on a client's address is believed.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 /// What is logged, and how.
@@ -101,6 +116,7 @@ impl Config {
         let config = Self {
             http: reader.http(),
             database: reader.database(),
+            accounts: reader.accounts(),
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
         };
@@ -183,6 +199,30 @@ impl Reader<'_> {
             search_path: self.text("PATH").iter().flat_map(std::env::split_paths).collect(),
             cache_dir: under(self.path("XDG_CACHE_HOME"), ".cache").map(|path| path.join("agentflow")),
         }
+    }
+
+    fn accounts(&mut self) -> Accounts {
+        let hours = "a number of hours, 1 to 8760";
+        let usual = Limits::default();
+        let idle = self.parsed("AGENTFLOW_SESSION_IDLE_HOURS", usual.idle_s / 3600, hours);
+        let absolute = self.parsed("AGENTFLOW_SESSION_HOURS", usual.absolute_s / 3600, hours);
+        for (name, value) in [("AGENTFLOW_SESSION_IDLE_HOURS", idle), ("AGENTFLOW_SESSION_HOURS", absolute)] {
+            if !(1..=8760).contains(&value) {
+                self.troubles.push(Trouble::new(format!("{name} is {value}."), format!("Set it to {hours}.")));
+            }
+        }
+        let mut trusted_proxies = Vec::new();
+        for text in self.text("AGENTFLOW_TRUSTED_PROXIES").iter().flat_map(|list| list.split(',')) {
+            match text.trim().parse::<IpAddr>() {
+                Ok(address) => trusted_proxies.push(address.to_canonical()),
+                Err(_) => self.troubles.push(Trouble::new(
+                    format!("AGENTFLOW_TRUSTED_PROXIES has “{}”.", text.trim()),
+                    "Set it to addresses, such as 10.0.0.1, with commas between them.",
+                )),
+            }
+        }
+        let seconds = |hours: u32| hours.saturating_mul(3600);
+        Accounts { sessions: Limits { idle_s: seconds(idle), absolute_s: seconds(absolute) }, trusted_proxies }
     }
 
     fn log(&mut self) -> Log {

@@ -7,7 +7,7 @@ use agentflow::db::{self, Db};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, shutdown::Stop, state::State};
+use crate::{config::Config, http::session, shutdown::Stop, state::State};
 
 /// Something that keeps the server from starting: what it is, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub struct Started {
 pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
     for line in &config.defaulted {
         tracing::info!("not set: {line}");
+    }
+    if let Some(warning) = session::warning(&config.http.public_url) {
+        tracing::warn!("{warning}");
     }
     let address = config.http.address;
     let listener = TcpListener::bind(address).await.map_err(|error| {

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use agentflow::{db::Db, deps::Deps, live::Hub};
+use agentflow::{
+    accounts::password::{Cost, Passwords},
+    db::Db,
+    deps::Deps,
+    live::Hub,
+};
 use app::shell::Assets;
 use axum::extract::FromRef;
 use leptos::config::LeptosOptions;
@@ -31,7 +36,8 @@ impl State {
     /// When a part of it cannot be made from the settings.
     #[expect(clippy::unused_async, reason = "parts that ask the database when they are made join here")]
     pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
-        let deps = Deps { db, live: Hub::default() };
+        let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
+        let deps = Deps { db, live: Hub::default(), passwords };
         Ok(Self {
             deps,
             config: Arc::new(config),

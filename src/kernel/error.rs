@@ -201,6 +201,30 @@ impl Error {
     }
 }
 
+/// Collects what is wrong with the fields of one form, so that a person sees everything at once.
+#[derive(Debug, Default)]
+pub struct Checks {
+    fields: Vec<FieldError>,
+}
+
+impl Checks {
+    /// The value of a field that is right; of one that is wrong, a default, and the error is kept for [`Self::done`].
+    pub fn take<T: Default>(&mut self, checked: Result<T>) -> T {
+        checked.unwrap_or_else(|error| {
+            self.fields.extend(error.fields);
+            T::default()
+        })
+    }
+
+    /// Everything was right.
+    ///
+    /// # Errors
+    /// `invalid`, with all fields that were not.
+    pub fn done(self) -> Result<()> {
+        Error::invalid_fields(self.fields).map_or(Ok(()), Err)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -6,7 +6,7 @@ pub mod money;
 pub mod page;
 pub mod text;
 
-pub use error::{Error, FieldError, Kind, Result};
+pub use error::{Checks, Error, FieldError, Kind, Result};
 pub use id::{AgentId, ApiKeyId, ApprovalId, EmailId, NodeId, OrgId, RunId, UserId, WorkflowId};
 pub use money::Money;
 pub use page::{Cursor, Page};

@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod pages;
 pub mod serve;
+pub mod session;
 
 use axum::Router;
 
@@ -10,5 +11,6 @@ use crate::state::State;
 
 /// The whole of what is served.
 pub fn router(state: State) -> Router {
-    Router::new().merge(assets::routes()).merge(pages::routes(&state)).with_state(state)
+    let pages = session::around(pages::routes(&state), &state);
+    Router::new().merge(assets::routes()).merge(pages).with_state(state)
 }

@@ -1,0 +1,52 @@
+//! The one way for a server function to who is asking: [`ctx`] for what belongs to an organization, [`person`] for what
+//! needs only somebody signed in, [`visitor`] for the sign-in itself.
+
+use agentflow::{
+    access::Ctx,
+    accounts::{
+        service::{SignedIn, Visitor},
+        sessions::Session,
+    },
+    deps::Deps,
+    kernel::Error,
+    orgs,
+};
+use http::request::Parts;
+use leptos::prelude::use_context;
+
+use crate::error::ApiError;
+
+/// The context of the signed-in person in the organization with this address. The membership is proven on every call; an
+/// organization that does not exist and one of other people are the same `not_found`.
+///
+/// # Errors
+/// `unauthenticated`, `not_found`, `unavailable`.
+pub async fn ctx(org: &str) -> Result<Ctx, ApiError> {
+    let person = person().await?;
+    Ok(orgs::service::enter(&person, org).await?)
+}
+
+/// The signed-in person.
+///
+/// # Errors
+/// `unauthenticated`, `unavailable`.
+pub async fn person() -> Result<SignedIn, ApiError> {
+    Ok(visitor()?.signed_in().await?)
+}
+
+/// Whoever asks, signed in or not.
+///
+/// # Errors
+/// `internal`, when called outside of a request.
+pub fn visitor() -> Result<Visitor, ApiError> {
+    let deps = use_context::<Deps>().ok_or_else(|| Error::internal("no Deps in the context"))?;
+    let parts = use_context::<Parts>().ok_or_else(|| Error::internal("no request in the context"))?;
+    let session = parts
+        .extensions
+        .get::<Session>()
+        .cloned()
+        .ok_or_else(|| Error::internal("no session layer around this route"))?;
+    let address = parts.extensions.get().copied();
+    let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    Ok(Visitor { deps, session, address, request_id })
+}

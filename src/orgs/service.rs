@@ -1,0 +1,61 @@
+//! Entering an organization, founding one, and listing one's own.
+
+use super::{Membership, store};
+use crate::{
+    access::{Actor, Ctx, OrgRef, Role},
+    accounts::service::SignedIn,
+    db::IdentityTx,
+    kernel::{Error, OrgId, Result, UserId, text},
+};
+
+/// The context of a person in one of their organizations. The membership is read here, on every call, so a removal or
+/// another role counts from the next call on.
+///
+/// # Errors
+/// `not_found`: the organization does not exist, or the person is no member.
+pub async fn enter(person: &SignedIn, slug: &str) -> Result<Ctx> {
+    let mut tx = person.deps().db.identity().await?;
+    let found = store::membership(&mut tx, person.user(), slug).await?;
+    let (membership, name) = found.ok_or_else(|| Error::not_found("organization"))?;
+    let actor = Actor::User { id: person.user(), name };
+    Ok(Ctx::new(person.deps().clone(), actor, membership.org, membership.role, person.request_id().to_owned()))
+}
+
+/// The organizations of a person, the one joined first at the top.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn list(person: &SignedIn) -> Result<Vec<Membership>> {
+    let mut tx = person.deps().db.identity().await?;
+    store::memberships(&mut tx, person.user()).await
+}
+
+/// Founds an organization with its owner, inside the transaction that makes the account.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn found(tx: &mut IdentityTx, name: &str, owner: UserId) -> Result<OrgRef> {
+    let wish = match text::slug(name, 40) {
+        slug if slug.is_empty() => "team".to_owned(),
+        slug => slug,
+    };
+    let id = OrgId::new();
+    // The name's own slug if it is free; else with the end of the id behind it, which is.
+    let mut slug = wish.clone();
+    if !store::insert_organization(tx, id, name, &slug).await? {
+        slug = format!("{wish}-{}", &id.to_string()[26..]);
+        if !store::insert_organization(tx, id, name, &slug).await? {
+            return Err(Error::internal("no free slug for an organization"));
+        }
+    }
+    store::insert_membership(tx, id, owner, Role::Owner).await?;
+    Ok(OrgRef { id, name: name.to_owned(), slug })
+}
+
+/// The organization with this address, for the operator on the command line.
+///
+/// # Errors
+/// `not_found`.
+pub async fn by_slug(tx: &mut IdentityTx, slug: &str) -> Result<OrgRef> {
+    store::organization(tx, slug).await?.ok_or_else(|| Error::not_found("organization"))
+}
