@@ -53,6 +53,9 @@ pub struct ToolRequest {
     pub tool: String,
     /// The arguments, not checked yet.
     pub arguments: Value,
+    /// What the provider wants to see again together with this request (Gemini's thought signatures). Opaque.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<String>,
 }
 
 /// A tool as it is offered to a model.
@@ -100,6 +103,10 @@ pub struct ModelAnswer {
     pub model: String,
     /// What it used.
     pub usage: Usage,
+    /// What is wrong with the text, where an output schema was asked for and not kept to. The call is done and paid for
+    /// all the same: it is recorded as it is, and the agent's next turn shows the fault to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// Why it stopped, in the provider's word.
     #[serde(default)]
     pub stop_reason: String,
