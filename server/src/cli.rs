@@ -44,7 +44,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve { role: Role::All }) {
             Command::Serve { role } => with_config(|config| crate::run(config, role)),
             Command::Migrate => with_config(startup::migrate),
-            Command::Doctor => startup::doctor(&Config::from_env()),
+            Command::Doctor => with_config(startup::doctor),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "agentflow", &mut std::io::stdout());
                 ExitCode::SUCCESS

@@ -11,7 +11,7 @@
 //! | `AGENTFLOW_TRUSTED_PROXIES` | addresses of proxies, by commas, whose `X-Forwarded-For` is believed | none |
 //! | `AGENTFLOW_SESSION_IDLE_HOURS` | how long a session lives without a request | `336`, two weeks |
 //! | `AGENTFLOW_SESSION_HOURS` | how long a session lives in all | `720`, thirty days |
-//! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info` |
+//! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info,sqlx=warn` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
 use std::{
@@ -238,7 +238,7 @@ impl Reader<'_> {
                 LogFormat::Auto
             }
         };
-        Log { filter: self.text("AGENTFLOW_LOG").unwrap_or_else(|| "info".to_owned()), format }
+        Log { filter: self.text("AGENTFLOW_LOG").unwrap_or_else(|| "info,sqlx=warn".to_owned()), format }
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod postgres;
 pub mod shutdown;
 pub mod startup;
 pub mod state;
@@ -35,6 +36,6 @@ pub async fn run(config: Config, role: Role) -> Result<(), Trouble> {
     };
     stop.request();
     stop.drained().await;
-    state.deps.db.close().await;
+    started.database.close().await;
     served
 }

@@ -1,13 +1,13 @@
 //! From nothing to ready: everything that the server needs, in order, and what is missing, wrong or defaulted said
 //! plainly, with what to do about it.
 
-use std::{fmt, process::ExitCode};
+use std::fmt;
 
-use agentflow::db::{self, Db};
+use agentflow::db::{self, Db, PrepareError};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, http::session, shutdown::Stop, state::State};
+use crate::{config::Config, http::session, postgres::Private, shutdown::Stop, state::State};
 
 /// Something that keeps the server from starting: what it is, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +32,70 @@ impl fmt::Display for Trouble {
 
 impl std::error::Error for Trouble {}
 
+/// The database that the settings name, or the private one, open and brought to this version.
+pub struct Database {
+    /// The pools.
+    pub db: Db,
+    private: Option<Private>,
+}
+
+impl Database {
+    /// Opens it: starts the private PostgreSQL if no other database is named, and migrates.
+    ///
+    /// # Errors
+    /// When it cannot be reached or started, or belongs to a newer version.
+    pub async fn open(config: &Config) -> Result<Self, Trouble> {
+        let (url, private) = match &config.database.url {
+            Some(url) => (url.expose_secret().to_owned(), None),
+            None => {
+                let private = Private::open(&config.database).await?;
+                (private.url().to_owned(), Some(private))
+            }
+        };
+        match connect(&url, config.database.connections).await {
+            Ok(db) => Ok(Self { db, private }),
+            Err(trouble) => {
+                if let Some(private) = private {
+                    private.close().await;
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Closes the connections, then stops the private PostgreSQL.
+    pub async fn close(self) {
+        self.db.close().await;
+        if let Some(private) = self.private {
+            private.close().await;
+        }
+    }
+}
+
+async fn connect(url: &str, connections: u32) -> Result<Db, Trouble> {
+    db::prepare(url).await.map_err(|error| {
+        let remedy = match error {
+            PrepareError::Unreachable(_) => "Check DATABASE_URL, and that PostgreSQL is running and lets this user in.",
+            _ => "",
+        };
+        Trouble::new(error.to_string(), remedy)
+    })?;
+    Db::connect(url, connections).await.map_err(|error| {
+        Trouble::new(
+            format!("The database refuses the roles that AgentFlow works with: {error}."),
+            "Let the user of DATABASE_URL take on agentflow_app, agentflow_identity and agentflow_engine.",
+        )
+    })
+}
+
 /// What a start leaves behind.
 pub struct Started {
     /// What requests can reach.
     pub state: State,
     /// The open port.
     pub listener: TcpListener,
+    /// The database, to be closed last.
+    pub database: Database,
 }
 
 /// Starts everything but the workers and the service itself.
@@ -51,17 +109,26 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
     if let Some(warning) = session::warning(&config.http.public_url) {
         tracing::warn!("{warning}");
     }
+    // The port first: a second server by mistake is told so at once.
+    let listener = listen(&config).await?;
+    let database = Database::open(&config).await?;
+    match State::new(config, database.db.clone(), stop.clone()).await {
+        Ok(state) => Ok(Started { state, listener, database }),
+        Err(trouble) => {
+            database.close().await;
+            Err(trouble)
+        }
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Trouble> {
     let address = config.http.address;
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    TcpListener::bind(address).await.map_err(|error| {
         Trouble::new(
             format!("Cannot listen on {address}: {error}."),
             "Stop what uses this port, or choose another one with AGENTFLOW_ADDRESS.",
         )
-    })?;
-    let url = database_url(&config)?;
-    let db = open(&url, config.database.connections).await?;
-    let state = State::new(config, db, stop.clone()).await?;
-    Ok(Started { state, listener })
+    })
 }
 
 /// Brings the database to this version.
@@ -69,31 +136,32 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
 /// # Errors
 /// When it cannot be reached, or belongs to a newer version.
 pub async fn migrate(config: Config) -> Result<(), Trouble> {
-    let url = database_url(&config)?;
-    db::prepare(&url).await.map_err(|error| Trouble::new(error.to_string(), ""))?;
+    Database::open(&config).await?.close().await;
     println!("The database is up to date.");
     Ok(())
 }
 
-/// Checks everything, and says what to do.
-#[must_use]
-pub fn doctor(config: &Result<Config, Vec<Trouble>>) -> ExitCode {
-    match config {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+/// Checks everything that a start needs, and says what to do about each thing that is wrong.
+///
+/// # Errors
+/// The first thing that keeps the server from starting.
+pub async fn doctor(config: Config) -> Result<(), Trouble> {
+    println!("ok        the settings can be read");
+    for line in &config.defaulted {
+        println!("default   {line}");
     }
-}
-
-fn database_url(config: &Config) -> Result<String, Trouble> {
-    match &config.database.url {
-        Some(url) => Ok(url.expose_secret().to_owned()),
-        None => Err(Trouble::new("DATABASE_URL is not set.", "")),
+    match listen(&config).await {
+        Ok(_) => println!("ok        {} is free", config.http.address),
+        Err(trouble) => println!("busy      {trouble} (a server that runs already is fine)"),
     }
-}
-
-async fn open(url: &str, connections: u32) -> Result<Db, Trouble> {
-    db::prepare(url).await.map_err(|error| Trouble::new(error.to_string(), ""))?;
-    Db::connect(url, connections)
-        .await
-        .map_err(|error| Trouble::new(format!("The database refuses connections: {error}."), ""))
+    let database = Database::open(&config).await?;
+    println!("ok        the database answers, is up to date, and keeps what it confirms");
+    let checked = State::new(config, database.db.clone(), Stop::default()).await.map(|state| {
+        match state.assets.wasm.is_empty() {
+            true => println!("missing   the browser's half: this binary was built by cargo alone, not by `make build`"),
+            false => println!("ok        the browser's half is part of this binary"),
+        }
+    });
+    database.close().await;
+    checked
 }
