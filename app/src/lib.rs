@@ -4,6 +4,7 @@
 pub mod door;
 pub mod error;
 pub mod live;
+pub mod runs;
 pub mod shell;
 
 use leptos::prelude::*;
