@@ -1,12 +1,25 @@
-//! Durable execution. Pure where it decides, narrow where it acts, and ignorant of every feature.
+//! Durable execution. Pure where it decides, narrow where it acts, and ignorant of every feature but the words of approvals.
 //!
 //! - [`plan`]: what a run executes.
 //! - [`state`], [`journal`], [`view`]: what a run is at, the numbered events that say so, and the fold from the one to the
 //!   other, the same on the server and in the browser.
 //! - [`port`]: all that a run may ask of the world.
+//! - `machine`, `decide`, `retry`: what a run does next; pure.
+//! - `store`: its tables. `writer`: the one place where owners write, many runs in one commit. `runner`: claims, loads,
+//!   decides, has it written, and only then acts. `handle`: what services tell it.
 
+#[cfg(feature = "ssr")]
+pub mod decide;
+#[cfg(feature = "ssr")]
+pub mod handle;
 pub mod journal;
+#[cfg(feature = "ssr")]
+pub mod machine;
 pub mod plan;
 pub mod port;
+#[cfg(feature = "ssr")]
+pub mod retry;
 pub mod state;
+#[cfg(feature = "ssr")]
+pub mod store;
 pub mod view;

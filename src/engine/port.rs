@@ -156,7 +156,7 @@ pub enum Answer {
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
 /// Where a call belongs: what it may touch, its idempotency key, and how long it has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CallScope {
     /// The organization.
     pub org: OrgId,

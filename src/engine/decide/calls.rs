@@ -1,0 +1,166 @@
+//! Attempts of model and tool calls: begin, succeed, fail, try again.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::Decider;
+use crate::{
+    engine::{
+        journal::{Event, LogLevel},
+        machine::{Effect, Machine},
+        plan::NodeKind,
+        port::{Answer, Call, CallScope, ModelAnswer, ToolCall},
+        retry,
+        state::{ErrorClass, StepError, StepId, StepKind, StepState},
+    },
+    kernel::{Timestamp, text},
+};
+
+/// Seconds that a call may take where nothing else is said.
+const DEFAULT_TIMEOUT_S: u64 = 60;
+
+impl Decider<'_> {
+    /// Begins the next attempt of a call. Its start is written before the call is performed.
+    pub(super) fn start_attempt(&mut self, id: &StepId) {
+        let Some(call) = self.call_of(id) else {
+            return self.fail(
+                id,
+                StepError::new(ErrorClass::Internal, "engine.no_call", "The step's call could not be made out."),
+            );
+        };
+        let until = self.until(id);
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.state = StepState::Running;
+        step.attempt += 1;
+        step.wake_at = None;
+        let attempt = step.attempt;
+        let event = Event::StepStarted { step: step.head(), attempt };
+        self.turn.events.push(event);
+        self.turn.needs_sync = true;
+        self.m.in_flight.insert(id.clone());
+        self.touch(id);
+        let scope =
+            CallScope { org: self.m.org, run: self.m.run, step: id.clone(), attempt, fence: self.m.fence, until };
+        self.turn.effects.push(Effect::Perform(Box::new(call), scope));
+    }
+
+    fn call_of(&self, id: &StepId) -> Option<Call> {
+        let step = self.m.steps.get(id)?;
+        match step.kind {
+            StepKind::Tool => {
+                let tool = step.detail.about.clone()?;
+                Some(Call::Tool(ToolCall { tool, arguments: step.input.clone().unwrap_or_default() }))
+            }
+            StepKind::Model => self.model_call(&id.parent()?, id),
+            _ => None,
+        }
+    }
+
+    /// When an attempt that begins now is cut off.
+    fn until(&self, id: &StepId) -> Timestamp {
+        let node = Machine::node_of(&self.plan, id);
+        let step = self.m.steps.get(id);
+        let seconds = match step.map(|step| step.kind) {
+            Some(StepKind::Model) => match node.map(|node| &node.kind) {
+                Some(NodeKind::Agent { agent, .. }) => self.plan.agents.get(agent).map(|spec| spec.limits.timeout_s),
+                _ => None,
+            },
+            _ => node
+                .filter(|node| matches!(node.kind, NodeKind::Tool { .. }))
+                .and_then(|node| node.timeout_s)
+                .or_else(|| {
+                    let tool = step?.detail.about.as_ref()?;
+                    self.plan.tools.get(tool).map(|spec| spec.timeout_s)
+                }),
+        };
+        let seconds = seconds.unwrap_or(DEFAULT_TIMEOUT_S).clamp(1, 86_400);
+        let own = self.now + TimeDelta::seconds(seconds.cast_signed());
+        let agent = id.parent().and_then(|parent| self.agent_deadline(&parent));
+        [Some(own), agent, self.m.deadline_at].into_iter().flatten().min().unwrap_or(own)
+    }
+
+    /// A call came back.
+    pub(super) fn performed(
+        &mut self,
+        id: &StepId,
+        attempt: u32,
+        result: Result<Answer, StepError>,
+        lines: Vec<(LogLevel, String)>,
+    ) {
+        let current =
+            self.m.steps.get(id).is_some_and(|step| step.state == StepState::Running && step.attempt == attempt);
+        if !current {
+            return;
+        }
+        self.m.in_flight.remove(id);
+        for (level, line) in lines {
+            self.turn.log(level, Some(id), line);
+        }
+        match result {
+            Ok(Answer::Model(answer)) => self.model_answered(id, &answer),
+            Ok(Answer::Tool { output }) => {
+                let name = self.name_of(id);
+                self.turn.log(LogLevel::Info, Some(id), format!("{name} answered."));
+                self.succeed(id, output);
+            }
+            Ok(Answer::AskHuman { question }) => self.ask_question(id, &question),
+            Err(error) => self.attempt_failed(id, error),
+        }
+    }
+
+    fn model_answered(&mut self, id: &StepId, answer: &ModelAnswer) {
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.usage = answer.usage;
+        step.detail.about = Some(answer.model.clone());
+        let line = format!(
+            "{} answered: {} tokens in, {} out, {}.",
+            answer.model,
+            text::grouped(answer.usage.tokens_in),
+            text::grouped(answer.usage.tokens_out),
+            answer.usage.cost,
+        );
+        self.turn.log(LogLevel::Info, Some(id), line);
+        self.succeed(id, serde_json::to_value(answer).unwrap_or_default());
+    }
+
+    fn name_of(&self, id: &StepId) -> String {
+        self.m.steps.get(id).map(|step| step.name.clone()).unwrap_or_default()
+    }
+
+    fn attempt_failed(&mut self, id: &StepId, error: StepError) {
+        let policy = Machine::node_of(&self.plan, id).and_then(|node| node.retry).unwrap_or_default();
+        let seed = retry::seed_of(id.as_str()) ^ (self.m.run.uuid().as_u128() as u64);
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.detail.failures += 1;
+        step.detail.attempts = Some(policy.attempts);
+        let Some(pause) = retry::pause_ms(&policy, &error, step.detail.failures, seed) else {
+            return self.fail(id, error);
+        };
+        let next_at = self.now + TimeDelta::milliseconds(pause.cast_signed());
+        step.state = StepState::Retrying;
+        step.wake_at = Some(next_at);
+        step.error = Some(error.clone());
+        let (attempt, of) = (step.attempt, policy.attempts);
+        let line = format!(
+            "{}: attempt {attempt} failed: {} The next one begins in {}.",
+            step.name,
+            error.message,
+            text::duration(pause.cast_signed()),
+        );
+        self.turn.log(LogLevel::Warn, Some(id), line);
+        self.turn.events.push(Event::StepRetrying { step: id.clone(), attempt, of, error, next_at });
+        self.touch(id);
+    }
+
+    /// A result as a model reads it: the output, or what went wrong in words.
+    pub(super) fn told_to_model(&self, id: &StepId) -> (Value, bool) {
+        match self.m.steps.get(id) {
+            Some(step) if step.state == StepState::Succeeded => (step.output.clone().unwrap_or_default(), false),
+            Some(step) => {
+                let message = step.error.as_ref().map_or("The call was stopped.", |error| error.message.as_str());
+                (json!({ "error": message }), true)
+            }
+            None => (Value::Null, true),
+        }
+    }
+}

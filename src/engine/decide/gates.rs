@@ -1,0 +1,211 @@
+//! Where a person decides: approval nodes, tool calls that policy holds back, questions of agents.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::Decider;
+use crate::{
+    approvals::ApprovalKind,
+    engine::{
+        journal::{Event, LogLevel},
+        machine::{Applied, Machine, NewApproval},
+        plan::{self, AgentSpec, BranchName, NodeKind, OnExpiry, ToolEffect, ToolSpec},
+        port::ToolRequest,
+        state::{ErrorClass, StepError, StepId, StepKind, StepState},
+    },
+    kernel::{ApprovalId, text},
+};
+
+/// The most characters of a title that a template may make.
+const TITLE: usize = 200;
+
+impl Decider<'_> {
+    /// An approval node asks.
+    pub(super) fn ask(&mut self, id: &StepId, approval: &plan::Approval, filled: &Value) {
+        let words = |field: &str| match filled.get(field) {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
+        };
+        let seconds = approval.expires_s.map(|seconds| seconds.min(366 * 86_400).cast_signed());
+        let step_name = self.m.steps.get(id).map(|step| step.name.clone()).unwrap_or_default();
+        let title = match words("title") {
+            empty if empty.trim().is_empty() => step_name.clone(),
+            title => text::shortened(title.trim(), TITLE),
+        };
+        let payload = filled.get("payload").cloned().unwrap_or_default();
+        self.set_input(id, payload.clone());
+        self.open_gate(NewApproval {
+            id: self.approval_id(id),
+            step: id.clone(),
+            kind: ApprovalKind::Approval,
+            title,
+            message: words("message"),
+            payload,
+            impact: words("impact"),
+            reversible: approval.reversible,
+            role: approval.role,
+            requested_by: format!("{step_name}, started by {}", self.m.started_by),
+            expires_at: seconds.map(|seconds| self.now + TimeDelta::seconds(seconds)),
+            on_expiry: approval.on_expiry,
+        });
+    }
+
+    /// Policy holds back a tool call that a model chose.
+    pub(super) fn ask_for_tool(&mut self, call: &StepId, spec: &AgentSpec, tool: &ToolSpec, request: &ToolRequest) {
+        let impact = match tool.effect {
+            ToolEffect::Read => "Changes nothing.",
+            ToolEffect::Write => "Changes something outside of AgentFlow, or sends something out.",
+            ToolEffect::Destructive => "Takes something away that cannot be brought back.",
+        };
+        self.open_gate(NewApproval {
+            id: self.approval_id(call),
+            step: call.clone(),
+            kind: ApprovalKind::Tool,
+            title: format!("{} wants to use {}", spec.name, tool.name),
+            message: tool.description.clone(),
+            payload: request.arguments.clone(),
+            impact: impact.to_owned(),
+            reversible: tool.effect == ToolEffect::Read,
+            role: None,
+            requested_by: format!("{} (agent, version {}), started by {}", spec.name, spec.version, self.m.started_by),
+            expires_at: None,
+            on_expiry: OnExpiry::Reject,
+        });
+    }
+
+    /// An agent asks a person; the answer is the tool's result.
+    pub(super) fn ask_question(&mut self, call: &StepId, question: &str) {
+        let agent = call.parent().and_then(|agent| self.m.steps.get(&agent)).map(|step| step.name.clone());
+        let who = agent.unwrap_or_else(|| "A step".to_owned());
+        self.open_gate(NewApproval {
+            id: self.approval_id(call),
+            step: call.clone(),
+            kind: ApprovalKind::Question,
+            title: text::shortened(question, TITLE),
+            message: question.to_owned(),
+            payload: json!({ "question": question }),
+            impact: "The answer goes back to the agent.".to_owned(),
+            reversible: true,
+            role: None,
+            requested_by: format!("{who}, started by {}", self.m.started_by),
+            expires_at: None,
+            on_expiry: OnExpiry::Reject,
+        });
+    }
+
+    /// The approval of a step: made of the run and the step, so that a step that asks again after a crash asks the same.
+    fn approval_id(&self, step: &StepId) -> ApprovalId {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(format!("approval {}/{step}", self.m.run).as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        // Version 8, custom, and the usual variant.
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        ApprovalId::from_uuid(uuid::Uuid::from_bytes(bytes))
+    }
+
+    fn open_gate(&mut self, approval: NewApproval) {
+        let Some(step) = self.m.steps.get_mut(&approval.step) else { return };
+        step.state = StepState::Waiting;
+        step.wake_at = approval.expires_at;
+        step.detail.approval = Some(approval.id);
+        let waiting = Event::StepWaiting {
+            step: step.head(),
+            attempt: step.attempt,
+            until: approval.expires_at,
+            approval: Some(approval.id),
+        };
+        self.turn.events.push(waiting);
+        self.turn.events.push(Event::ApprovalRequested {
+            approval: approval.id,
+            step: approval.step.clone(),
+            title: approval.title.clone(),
+        });
+        self.turn.log(LogLevel::Info, Some(&approval.step), format!("Waits for a person: {}", approval.title));
+        self.touch(&approval.step);
+        self.turn.approvals.push(approval);
+    }
+
+    /// A decision has begun to act, or a deadline has passed.
+    pub(super) fn decided(&mut self, applied: Applied) {
+        let id = applied.step.clone();
+        let waits = self
+            .m
+            .steps
+            .get(&id)
+            .is_some_and(|step| step.state == StepState::Waiting && step.detail.approval == Some(applied.id));
+        if !waits || self.m.state.is_end() {
+            return;
+        }
+        if applied.expired {
+            self.turn.events.push(Event::ApprovalDecided {
+                approval: applied.id,
+                step: id.clone(),
+                decision: "expired".to_owned(),
+                by: applied.by.clone(),
+                effective_at: self.now,
+            });
+        }
+        let verb = if applied.approved { "approved" } else { "rejected" };
+        let mut line = format!("{} {verb}.", applied.by);
+        if let Some(reason) = applied.reason.as_ref().filter(|reason| !reason.is_empty()) {
+            line = format!("{} {verb}: {reason}", applied.by);
+        }
+        self.turn.log(LogLevel::Info, Some(&id), line);
+        let Some(step) = self.m.steps.get_mut(&id) else { return };
+        step.wake_at = None;
+        match (step.kind, step.attempt) {
+            (StepKind::Approval, _) => self.approval_decided(&id, applied),
+            // Not begun yet: the call itself was held back.
+            (_, 0) if applied.approved => {
+                self.set_input(&id, applied.payload);
+                self.start_attempt(&id);
+            }
+            (_, attempt) if attempt > 0 && applied.approved => {
+                self.succeed(&id, json!({ "answer": applied.reason.unwrap_or_default() }));
+            }
+            _ => self.fail(&id, rejection(&applied)),
+        }
+    }
+
+    fn approval_decided(&mut self, id: &StepId, applied: Applied) {
+        let branch = if applied.approved { BranchName::approved() } else { BranchName::rejected() };
+        if !applied.approved && !self.leads_on(id, &branch) {
+            return self.fail(id, rejection(&applied));
+        }
+        let output = json!({
+            "decision": branch, "payload": applied.payload, "by": applied.by, "reason": applied.reason,
+        });
+        if let Some(step) = self.m.steps.get_mut(id) {
+            step.detail.about = Some(format!("{branch} by {}", applied.by));
+            step.detail.branch = Some(branch);
+        }
+        self.succeed(id, output);
+    }
+
+    /// Whether some node runs after this branch of the step's node.
+    fn leads_on(&self, id: &StepId, branch: &BranchName) -> bool {
+        let nodes = match id.parent() {
+            None => self.plan.graph.nodes.as_slice(),
+            Some(item) => match Machine::node_of(&self.plan, &item).map(|node| &node.kind) {
+                Some(NodeKind::Map { nodes, .. }) => nodes.as_slice(),
+                _ => return false,
+            },
+        };
+        let ports = nodes.iter().flat_map(|node| &node.after);
+        let key = id.key();
+        ports.into_iter().any(|port| port.node.as_str() == key && port.branch.as_ref() == Some(branch))
+    }
+}
+
+fn rejection(applied: &Applied) -> StepError {
+    let reason = applied.reason.as_deref().filter(|reason| !reason.is_empty());
+    let message = match (applied.expired, reason) {
+        (true, _) => "Nobody decided before the deadline, which counts as a no.".to_owned(),
+        (false, Some(reason)) => format!("{} rejected this: {reason}", applied.by),
+        (false, None) => format!("{} rejected this.", applied.by),
+    };
+    StepError::new(ErrorClass::Rejected, "approval.rejected", message)
+}

@@ -1,0 +1,310 @@
+//! What a run does next. Pure: no clock, no ids, no input or output; what comes in is an [`Input`] and the moment, what
+//! comes out is a [`Turn`], one atomic write followed by effects. The machine in memory is changed along with it; when
+//! the write does not go through, the owner loads the machine anew.
+//!
+//! - [`frame`](self): which nodes of a list can start, and what their ends mean for the list.
+//! - `nodes`: how each kind of node starts, and what its filled-in templates lead to.
+//! - `calls`: attempts of model and tool calls: begin, succeed, fail, try again.
+//! - `agent`: an agent's turns.
+//! - `gates`: approvals and questions.
+
+mod agent;
+mod calls;
+mod frame;
+mod gates;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    journal::{Event, LogLevel},
+    machine::{Detail, Effect, Input, Machine, Step, Turn},
+    plan::Plan,
+    state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
+};
+use crate::kernel::Timestamp;
+
+/// Takes one input in and says what is to be written and done.
+#[must_use]
+pub fn decide(machine: &mut Machine, input: Input, now: Timestamp) -> Turn {
+    let plan = machine.plan.clone();
+    let mut decider = Decider { m: machine, plan, now, turn: Turn::default() };
+    if !decider.m.state.is_end() {
+        decider.take(input);
+        decider.settle_run_state();
+    }
+    decider.turn
+}
+
+struct Decider<'m> {
+    m: &'m mut Machine,
+    plan: Arc<Plan>,
+    now: Timestamp,
+    turn: Turn,
+}
+
+impl Decider<'_> {
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Loaded => self.loaded(),
+            Input::Evaluated(step, result) => self.evaluated(&step, result),
+            Input::Performed(step, attempt, result, lines) => self.performed(&step, attempt, result, lines),
+            Input::Cancel(by) => self.cancel(&by),
+            Input::Decided(decisions) => {
+                for decision in decisions {
+                    self.decided(decision);
+                }
+            }
+            Input::Tick => self.tick(),
+        }
+    }
+
+    /// The run was claimed: begin it, or go on where the journal ends.
+    fn loaded(&mut self) {
+        if self.m.state == RunState::Cancelling {
+            self.cancel("");
+            return;
+        }
+        if !self.m.started {
+            self.m.started = true;
+            self.m.state = RunState::Running;
+            self.turn.events.push(Event::RunStarted);
+            self.announce_reused();
+        } else if self.m.recovered {
+            self.m.recovered = false;
+            self.turn.events.push(Event::RunResumed { recovered: true });
+            self.m.state = RunState::Running;
+            self.m.waiting_on = None;
+        }
+        let mut open: Vec<_> = self
+            .m
+            .steps
+            .values()
+            .filter(|step| !step.state.is_end())
+            .map(|step| (step.ordinal, step.id.clone()))
+            .collect();
+        open.sort();
+        for (_, id) in open {
+            self.go_on(&id);
+            if self.m.state.is_end() {
+                return;
+            }
+        }
+        self.advance(None);
+    }
+
+    /// An open step of a run that was loaded: what was under way elsewhere is tried again.
+    fn go_on(&mut self, id: &StepId) {
+        let Some(step) = self.m.steps.get(id) else { return };
+        match (step.kind, step.state) {
+            (StepKind::Model | StepKind::Tool, StepState::Running) if !self.m.in_flight.contains(id) => {
+                let attempt = step.attempt + 1;
+                self.turn.log(
+                    LogLevel::Warn,
+                    Some(id),
+                    format!("The node that worked on this step was lost. Attempt {attempt} begins."),
+                );
+                self.start_attempt(id);
+            }
+            (StepKind::Agent, StepState::Running) => self.agent_advance(id),
+            (StepKind::Map, StepState::Running) => self.map_advance(id),
+            (StepKind::Item, StepState::Running) => self.advance(Some(id)),
+            _ => {}
+        }
+    }
+
+    /// The first events of a retry: what was taken over, so that the journal alone tells the whole run.
+    fn announce_reused(&mut self) {
+        let mut reused: Vec<_> = self.m.steps.values().collect();
+        reused.sort_by_key(|step| step.ordinal);
+        for step in reused {
+            let head = step.head();
+            self.turn.events.push(match step.state {
+                StepState::Succeeded => Event::StepSucceeded {
+                    step: head,
+                    attempt: step.attempt,
+                    usage: step.usage,
+                    reused: step.detail.reused,
+                },
+                StepState::Skipped => Event::StepSkipped { step: head },
+                _ => Event::StepStarted { step: head, attempt: step.attempt },
+            });
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.m.deadline_at.is_some_and(|deadline| deadline <= self.now) {
+            self.fail_run(StepError::new(
+                ErrorClass::Timeout,
+                "run.deadline",
+                "The run did not end before its deadline. What was recorded until then is kept; retry it to go on.",
+            ));
+            return;
+        }
+        let mut due: Vec<_> = self
+            .m
+            .steps
+            .values()
+            .filter(|step| !step.state.is_end() && step.wake_at.is_some_and(|at| at <= self.now))
+            .map(|step| (step.ordinal, step.id.clone(), step.kind, step.state))
+            .collect();
+        due.sort_by_key(|(ordinal, ..)| *ordinal);
+        for (_, id, kind, state) in due {
+            match (kind, state) {
+                (_, StepState::Retrying) => self.start_attempt(&id),
+                (StepKind::Wait, StepState::Waiting) => self.succeed(&id, Value::Null),
+                // A deadline of an approval is decided in the database, where a person may be faster.
+                _ => {}
+            }
+        }
+    }
+
+    fn cancel(&mut self, by: &str) {
+        self.tear_down();
+        self.m.state = RunState::Cancelled;
+        self.turn.needs_sync = true;
+        let words = if by.is_empty() { "Stopped.".to_owned() } else { format!("Stopped by {by}.") };
+        self.turn.log(LogLevel::Warn, None, words);
+        self.turn.events.push(Event::RunCancelled);
+    }
+
+    fn fail_run(&mut self, error: StepError) {
+        self.tear_down();
+        self.m.state = RunState::Failed;
+        self.turn.needs_sync = true;
+        self.turn.log(LogLevel::Error, error.caused_by.as_ref(), format!("The run failed: {}", error.message));
+        self.m.error = Some(error.clone());
+        self.turn.events.push(Event::RunFailed { error });
+    }
+
+    /// Stops all that has not ended: the run is about to.
+    fn tear_down(&mut self) {
+        self.stop_steps(|_| true);
+        self.turn.effects.clear();
+        self.turn.effects.push(Effect::AbortAll);
+        self.turn.withdraws = true;
+        self.m.waiting_on = None;
+    }
+
+    fn stop_steps(&mut self, which: impl Fn(&StepId) -> bool) {
+        let mut open: Vec<_> = self
+            .m
+            .steps
+            .values()
+            .filter(|step| !step.state.is_end() && which(&step.id))
+            .map(|step| (step.ordinal, step.id.clone(), step.state))
+            .collect();
+        open.sort_by_key(|(ordinal, ..)| *ordinal);
+        for (ordinal, id, state) in open {
+            self.m.in_flight.remove(&id);
+            self.m.evaluating.remove(&id);
+            if state == StepState::Queued {
+                // Nobody has seen it yet.
+                self.m.steps.remove(&id);
+                continue;
+            }
+            if let Some(step) = self.m.steps.get_mut(&id) {
+                step.state = StepState::Cancelled;
+                step.wake_at = None;
+            }
+            self.turn.touched.insert((ordinal, id.clone()));
+            self.turn.events.push(Event::StepCancelled { step: id });
+        }
+    }
+
+    /// Whether the run works or waits follows from its steps; the journal tells when that changes.
+    fn settle_run_state(&mut self) {
+        if self.m.state.is_end() {
+            return;
+        }
+        if self.m.is_busy() {
+            if self.m.state == RunState::Waiting {
+                self.m.state = RunState::Running;
+                self.m.waiting_on = None;
+                self.turn.events.push(Event::RunResumed { recovered: false });
+            }
+            return;
+        }
+        match self.m.waits_on() {
+            Some((on, until)) => {
+                if self.m.state != RunState::Waiting || self.m.waiting_on != Some(on) {
+                    self.m.state = RunState::Waiting;
+                    self.m.waiting_on = Some(on);
+                    self.turn.events.push(Event::RunWaiting { on, until });
+                }
+            }
+            None => self.fail_run(StepError::new(
+                ErrorClass::Internal,
+                "engine.stuck",
+                "The run cannot go on: no step is at work and none waits. This is a fault of ours; please report it.",
+            )),
+        }
+    }
+
+    fn open_step(&mut self, id: StepId, node: &str, kind: StepKind, name: &str, detail: Detail) -> &mut Step {
+        let ordinal = self.m.next_ordinal;
+        self.m.next_ordinal += 1;
+        let step = Step {
+            id: id.clone(),
+            node: node.to_owned(),
+            kind,
+            name: name.to_owned(),
+            ordinal,
+            state: StepState::Queued,
+            attempt: 0,
+            input: None,
+            output: None,
+            error: None,
+            detail,
+            usage: super::journal::Usage::default(),
+            queued_at: self.now,
+            wake_at: None,
+        };
+        self.m.steps.entry(id).insert_entry(step).into_mut()
+    }
+
+    fn touch(&mut self, id: &StepId) {
+        if let Some(step) = self.m.steps.get(id) {
+            self.turn.touched.insert((step.ordinal, id.clone()));
+        }
+    }
+
+    /// A step has its result. What follows from it is decided at once.
+    fn succeed(&mut self, id: &StepId, output: Value) {
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.state = StepState::Succeeded;
+        step.output = Some(output);
+        step.error = None;
+        step.wake_at = None;
+        step.attempt = step.attempt.max(1);
+        let event = Event::StepSucceeded { step: step.head(), attempt: step.attempt, usage: step.usage, reused: false };
+        let usage = step.usage;
+        self.turn.usage += usage;
+        self.m.usage += usage;
+        self.turn.events.push(event);
+        self.touch(id);
+        self.ended(id);
+    }
+
+    /// A step is given up. What follows from it is decided at once.
+    fn fail(&mut self, id: &StepId, error: StepError) {
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.state = StepState::Failed;
+        step.error = Some(error.clone());
+        step.wake_at = None;
+        step.attempt = step.attempt.max(1);
+        let event =
+            Event::StepFailed { step: step.head(), attempt: step.attempt, error: error.clone(), usage: step.usage };
+        let (usage, line) = (step.usage, format!("{} failed: {}", step.name, error.message));
+        self.turn.usage += usage;
+        self.m.usage += usage;
+        self.turn.log(LogLevel::Error, Some(id), line);
+        self.turn.events.push(event);
+        self.touch(id);
+        self.ended(id);
+    }
+}

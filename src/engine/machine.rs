@@ -1,0 +1,328 @@
+//! A run in memory: what its owner knows of it, and what one decision changes. Data and small helpers; the decisions
+//! stand in [`super::decide`].
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    journal::{Event, LogLevel, StepHead, Usage},
+    plan::{BranchName, Node, OnExpiry, Plan},
+    port::{Call, CallScope, Evaluation},
+    state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
+};
+use crate::{
+    access::Role,
+    approvals::ApprovalKind,
+    kernel::{ApprovalId, OrgId, RunId, Timestamp},
+};
+
+/// What a step's row holds besides its columns: the state machine's own notes, and what the screen shows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Detail {
+    /// What it is about, in a few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// The branch that was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchName>,
+    /// Attempts that failed by themselves. One that was cut off by a crash does not count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// Attempts in all, once one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// The approval that it waits for, or waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
+    /// The model's name for the tool call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// A map's number of items; an item's place in the list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// Whether the result was taken over from the run that this one retries.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A step as its owner knows it: the row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Its path.
+    pub id: StepId,
+    /// The key of the node it belongs to.
+    pub node: String,
+    /// What it is.
+    pub kind: StepKind,
+    /// What is shown.
+    pub name: String,
+    /// Its place in the order of coming to be.
+    pub ordinal: i32,
+    /// Its state.
+    pub state: StepState,
+    /// The attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// What it was given.
+    pub input: Option<Value>,
+    /// What came out.
+    pub output: Option<Value>,
+    /// Why it failed, or why the last attempt did.
+    pub error: Option<StepError>,
+    /// Notes.
+    pub detail: Detail,
+    /// What it used itself.
+    pub usage: Usage,
+    /// When it became ready.
+    pub queued_at: Timestamp,
+    /// When it goes on.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Step {
+    /// What its events say of it.
+    #[must_use]
+    pub fn head(&self) -> StepHead {
+        StepHead {
+            id: self.id.clone(),
+            kind: self.kind,
+            name: self.name.clone(),
+            about: self.detail.about.clone(),
+            queued_at: self.queued_at,
+        }
+    }
+}
+
+/// An approval to be opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewApproval {
+    /// Its id, made of the run and the step: a step asks once.
+    pub id: ApprovalId,
+    /// The step that waits.
+    pub step: StepId,
+    /// What is asked.
+    pub kind: ApprovalKind,
+    /// What will happen, one sentence.
+    pub title: String,
+    /// What the decider should know.
+    pub message: String,
+    /// Exactly what is approved.
+    pub payload: Value,
+    /// Who and what is touched.
+    pub impact: String,
+    /// Whether what follows can be undone.
+    pub reversible: bool,
+    /// The least role that may decide.
+    pub role: Option<Role>,
+    /// Who asks.
+    pub requested_by: String,
+    /// The deadline.
+    pub expires_at: Option<Timestamp>,
+    /// What happens then.
+    pub on_expiry: OnExpiry,
+}
+
+/// A decision that has begun to act, or a deadline that has passed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// Which approval.
+    pub id: ApprovalId,
+    /// The step that waits for it.
+    pub step: StepId,
+    /// Whether it is a yes.
+    pub approved: bool,
+    /// Whether the deadline decided, just now.
+    pub expired: bool,
+    /// Who decided.
+    pub by: String,
+    /// The reason, or the answer to a question.
+    pub reason: Option<String>,
+    /// What to go on with: the edited payload, or the proposal.
+    pub payload: Value,
+}
+
+/// What comes in to a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The run was claimed and loaded (or loaded again after a write that did not go through).
+    Loaded,
+    /// Templates were filled in.
+    Evaluated(StepId, Result<Value, StepError>),
+    /// A call came back: the attempt, the answer, and the log lines that it left.
+    Performed(StepId, u32, Result<super::port::Answer, StepError>, Vec<(LogLevel, String)>),
+    /// Somebody stops the run.
+    Cancel(String),
+    /// Approvals were decided.
+    Decided(Vec<Applied>),
+    /// A moment has come.
+    Tick,
+}
+
+/// What the owner is to do once the decision is committed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Fill in templates. Leaves no trace by itself and may be done again.
+    Evaluate(StepId, Box<Evaluation>),
+    /// Perform a call, whose start is recorded.
+    Perform(Box<Call>, CallScope),
+    /// Drop all that is under way.
+    AbortAll,
+    /// Drop what is under way below this step.
+    AbortBelow(StepId),
+}
+
+/// What one decision changes: one atomic write, then effects.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Events, in order.
+    pub events: Vec<Event>,
+    /// Steps whose row is to be written, each once.
+    pub touched: BTreeSet<(i32, StepId)>,
+    /// Approvals to be opened.
+    pub approvals: Vec<NewApproval>,
+    /// Whether the run's pending approvals are withdrawn.
+    pub withdraws: bool,
+    /// What to do after the commit.
+    pub effects: Vec<Effect>,
+    /// What the run's totals grow by.
+    pub usage: Usage,
+    /// Whether it begins effects or ends the run: then no signal may be left unread.
+    pub needs_sync: bool,
+}
+
+impl Turn {
+    /// Whether there is anything to write.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.events.is_empty() && self.touched.is_empty() && self.approvals.is_empty() && !self.withdraws
+    }
+
+    /// A line for the run's log.
+    pub fn log(&mut self, level: LogLevel, step: Option<&StepId>, message: impl Into<String>) {
+        self.events.push(Event::Log { level, step: step.cloned(), message: message.into(), fields: Value::Null });
+    }
+}
+
+/// A run in its owner's memory.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The organization.
+    pub org: OrgId,
+    /// The run.
+    pub run: RunId,
+    /// The owner's fence.
+    pub fence: i64,
+    /// What it executes.
+    pub plan: Arc<Plan>,
+    /// Who started it, by name.
+    pub started_by: String,
+    /// Its input.
+    pub input: Value,
+    /// Its state.
+    pub state: RunState,
+    /// What it waits for.
+    pub waiting_on: Option<WaitingOn>,
+    /// Whether a node has ever taken it up.
+    pub started: bool,
+    /// Whether its last owner was lost.
+    pub recovered: bool,
+    /// When it must have ended.
+    pub deadline_at: Option<Timestamp>,
+    /// Its output.
+    pub output: Option<Value>,
+    /// Why it failed.
+    pub error: Option<StepError>,
+    /// What its steps used.
+    pub usage: Usage,
+    /// Its steps.
+    pub steps: HashMap<StepId, Step>,
+    /// The place of the next step in the order.
+    pub next_ordinal: i32,
+    /// The last signal that was read.
+    pub signals_seen: i64,
+    /// Steps whose templates are being filled in, and where in the node's list of templates each is.
+    pub evaluating: HashMap<StepId, usize>,
+    /// Steps with an attempt under way here.
+    pub in_flight: BTreeSet<StepId>,
+    /// How far each map at work is.
+    pub maps: HashMap<StepId, MapProgress>,
+}
+
+/// How far a map is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapProgress {
+    /// The first item that was not begun.
+    pub next: usize,
+    /// Items under way.
+    pub open: usize,
+}
+
+impl Machine {
+    /// Whether something is under way that will come back by itself.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.evaluating.is_empty() || !self.in_flight.is_empty()
+    }
+
+    /// The next moment at which the run has something to do by itself.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let steps = self.steps.values().filter(|step| !step.state.is_end()).filter_map(|step| step.wake_at);
+        steps.chain(self.deadline_at.filter(|_| !self.state.is_end())).min()
+    }
+
+    /// What the run waits for, when nothing is under way: the first of approval, retry, timer.
+    #[must_use]
+    pub fn waits_on(&self) -> Option<(WaitingOn, Option<Timestamp>)> {
+        let mut found: Option<(WaitingOn, Option<Timestamp>)> = None;
+        for step in self.steps.values() {
+            let on = match step.state {
+                StepState::Waiting if step.detail.approval.is_some() => WaitingOn::Approval,
+                StepState::Waiting if step.kind == StepKind::Wait => WaitingOn::Timer,
+                StepState::Retrying => WaitingOn::Retry,
+                _ => continue,
+            };
+            let rank = |on: WaitingOn| match on {
+                WaitingOn::Approval => 0,
+                WaitingOn::Retry => 1,
+                WaitingOn::Timer => 2,
+            };
+            found = match found {
+                Some((other, until)) if rank(other) < rank(on) => Some((other, until)),
+                Some((other, until)) if other == on => Some((other, until.into_iter().chain(step.wake_at).min())),
+                _ => Some((on, step.wake_at)),
+            };
+        }
+        found
+    }
+
+    /// The node that a step belongs to, and the list of nodes it stands in.
+    #[must_use]
+    pub fn node_of<'p>(plan: &'p Plan, id: &StepId) -> Option<&'p Node> {
+        // `map.3.inner` → the node `inner` inside of the node `map`: items are the numbers in between.
+        let mut nodes = plan.graph.nodes.as_slice();
+        let mut found = None;
+        for key in id.as_str().split('.') {
+            if key.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let Some(node) = nodes.iter().find(|node| node.id.as_str() == key) else { break };
+            found = Some(node);
+            nodes = match &node.kind {
+                super::plan::NodeKind::Map { nodes, .. } => nodes,
+                _ => &[],
+            };
+        }
+        found
+    }
+}

@@ -1,0 +1,204 @@
+//! What services do to runs, inside of their own transaction: start, signal, retry. Each ends with the caller's commit
+//! and then [`crate::engine::handle::Engine::committed`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::values;
+use crate::{
+    db::TenantTx,
+    engine::{journal::Event, plan::Plan, state::RunState},
+    kernel::{ApprovalId, Error, Result, RunId, Timestamp, WorkflowId},
+};
+
+/// A run to be started. The caller has checked the input and the permission.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its workflow.
+    pub workflow: WorkflowId,
+    /// The version that it runs.
+    pub workflow_version: i32,
+    /// What it executes.
+    pub plan: Plan,
+    /// Its title.
+    pub title: String,
+    /// `person`, `api`, `test` or `retry`.
+    pub trigger: &'static str,
+    /// Who started it: [`crate::access::Actor::reference`].
+    pub started_by: String,
+    /// The name to show.
+    pub started_by_name: String,
+    /// Its input.
+    pub input: Value,
+    /// Seconds in which it must end.
+    pub deadline_s: Option<u64>,
+    /// The run that it retries.
+    pub retry_of: Option<RunId>,
+}
+
+/// What the outside tells a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Signal {
+    /// Stop.
+    Cancel {
+        /// Who stops it.
+        by: String,
+    },
+    /// An approval was decided.
+    Approval {
+        /// Which.
+        id: ApprovalId,
+        /// When the decision begins to act.
+        at: Timestamp,
+    },
+}
+
+/// Writes a run that the next free node takes up. Durable with the caller's commit.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
+    let org = tx.org();
+    let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
+    let plan_hash = values::store(tx.conn(), org, &plan, &plan.to_string()).await?;
+    let input = values::pack(tx.conn(), org, &run.input).await?;
+    // A week at most, so that the sum stays a date.
+    let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
+    sqlx::query!(
+        "insert into runs
+           (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
+            started_by_name, retry_of, input, deadline_at, last_seq, wake_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, now())",
+        org.uuid(),
+        run.id.uuid(),
+        run.workflow.uuid(),
+        run.workflow_version,
+        plan_hash,
+        run.title,
+        run.trigger,
+        run.started_by,
+        run.started_by_name,
+        run.retry_of.map(RunId::uuid),
+        input,
+        deadline_s,
+    )
+    .execute(tx.conn())
+    .await?;
+    let event = Event::RunQueued { by: run.started_by_name.clone() };
+    append(tx, run.id, 1, &event).await
+}
+
+/// Tells a run something, under its row's lock: appends the events, numbers the signal, wakes the run. `None` when there
+/// is no such run or it has ended: then nothing was written. A cancel also makes the state `cancelling`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn signal(tx: &mut TenantTx, run: RunId, signal: &Signal, events: &[Event]) -> Result<Option<RunState>> {
+    let org = tx.org();
+    let (cancels, at) = match signal {
+        Signal::Cancel { .. } => (true, None),
+        Signal::Approval { at, .. } => (false, Some(*at)),
+    };
+    let row = sqlx::query!(
+        r#"update runs
+              set last_seq = last_seq + $3,
+                  signals = signals + 1,
+                  state = case when $4 then 'cancelling' else state end,
+                  waiting_on = case when $4 then null else waiting_on end,
+                  -- An owner hears of it at once; a sleeping run is woken when the signal begins to act.
+                  wake_at = case when owner is null then least(coalesce(wake_at, 'infinity'), coalesce($5, now())) else wake_at end
+            where organization_id = $1 and id = $2
+              and state not in ('succeeded', 'failed', 'cancelled')
+              and not ($4 and state = 'cancelling')
+        returning last_seq, signals, state"#,
+        org.uuid(),
+        run.uuid(),
+        events.len() as i64,
+        cancels,
+        at,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let data = serde_json::to_value(signal).map_err(Error::internal)?;
+    sqlx::query!(
+        "insert into run_signals (organization_id, run_id, number, data) values ($1, $2, $3, $4)",
+        org.uuid(),
+        run.uuid(),
+        row.signals,
+        data,
+    )
+    .execute(tx.conn())
+    .await?;
+    let first = row.last_seq - events.len() as i64 + 1;
+    for (seq, event) in (first..).zip(events) {
+        append(tx, run, seq, event).await?;
+    }
+    Ok(RunState::parse(&row.state))
+}
+
+/// Starts a run that takes over the recorded results of one that ended without success. What succeeded is not done
+/// again; inside of an agent that failed nothing is taken over, since its conversation begins anew.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn retry_run(tx: &mut TenantTx, ended: RunId, new: &NewRun) -> Result<()> {
+    start_run(tx, new).await?;
+    let org = tx.org();
+    sqlx::query!(
+        r#"with kept as (
+             select s.* from steps s
+              where s.organization_id = $1 and s.run_id = $2 and s.state in ('succeeded', 'skipped')
+                and not exists (
+                  -- `a.b` is inside of `a`
+                  select from steps outer_step
+                   where outer_step.organization_id = $1 and outer_step.run_id = $2
+                     and outer_step.kind = 'agent' and outer_step.state <> 'succeeded'
+                     and starts_with(s.id, outer_step.id || '.')
+                )
+           ),
+           -- The groups that hold a kept step come along, to be worked on again.
+           groups as (
+             select g.* from steps g
+              where g.organization_id = $1 and g.run_id = $2 and g.kind in ('map', 'item')
+                and g.state not in ('succeeded', 'skipped')
+                and exists (select from kept where starts_with(kept.id, g.id || '.'))
+           )
+           insert into steps
+             (organization_id, run_id, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output,
+              detail, queued_at, started_at, finished_at)
+           select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output,
+                  detail || '{"reused": true}', queued_at, started_at, finished_at
+             from kept
+           union all
+           select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, 'running', 1, input, null,
+                  detail - 'failures', now(), now(), null
+             from groups"#,
+        org.uuid(),
+        ended.uuid(),
+        new.id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+async fn append(tx: &mut TenantTx, run: RunId, seq: i64, event: &Event) -> Result<()> {
+    let org = tx.org();
+    let data = serde_json::to_value(event).map_err(Error::internal)?;
+    sqlx::query!(
+        "insert into run_events (organization_id, run_id, seq, kind, step_id, data) values ($1, $2, $3, $4, $5, $6)",
+        org.uuid(),
+        run.uuid(),
+        seq,
+        event.name(),
+        event.step().map(|step| step.as_str().to_owned()),
+        data,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

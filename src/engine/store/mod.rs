@@ -1,0 +1,13 @@
+//! The engine's tables. [`external`] is what services do, in a transaction of their organization; [`owner`] is what the
+//! process that owns a run does, under the engine's role, always naming its fence.
+
+mod external;
+mod owner;
+mod values;
+
+pub use external::{NewRun, Signal, retry_run, signal, start_run};
+pub use owner::{
+    Claim, Commit, Committed, beat, claim, commit, give_back, load, notify, reap, register, retire, settle_approvals,
+    signalled, signals_after,
+};
+pub use values::{pack, unpack, value};

@@ -1,0 +1,81 @@
+//! Large values: whatever is over 256 KiB as JSON stands in `artifacts` by its content, and the row holds a reference.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use crate::{
+    db::TenantTx,
+    kernel::{Error, OrgId, Result},
+};
+
+/// The most bytes of JSON that a row of `runs` or `steps` holds itself.
+const INLINE_BYTES: usize = 256 * 1024;
+
+/// The value as a row holds it: itself, or a reference to an artifact that is written here. Writing one is harmless when
+/// the row's own commit fails: artifacts are found by content and belong to nobody.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> Result<Value> {
+    let text = value.to_string();
+    // A value that looks like a reference is stored away too, so that nobody can forge one.
+    if text.len() <= INLINE_BYTES && value.get("$artifact").is_none() {
+        return Ok(value.clone());
+    }
+    let hash = store(connection, org, value, &text).await?;
+    Ok(json!({ "$artifact": hex(&hash), "bytes": text.len() }))
+}
+
+/// Writes a value by its content and returns the hash.
+pub(super) async fn store(connection: &mut PgConnection, org: OrgId, value: &Value, text: &str) -> Result<Vec<u8>> {
+    let hash = Sha256::digest(text.as_bytes()).to_vec();
+    let bytes = i32::try_from(text.len()).map_err(|_| {
+        Error::new(crate::kernel::Kind::TooLarge, "engine.value_too_large", "A value is larger than 2 GiB.")
+    })?;
+    sqlx::query!(
+        "insert into artifacts (organization_id, sha256, bytes, body) values ($1, $2, $3, $4)
+         on conflict (organization_id, sha256) do nothing",
+        org.uuid(),
+        hash,
+        bytes,
+        value,
+    )
+    .execute(connection)
+    .await?;
+    Ok(hash)
+}
+
+/// The value that a row stands for, looked up where it is a reference.
+///
+/// # Errors
+/// When the database does not answer, or the artifact is gone.
+pub async fn unpack(connection: &mut PgConnection, org: OrgId, stored: Value) -> Result<Value> {
+    let Some(reference) = stored.get("$artifact").and_then(Value::as_str) else { return Ok(stored) };
+    let Some(hash) = unhex(reference) else { return Ok(stored) };
+    let body =
+        sqlx::query_scalar!("select body from artifacts where organization_id = $1 and sha256 = $2", org.uuid(), hash,)
+            .fetch_optional(connection)
+            .await?;
+    body.ok_or_else(|| Error::internal(format!("artifact {reference} is missing")))
+}
+
+/// The value that a row stands for, for a service.
+///
+/// # Errors
+/// When the database does not answer, or the artifact is gone.
+pub async fn value(tx: &mut TenantTx, stored: Value) -> Result<Value> {
+    let org = tx.org();
+    unpack(tx.conn(), org, stored).await
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    (0..32).map(|place| u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).ok()).collect()
+}
