@@ -21,7 +21,11 @@ create table agent_versions (
     agent_id uuid not null,
     version integer not null check (version > 0),
     config jsonb not null,
+    -- What was changed, in a few words.
+    note text not null default '' check (char_length(note) <= 300),
+    -- Who saved it: `user:<uuid>`, `key:<uuid>`, and the name to show.
     saved_by text not null,
+    saved_by_name text not null,
     created_at timestamptz not null default now(),
     primary key (organization_id, agent_id, version),
     foreign key (organization_id, agent_id) references agents (organization_id, id) on delete cascade
@@ -48,7 +52,9 @@ create table workflow_versions (
     graph jsonb not null,
     -- Whether the graph passed validation when it was saved. A version that did not can be edited but not run.
     valid boolean not null,
+    note text not null default '' check (char_length(note) <= 300),
     saved_by text not null,
+    saved_by_name text not null,
     created_at timestamptz not null default now(),
     primary key (organization_id, workflow_id, version),
     foreign key (organization_id, workflow_id) references workflows (organization_id, id) on delete cascade

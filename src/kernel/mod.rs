@@ -5,11 +5,13 @@ pub mod id;
 pub mod money;
 pub mod page;
 pub mod text;
+pub mod version;
 
 pub use error::{Checks, Error, FieldError, Kind, Result};
 pub use id::{AgentId, ApiKeyId, ApprovalId, EmailId, NodeId, OrgId, RunId, UserId, WorkflowId};
 pub use money::Money;
 pub use page::{Cursor, Page};
+pub use version::VersionLine;
 
 /// A moment, always in UTC. Made on the server only.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -4,6 +4,7 @@
 pub mod names;
 pub mod template;
 pub mod validate;
+pub mod walk;
 
 use std::collections::BTreeMap;
 

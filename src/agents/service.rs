@@ -1,0 +1,249 @@
+//! What people do with agents. The only door to their tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Agent, AgentConfig, AgentDetail, store};
+use crate::{
+    access::{Ctx, Grant, Permission, right},
+    db::TenantTx,
+    engine::plan::{AgentSpec, ToolSpec},
+    kernel::{AgentId, Error, FieldError, Kind, Result, VersionLine, text},
+    schema, tools,
+    workflows::{self, AgentRef},
+};
+
+/// All agents that are not archived, by name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(grant: &Grant<right::View>) -> Result<Vec<Agent>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::list(&mut tx).await
+}
+
+/// One agent with its versions and the workflows that name it.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find(grant: &Grant<right::View>, id: AgentId) -> Result<AgentDetail> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let versions = store::versions(&mut tx, id).await?;
+    let used_by = workflows::service::naming_agent(&mut tx, &agent.key).await?;
+    Ok(AgentDetail { agent, versions, used_by })
+}
+
+/// What one version of an agent holds.
+///
+/// # Errors
+/// `not_found`.
+pub async fn version(grant: &Grant<right::View>, id: AgentId, version: i32) -> Result<AgentConfig> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::version(&mut tx, id, version).await?.ok_or_else(unknown)
+}
+
+/// A new agent. It is deployed at once when its author may deploy.
+///
+/// # Errors
+/// `invalid`, with the fields at fault.
+pub async fn create(grant: &Grant<right::Build>, config: AgentConfig) -> Result<Agent> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let name = config.name.clone();
+    let (id, _) = create_in(&mut tx, grant, &name, config).await?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(agent)
+}
+
+/// The same inside of a transaction.
+async fn create_in(tx: &mut TenantTx, ctx: &Ctx, wanted: &str, config: AgentConfig) -> Result<(AgentId, String)> {
+    let config = checked(config)?;
+    let id = AgentId::new();
+    let wanted = match text::slug(wanted, 40) {
+        empty if empty.is_empty() => "agent".to_owned(),
+        slug => slug,
+    };
+    // Twice the same key at the same moment is possible, ten times is not.
+    for _ in 0..10 {
+        let key = free_key(&wanted, &store::keys_like(tx, &wanted).await?);
+        if store::insert(tx, id, &key, &config, ctx.actor()).await? {
+            if ctx.role().may(Permission::Deploy) {
+                store::deploy(tx, id, 1).await?;
+            }
+            return Ok((id, key));
+        }
+    }
+    Err(Error::conflict("agents.key_taken", "Several agents of this name are being created. Try again."))
+}
+
+/// A new agent that a template or file brings. It gets this key and name where they are free, else the next ones.
+pub(crate) async fn create_named(tx: &mut TenantTx, ctx: &Ctx, key: &str, mut config: AgentConfig) -> Result<String> {
+    let taken: BTreeSet<String> =
+        store::list(tx).await?.into_iter().map(|agent| agent.config.name.to_lowercase()).collect();
+    let name = text::shortened(config.name.trim(), 70);
+    let mut number = 2_u32;
+    while taken.contains(&config.name.trim().to_lowercase()) {
+        config.name = format!("{name} {number}");
+        number += 1;
+    }
+    Ok(create_in(tx, ctx, key, config).await?.1)
+}
+
+fn free_key(wanted: &str, taken: &[String]) -> String {
+    let taken: BTreeSet<&str> = taken.iter().map(String::as_str).collect();
+    if !taken.contains(wanted) {
+        return wanted.to_owned();
+    }
+    // There are more numbers than taken keys.
+    (2..).map(|number| format!("{wanted}-{number}")).find(|key| !taken.contains(key.as_str())).unwrap_or_default()
+}
+
+/// A new version, made from version `base`.
+///
+/// # Errors
+/// `invalid` with the fields at fault; `stale` when somebody saved a newer version meanwhile.
+pub async fn save(grant: &Grant<right::Build>, id: AgentId, base: i32, config: AgentConfig) -> Result<Agent> {
+    let config = checked(config)?;
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let latest = store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    let current = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    if latest != base {
+        let by = store::versions(&mut tx, id).await?.into_iter().next();
+        return Err(stale("agents.stale", base, latest, by.as_ref()));
+    }
+    if current.config != config {
+        let note = config.changes_since(&current.config);
+        store::save(&mut tx, id, latest + 1, &config, &note, grant.actor()).await?;
+    }
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(agent)
+}
+
+/// The error of a saver who came second. Nothing that was typed is lost: the form comes back with it.
+pub(crate) fn stale(code: &str, base: i32, latest: i32, newest: Option<&VersionLine>) -> Error {
+    let by = newest.map_or("Somebody", |line| line.saved_by.as_str());
+    let message = format!(
+        "{by} saved version {latest} while you were working on version {base}. What you typed is still here: compare \
+         it with version {latest}, then save again to put yours on top of it."
+    );
+    let mut error = Error::new(Kind::Stale, code, message.clone());
+    error.fields.push(FieldError { field: "base".to_owned(), message });
+    error
+}
+
+/// Makes a version the one that workflows use.
+///
+/// # Errors
+/// `not_found`.
+pub async fn deploy(grant: &Grant<right::Deploy>, id: AgentId, version: i32) -> Result<Agent> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    checked(store::version(&mut tx, id, version).await?.ok_or_else(unknown)?)?;
+    store::deploy(&mut tx, id, version).await?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(agent)
+}
+
+/// Takes an agent out of use. Runs that have begun keep it.
+///
+/// # Errors
+/// `conflict` while a workflow names it.
+pub async fn archive(grant: &Grant<right::Build>, id: AgentId) -> Result<()> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let used_by = workflows::service::naming_agent(&mut tx, &agent.key).await?;
+    if !used_by.is_empty() {
+        let names = used_by.iter().map(|name| format!("“{name}”")).collect::<Vec<_>>().join(", ");
+        return Err(Error::conflict(
+            "agents.in_use",
+            format!("This agent works in {names}. Take it out of there first, then archive it."),
+        ));
+    }
+    store::set_status(&mut tx, id, "archived").await?;
+    tx.commit().await
+}
+
+/// The keys that workflows may name.
+pub(crate) async fn keys(tx: &mut TenantTx) -> Result<BTreeSet<String>> {
+    Ok(store::keys(tx).await?.into_iter().collect())
+}
+
+/// The agents that workflows may name, by name.
+pub(crate) async fn references(tx: &mut TenantTx) -> Result<Vec<AgentRef>> {
+    let all = store::list(tx).await?.into_iter().filter(|agent| agent.status == "active");
+    Ok(all.map(|agent| AgentRef { id: agent.id, key: agent.key, name: agent.config.name }).collect())
+}
+
+/// Agents as files carry them, by key.
+pub(crate) async fn configs(tx: &mut TenantTx, keys: &BTreeSet<String>) -> Result<BTreeMap<String, AgentConfig>> {
+    let keys: Vec<String> = keys.iter().cloned().collect();
+    Ok(store::for_run(tx, &keys).await?.into_iter().map(|agent| (agent.key, agent.config)).collect())
+}
+
+/// The agents that a run keeps, by key: the deployed versions. Drafts serve only where `drafts` says so.
+pub(crate) async fn specs(
+    tx: &mut TenantTx,
+    keys: &BTreeSet<String>,
+    drafts: bool,
+) -> Result<BTreeMap<String, AgentSpec>> {
+    let wanted: Vec<String> = keys.iter().cloned().collect();
+    let mut found = BTreeMap::new();
+    for agent in store::for_run(tx, &wanted).await? {
+        if !agent.deployed && !drafts {
+            return Err(Error::conflict(
+                "agents.not_deployed",
+                format!("The agent “{}” has no deployed version. Deploy it, then try again.", agent.config.name),
+            ));
+        }
+        found.insert(agent.key, agent.config.spec(agent.version));
+    }
+    if let Some(missing) = keys.iter().find(|key| !found.contains_key(*key)) {
+        return Err(Error::conflict(
+            "agents.missing",
+            format!("The agent “{missing}” does not exist any more. Choose another one in the workflow."),
+        ));
+    }
+    Ok(found)
+}
+
+/// The tools that there are, by name.
+#[must_use]
+pub fn known_tools() -> BTreeMap<String, ToolSpec> {
+    tools::catalog().iter().map(|tool| (tool.name.clone(), tool.into())).collect()
+}
+
+fn checked(mut config: AgentConfig) -> Result<AgentConfig> {
+    config.name = config.name.trim().to_owned();
+    config.role = config.role.trim().to_owned();
+    let mut faults = config.faults();
+    let known = known_tools();
+    for name in config.tools.keys().filter(|name| !known.contains_key(*name)) {
+        let message = format!("There is no tool “{name}”.");
+        faults.push(FieldError { field: format!("tools.{name}"), message });
+    }
+    if config.output_schema.is_object()
+        && let Err(message) = schema::check_schema(&config.output_schema)
+    {
+        faults.push(FieldError { field: "output_schema".to_owned(), message });
+    }
+    Error::invalid_fields(faults).map_or(Ok(config), Err)
+}
+
+fn unknown() -> Error {
+    Error::not_found("agent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free_key;
+
+    #[test]
+    fn a_taken_key_gets_the_next_number() {
+        let taken = ["support".to_owned(), "support-2".to_owned()];
+        assert_eq!(free_key("support", &taken), "support-3");
+        assert_eq!(free_key("sales", &taken), "sales");
+    }
+}

@@ -1,0 +1,387 @@
+//! What people do with workflows, and what a run is made of. The only door to their tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    AgentRef, MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion, edit::Edit,
+    faults_of_words, store,
+};
+use crate::{
+    access::{Ctx, Grant, Permission, right},
+    agents::{self, service::known_tools},
+    db::TenantTx,
+    engine::plan::{
+        Graph, Node, NodeKind, Plan, ToolSpec,
+        validate::{Fault, Known, validate},
+        walk,
+    },
+    kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
+    schema,
+};
+
+/// All workflows that are not archived, the last saved first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(grant: &Grant<right::View>) -> Result<Vec<Workflow>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::list(&mut tx).await
+}
+
+/// One workflow.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find(grant: &Grant<right::View>, id: WorkflowId) -> Result<Workflow> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::find(&mut tx, id).await?.ok_or_else(unknown)
+}
+
+/// A workflow at one of its versions (the newest if none is named), with what is wrong with it now.
+///
+/// # Errors
+/// `not_found`.
+pub async fn detail(grant: &Grant<right::View>, id: WorkflowId, at: Option<i32>) -> Result<WorkflowDetail> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let shown = store::version(&mut tx, id, at.unwrap_or(workflow.version)).await?.ok_or_else(unknown)?;
+    let faults = faults(&mut tx, &shown.graph).await?;
+    let versions = store::versions(&mut tx, id).await?;
+    let agents = agents::service::references(&mut tx).await?;
+    Ok(WorkflowDetail { workflow, shown, faults, versions, agents })
+}
+
+/// One version of a workflow.
+///
+/// # Errors
+/// `not_found`.
+pub async fn version(grant: &Grant<right::View>, id: WorkflowId, version: i32) -> Result<WorkflowVersion> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::version(&mut tx, id, version).await?.ok_or_else(unknown)
+}
+
+/// A new workflow with its first version, and the agents that it brings. A version that cannot run yet is a draft.
+///
+/// # Errors
+/// `invalid`, with the fields at fault.
+pub async fn create(grant: &Grant<right::Build>, new: NewWorkflow) -> Result<Workflow> {
+    let NewWorkflow { name, description, mut graph, agents, deploy } = new;
+    let name = name.trim().to_owned();
+    if let Some(error) = Error::invalid_fields(faults_of_words(&name, &description)) {
+        return Err(error);
+    }
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    bring_agents(&mut tx, grant, &mut graph, agents).await?;
+    within_size(&graph)?;
+    let valid = faults(&mut tx, &graph).await?.is_empty();
+    let id = WorkflowId::new();
+    let first = store::NewVersion { version: 1, graph: &graph, valid, note: "Created", by: grant.actor() };
+    store::insert(&mut tx, id, &name, &description, &first).await?;
+    if deploy && valid && grant.role().may(Permission::Deploy) {
+        store::deploy(&mut tx, id, 1).await?;
+    }
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(workflow)
+}
+
+/// A name like the wanted one that no workflow has: what a template or an imported file is called at first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn free_name(grant: &Grant<right::View>, wanted: &str) -> Result<String> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let wanted = text::shortened(wanted, 70);
+    let taken: BTreeSet<String> =
+        store::names_like(&mut tx, &wanted).await?.into_iter().map(|name| name.to_lowercase()).collect();
+    let mut name = wanted.clone();
+    let mut number = 2_u32;
+    while taken.contains(&name.to_lowercase()) {
+        name = format!("{wanted} {number}");
+        number += 1;
+    }
+    Ok(name)
+}
+
+/// Creates the agents that are not there yet. Where a new one gets another key, the graph is told.
+async fn bring_agents(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    graph: &mut Graph,
+    agents: BTreeMap<String, agents::AgentConfig>,
+) -> Result<()> {
+    let there = agents::service::keys(tx).await?;
+    for (key, config) in agents {
+        if there.contains(&key) {
+            continue;
+        }
+        let made = agents::service::create_named(tx, ctx, &key, config).await.map_err(|mut error| {
+            for entry in &mut error.fields {
+                entry.field = format!("agents.{key}.{}", entry.field);
+            }
+            error
+        })?;
+        if made != key {
+            rename_agent(&mut graph.nodes, &key, &made, 0);
+        }
+    }
+    Ok(())
+}
+
+fn rename_agent(nodes: &mut [Node], from: &str, to: &str, depth: usize) {
+    for node in nodes {
+        match &mut node.kind {
+            NodeKind::Agent { agent, .. } if agent == from => to.clone_into(agent),
+            NodeKind::Map { nodes, .. } if depth <= crate::engine::plan::MAX_DEPTH => {
+                rename_agent(nodes, from, to, depth + 1);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes a change and saves it as a new version. It was thought out on version `base`; when somebody saved a newer one
+/// meanwhile, it is made on that one if its part of the graph is untouched.
+///
+/// # Errors
+/// `stale` where the same part was changed; `invalid` where the change does not fit.
+pub async fn edit(grant: &Grant<right::Build>, id: WorkflowId, base: i32, edit: &Edit) -> Result<Workflow> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let latest = store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    let newest = store::version(&mut tx, id, latest).await?.ok_or_else(unknown)?;
+    if latest != base {
+        let older = store::version(&mut tx, id, base).await?.ok_or_else(unknown)?;
+        if !edit.is_untouched(&older.graph, &newest.graph) {
+            let lines = store::versions(&mut tx, id).await?;
+            return Err(agents::service::stale("workflows.stale", base, latest, lines.first()));
+        }
+    }
+    let (graph, note) = edit.apply(&newest.graph)?;
+    if graph != newest.graph {
+        within_size(&graph)?;
+        let valid = faults(&mut tx, &graph).await?.is_empty();
+        let note = text::shortened(&note, 290);
+        let next = store::NewVersion { version: latest + 1, graph: &graph, valid, note: &note, by: grant.actor() };
+        store::save(&mut tx, id, &next).await?;
+    }
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(workflow)
+}
+
+/// Saves a whole graph as a new version.
+///
+/// # Errors
+/// `stale` when somebody saved a newer version meanwhile.
+pub async fn save(
+    grant: &Grant<right::Build>,
+    id: WorkflowId,
+    base: i32,
+    graph: Graph,
+    note: String,
+) -> Result<Workflow> {
+    edit(grant, id, base, &Edit::Replace { graph: Box::new(graph), note }).await
+}
+
+/// Brings an older version back, as a new one.
+///
+/// # Errors
+/// `not_found`; `stale` when somebody saved a newer version meanwhile.
+pub async fn restore(grant: &Grant<right::Build>, id: WorkflowId, base: i32, version: i32) -> Result<Workflow> {
+    let older = {
+        let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+        store::version(&mut tx, id, version).await?.ok_or_else(unknown)?
+    };
+    save(grant, id, base, older.graph, format!("Brought back version {version}")).await
+}
+
+/// Another name and description.
+///
+/// # Errors
+/// `invalid`, with the fields at fault.
+pub async fn describe(grant: &Grant<right::Build>, id: WorkflowId, name: &str, description: &str) -> Result<()> {
+    let name = name.trim();
+    if let Some(error) = Error::invalid_fields(faults_of_words(name, description)) {
+        return Err(error);
+    }
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    if !store::describe(&mut tx, id, name, description).await? {
+        return Err(unknown());
+    }
+    tx.commit().await
+}
+
+/// Makes a version the one that runs use.
+///
+/// # Errors
+/// `invalid`, naming each fault by its node, where it cannot run.
+pub async fn deploy(grant: &Grant<right::Deploy>, id: WorkflowId, version: i32) -> Result<Workflow> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    let wanted = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
+    let faults = faults(&mut tx, &wanted.graph).await?;
+    if !faults.is_empty() {
+        return Err(faulty("workflows.faults", &faults));
+    }
+    agents::service::specs(&mut tx, &agents_of(&wanted.graph), false).await?;
+    store::deploy(&mut tx, id, version).await?;
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    tx.commit().await?;
+    Ok(workflow)
+}
+
+/// Takes a workflow out of use. Runs that have begun go on.
+///
+/// # Errors
+/// `not_found`.
+pub async fn archive(grant: &Grant<right::Build>, id: WorkflowId) -> Result<()> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    if !store::archive(&mut tx, id).await? {
+        return Err(unknown());
+    }
+    tx.commit().await
+}
+
+/// What a run of this workflow is made of: the deployed version, else the newest that can run, as a test.
+///
+/// # Errors
+/// `not_found`; `conflict` where there is nothing that can run.
+pub async fn plan_for_run(tx: &mut TenantTx, id: WorkflowId) -> Result<Runnable> {
+    let workflow = store::find(tx, id).await?.ok_or_else(unknown)?;
+    let version = match workflow.deployed_version {
+        Some(version) => version,
+        None => store::newest_valid(tx, id).await?.ok_or_else(|| {
+            Error::conflict(
+                "workflows.not_runnable",
+                "No version of this workflow can run yet. Open it and correct what the list of problems names.",
+            )
+        })?,
+    };
+    plan_of(tx, workflow, version).await
+}
+
+/// What a run of one version is made of, as when a draft is tried out.
+///
+/// # Errors
+/// `not_found`; `conflict` where it cannot run.
+pub async fn plan_of_version(tx: &mut TenantTx, id: WorkflowId, version: i32) -> Result<Runnable> {
+    let workflow = store::find(tx, id).await?.ok_or_else(unknown)?;
+    plan_of(tx, workflow, version).await
+}
+
+async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32) -> Result<Runnable> {
+    if workflow.status == "archived" {
+        return Err(Error::conflict("workflows.archived", "This workflow is archived, so it cannot be run."));
+    }
+    let graph = store::version(tx, workflow.id, version).await?.ok_or_else(unknown)?.graph;
+    let deployed = workflow.deployed_version == Some(version);
+    let agents = agents::service::specs(tx, &agents_of(&graph), !deployed).await?;
+    // The same check again: an agent may be gone, or a tool, since the version was saved.
+    let faults = faults(tx, &graph).await?;
+    if !faults.is_empty() {
+        let mut error = faulty("workflows.faults", &faults);
+        error.kind = Kind::Conflict;
+        return Err(error);
+    }
+    let all = known_tools();
+    let mut tools: BTreeMap<String, ToolSpec> = BTreeMap::new();
+    let named = tools_of(&graph).into_iter().chain(agents.values().flat_map(|agent| agent.tools.keys().cloned()));
+    for name in named {
+        if let Some(spec) = all.get(&name) {
+            tools.insert(name, spec.clone());
+        }
+    }
+    Ok(Runnable { id: workflow.id, name: workflow.name, version, deployed, plan: Plan { graph, agents, tools } })
+}
+
+/// The names of the workflows whose newest or deployed version names an agent.
+pub(crate) async fn naming_agent(tx: &mut TenantTx, key: &str) -> Result<Vec<String>> {
+    store::naming_agent(tx, key).await
+}
+
+/// A workflow's newest (or another) version with the agents that it needs: what a file carries.
+///
+/// # Errors
+/// `not_found`.
+pub async fn with_agents(grant: &Grant<right::View>, id: WorkflowId, at: Option<i32>) -> Result<NewWorkflow> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let graph = store::version(&mut tx, id, at.unwrap_or(workflow.version)).await?.ok_or_else(unknown)?.graph;
+    let agents = agents::service::configs(&mut tx, &agents_of(&graph)).await?;
+    Ok(NewWorkflow { name: workflow.name, description: workflow.description, graph, agents, deploy: true })
+}
+
+/// What is wrong with a graph, given the agents and tools that there are.
+async fn faults(tx: &mut TenantTx, graph: &Graph) -> Result<Vec<Fault>> {
+    let agents = agents::service::keys(tx).await?;
+    Ok(faults_given(graph, &agents))
+}
+
+/// The same for given agents.
+#[must_use]
+pub fn faults_given(graph: &Graph, agents: &BTreeSet<String>) -> Vec<Fault> {
+    let known = Known {
+        agents,
+        tools: &known_tools(),
+        check: &schema::check,
+        check_schema: &|schema| schema::check_schema(schema).err(),
+    };
+    validate(graph, &known)
+}
+
+fn faulty(code: &str, faults: &[Fault]) -> Error {
+    let fields = faults
+        .iter()
+        .map(|fault| FieldError {
+            field: match &fault.node {
+                Some(node) => format!("nodes.{node}.{}", fault.field),
+                None => fault.field.clone(),
+            },
+            message: fault.message.clone(),
+        })
+        .collect();
+    let words = match faults {
+        [_] => "1 problem keeps this workflow from running.".to_owned(),
+        more => format!("{} problems keep this workflow from running.", more.len()),
+    };
+    let mut error = Error::new(Kind::Invalid, code, words);
+    error.fields = fields;
+    error
+}
+
+fn within_size(graph: &Graph) -> Result<()> {
+    let bytes = serde_json::to_vec(graph).map_err(Error::internal)?.len();
+    if bytes > MAX_GRAPH_BYTES {
+        let message = format!("The workflow has {} KB; {} KB are the most.", bytes / 1024, MAX_GRAPH_BYTES / 1024);
+        return Err(Error::new(Kind::TooLarge, "workflows.too_large", message));
+    }
+    Ok(())
+}
+
+/// The keys of the agents that a graph names.
+#[must_use]
+pub fn agents_of(graph: &Graph) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk::each(&graph.nodes, &mut |_, node| {
+        if let NodeKind::Agent { agent, .. } = &node.kind {
+            found.insert(agent.clone());
+        }
+    });
+    found
+}
+
+/// The names of the tools that a graph's own nodes call.
+#[must_use]
+pub fn tools_of(graph: &Graph) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk::each(&graph.nodes, &mut |_, node| {
+        if let NodeKind::Tool { tool, .. } = &node.kind {
+            found.insert(tool.clone());
+        }
+    });
+    found
+}
+
+fn unknown() -> Error {
+    Error::not_found("workflow")
+}
