@@ -1,6 +1,8 @@
 //! Agents: configured models. Every save is an immutable version; one version is deployed.
 
 #[cfg(feature = "ssr")]
+pub(crate) mod pending;
+#[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
 mod store;

@@ -5,6 +5,8 @@ pub mod edit;
 pub mod service;
 #[cfg(feature = "ssr")]
 mod store;
+#[cfg(feature = "ssr")]
+pub mod yaml;
 
 use std::collections::BTreeMap;
 

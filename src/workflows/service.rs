@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AgentRef, MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion, edit::Edit,
-    faults_of_words, store,
+    MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion, edit::Edit, faults_of_words,
+    store,
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
+    agents::pending as schema,
     agents::{self, service::known_tools},
     db::TenantTx,
     engine::plan::{
@@ -16,7 +17,6 @@ use crate::{
         walk,
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
-    schema,
 };
 
 /// All workflows that are not archived, the last saved first.

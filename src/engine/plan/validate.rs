@@ -534,3 +534,6 @@ fn text_template(text: &str, field: &str, reads: &Reads<'_>, out: &mut Faults<'_
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
