@@ -3,10 +3,7 @@
 
 use agentflow::{
     access::Ctx,
-    accounts::{
-        service::{SignedIn, Visitor},
-        sessions::Session,
-    },
+    accounts::service::{SignedIn, Visitor},
     deps::Deps,
     kernel::Error,
     orgs,
@@ -41,12 +38,5 @@ pub async fn person() -> Result<SignedIn, ApiError> {
 pub fn visitor() -> Result<Visitor, ApiError> {
     let deps = use_context::<Deps>().ok_or_else(|| Error::internal("no Deps in the context"))?;
     let parts = use_context::<Parts>().ok_or_else(|| Error::internal("no request in the context"))?;
-    let session = parts
-        .extensions
-        .get::<Session>()
-        .cloned()
-        .ok_or_else(|| Error::internal("no session layer around this route"))?;
-    let address = parts.extensions.get().copied();
-    let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    Ok(Visitor { deps, session, address, request_id })
+    Ok(Visitor::of(&deps, &parts)?)
 }

@@ -5,7 +5,10 @@ pub mod door;
 pub mod error;
 pub mod live;
 pub mod runs;
+pub mod settings;
 pub mod shell;
+pub mod sign_in;
+pub mod sign_up;
 
 use leptos::prelude::*;
 use leptos_router::components::{Router, Routes};

@@ -1,10 +1,11 @@
-//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `completions`.
+//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `completions`.
 
 use std::{future::Future, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
+    admin::Admin,
     config::Config,
     startup::{self, Trouble},
     workers::Role,
@@ -30,6 +31,9 @@ enum Command {
     Migrate,
     /// Check everything that the server needs, and say what to do about what is wrong
     Doctor,
+    /// Make accounts and API keys, reset passwords
+    #[command(subcommand)]
+    Admin(Admin),
     /// Print the completions for a shell
     Completions {
         /// The shell to complete in
@@ -45,6 +49,7 @@ impl Cli {
             Command::Serve { role } => with_config(|config| crate::run(config, role)),
             Command::Migrate => with_config(startup::migrate),
             Command::Doctor => with_config(startup::doctor),
+            Command::Admin(admin) => with_config(|config| admin.run(config)),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "agentflow", &mut std::io::stdout());
                 ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 //!
 //! [`router`] is the whole of what is served, so tests get the real thing; [`run`] is the whole life of a server.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod http;

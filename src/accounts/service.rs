@@ -1,5 +1,6 @@
 //! Signing up, in and out, and one's own profile.
 
+use http::request::Parts;
 use tracing::info;
 
 use super::{
@@ -30,6 +31,21 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Whoever sent this request.
+    ///
+    /// # Errors
+    /// `internal`, where no session layer is around the route.
+    pub fn of(deps: &Deps, request: &Parts) -> Result<Self> {
+        let session = request.extensions.get::<Session>().cloned();
+        let request_id = request.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Ok(Self {
+            deps: deps.clone(),
+            session: session.ok_or_else(|| Error::internal("no session layer around this route"))?,
+            address: request.extensions.get().copied(),
+            request_id: request_id.unwrap_or_default().to_owned(),
+        })
+    }
+
     /// The person, if one is signed in.
     ///
     /// # Errors

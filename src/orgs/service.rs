@@ -5,6 +5,7 @@ use crate::{
     access::{Actor, Ctx, OrgRef, Role},
     accounts::service::SignedIn,
     db::IdentityTx,
+    deps::Deps,
     kernel::{Error, OrgId, Result, UserId, text},
 };
 
@@ -28,6 +29,15 @@ pub async fn enter(person: &SignedIn, slug: &str) -> Result<Ctx> {
 pub async fn list(person: &SignedIn) -> Result<Vec<Membership>> {
     let mut tx = person.deps().db.identity().await?;
     store::memberships(&mut tx, person.user()).await
+}
+
+/// Where a person begins: the dashboard of their first organization, or `/` as long as they have none.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn home(person: &SignedIn) -> Result<String> {
+    let first = list(person).await?.into_iter().next();
+    Ok(first.map_or_else(|| "/".to_owned(), |membership| format!("/o/{}/", membership.org.slug)))
 }
 
 /// Founds an organization with its owner, inside the transaction that makes the account.
@@ -56,6 +66,7 @@ pub async fn found(tx: &mut IdentityTx, name: &str, owner: UserId) -> Result<Org
 ///
 /// # Errors
 /// `not_found`.
-pub async fn by_slug(tx: &mut IdentityTx, slug: &str) -> Result<OrgRef> {
-    store::organization(tx, slug).await?.ok_or_else(|| Error::not_found("organization"))
+pub async fn by_slug(deps: &Deps, slug: &str) -> Result<OrgRef> {
+    let mut tx = deps.db.identity().await?;
+    store::organization(&mut tx, slug).await?.ok_or_else(|| Error::not_found("organization"))
 }

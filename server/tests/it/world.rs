@@ -95,12 +95,12 @@ impl World {
 
     /// A browser that nobody is signed in with yet.
     pub fn client(&self) -> Client {
-        Client { router: self.router.clone(), cookies: BTreeMap::new(), bearer: None }
+        Client { router: self.router.clone(), cookies: BTreeMap::new(), bearer: None, address: [127, 0, 0, 1] }
     }
 
     /// A program with an API key.
     pub fn program(&self, key: &str) -> Client {
-        Client { router: self.router.clone(), cookies: BTreeMap::new(), bearer: Some(key.to_owned()) }
+        Client { bearer: Some(key.to_owned()), ..self.client() }
     }
 
     /// Serves on a real port of this machine, until the world ends. Gives the address, without a slash at its end.
@@ -135,6 +135,7 @@ pub struct Client {
     router: Router,
     cookies: BTreeMap<String, String>,
     bearer: Option<String>,
+    address: [u8; 4],
 }
 
 impl Client {
@@ -176,7 +177,7 @@ impl Client {
 
     /// Sends a request, and keeps the cookies that come back.
     pub async fn send(&mut self, mut request: Request<Body>) -> Reply {
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 50_000))));
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((self.address, 50_000))));
         let response = self.router.clone().oneshot(request).await.expect("the router never fails");
         let (parts, body) = response.into_parts();
         for cookie in parts.headers.get_all(header::SET_COOKIE) {
@@ -192,6 +193,18 @@ impl Client {
         }
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("body");
         Reply { status: Status(parts.status), headers: parts.headers, body }
+    }
+
+    /// The same browser, somewhere else on the net.
+    #[must_use]
+    pub fn at(mut self, address: [u8; 4]) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Puts a cookie into the browser, as somebody who planted or stole it would.
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
     }
 
     /// The cookies that it keeps.

@@ -1,0 +1,3 @@
+//! Settings: the profile, and API keys.
+
+pub mod api;
