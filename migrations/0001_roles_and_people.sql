@@ -129,7 +129,7 @@ create policy identity on api_keys to agentflow_identity using (true) with check
 
 grant select, update on organizations to agentflow_app;
 grant select on memberships to agentflow_app;
-grant select (id, email, name, created_at) on users to agentflow_app;
+grant select (id, email, name, undo_window_s, created_at) on users to agentflow_app;
 grant select, insert, update on api_keys to agentflow_app;
 grant select, insert, update on organizations, users, memberships to agentflow_identity;
 grant select, insert, update, delete on sessions, sign_in_throttle to agentflow_identity;

@@ -54,4 +54,5 @@ create policy app on idempotency_keys to agentflow_app using (organization_id = 
 grant select, insert, update, delete on context_entries to agentflow_app;
 grant select on context_entries to agentflow_engine;
 grant select, insert, update on emails to agentflow_app;
-grant select, insert, delete on idempotency_keys to agentflow_app;
+-- `update` is what locking a row asks for; no statement changes one.
+grant select, insert, update, delete on idempotency_keys to agentflow_app;

@@ -1,13 +1,18 @@
 //! Approvals: what waits for a person, and what people decided. The engine opens them and takes the decisions in; this
 //! feature lists them, decides, and takes a decision back while it can still be undone.
 
+#[cfg(feature = "ssr")]
+pub mod service;
+#[cfg(feature = "ssr")]
+pub mod store;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     access::Role,
     engine::state::StepId,
-    kernel::{ApprovalId, Money, RunId, Timestamp, UserId},
+    kernel::{ApprovalId, Money, RunId, Timestamp, UserId, WorkflowId},
 };
 
 /// What is asked.
@@ -20,6 +25,27 @@ pub enum ApprovalKind {
     Tool,
     /// An agent's question: the answer is text.
     Question,
+}
+
+impl ApprovalKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Approval, Self::Tool, Self::Question];
+
+    /// The word in the database and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Tool => "tool",
+            Self::Question => "question",
+        }
+    }
+
+    /// The kind of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Where it stands.
@@ -36,6 +62,29 @@ pub enum ApprovalState {
     Expired,
     /// Its run was stopped or failed.
     Withdrawn,
+}
+
+impl ApprovalState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Withdrawn];
+
+    /// The word in the database and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// The state of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// A decision that was made.
@@ -126,4 +175,33 @@ pub enum Verdict {
         /// The text.
         text: String,
     },
+}
+
+/// Which approvals a list shows. All of it stands in the address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApprovalFilter {
+    /// Those that are decided or ended, the newest first, instead of those that wait, the nearest deadline first.
+    pub decided: bool,
+    /// Of this kind.
+    pub kind: Option<ApprovalKind>,
+    /// Of runs of this workflow.
+    pub workflow: Option<WorkflowId>,
+    /// That the one who asks may decide, or has decided.
+    pub mine: bool,
+}
+
+/// The inbox: what waits, and what was decided a moment ago.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inbox {
+    /// What waits, the nearest deadline first.
+    pub pending: Vec<Approval>,
+    /// Whether more waits than is shown.
+    pub more: bool,
+    /// Decided lately, the newest first.
+    pub decided: Vec<Approval>,
+    /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.
+    pub undo_window_s: Option<i32>,
+    /// The moment of this answer, by the database's clock.
+    pub now: Timestamp,
 }

@@ -2,10 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Error, Kind};
+
 /// Where the next page begins: opaque to clients, made of the last row's sort key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub String);
+
+impl Cursor {
+    /// What to say of a text that is none.
+    #[must_use]
+    pub fn invalid() -> Error {
+        let error = Error::invalid("cursor", "This cursor is not one of this list. Begin without a cursor.");
+        Error { kind: Kind::Malformed, code: "cursor.invalid".to_owned(), ..error }
+    }
+}
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,12 @@
 //! Runs: starting them, looking at them, stopping and retrying them. What executes them is [`crate::engine`].
 
+#[cfg(feature = "ssr")]
+pub mod follow;
+#[cfg(feature = "ssr")]
+pub mod service;
+#[cfg(feature = "ssr")]
+pub mod store;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,6 +17,9 @@ use crate::{
     },
     kernel::{RunId, Timestamp, WorkflowId},
 };
+
+/// The most bytes of JSON of an input or output that comes along unasked: 100 KiB.
+pub const SHOWN_BYTES: u64 = 100 * 1024;
 
 /// A line of a list of runs. No payloads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,10 +61,14 @@ pub struct RunDetail {
     pub summary: RunSummary,
     /// The header and the tree, live from here on by the events after `view.last_seq`.
     pub view: RunView,
-    /// The input it was started with.
+    /// The input it was started with; null where it is larger than [`SHOWN_BYTES`] and has to be asked for.
     pub input: Value,
-    /// The output, once it succeeded.
+    /// How large the input is as JSON.
+    pub input_bytes: u64,
+    /// The output, once it succeeded; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
     pub output: Option<Value>,
+    /// How large the output is as JSON; 0 where there is none.
+    pub output_bytes: u64,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
     /// Runs that retry this one, the newest first.
@@ -68,10 +82,14 @@ pub struct RunDetail {
 pub struct StepDetail {
     /// The line in the tree.
     pub view: StepView,
-    /// What it was given.
+    /// What it was given; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
     pub input: Option<Value>,
-    /// What came out.
+    /// How large the input is as JSON; 0 where there is none.
+    pub input_bytes: u64,
+    /// What came out; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
     pub output: Option<Value>,
+    /// How large the output is as JSON; 0 where there is none.
+    pub output_bytes: u64,
 }
 
 /// A line of a run's log.
@@ -87,6 +105,33 @@ pub struct LogLine {
     pub step: Option<StepId>,
     /// The line.
     pub message: String,
+}
+
+/// A window on a run's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogPage {
+    /// The lines, in order.
+    pub lines: Vec<LogLine>,
+    /// Whether there may be lines before the first one.
+    pub earlier: bool,
+    /// Whether there may be lines after the last one already.
+    pub later: bool,
+    /// The number of the run's last event: live lines follow after it.
+    pub last_seq: i64,
+}
+
+/// Where and how much of a log to read. Without a number: the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogQuery {
+    /// The lines before this number.
+    pub before: Option<i64>,
+    /// The lines after this number.
+    pub after: Option<i64>,
+    /// At least this serious.
+    pub level: Option<LogLevel>,
+    /// How many, 500 at most and by default.
+    pub limit: Option<u32>,
 }
 
 /// Which runs a list shows. All of it stands in the address.
@@ -105,4 +150,21 @@ pub struct RunFilter {
     pub from: Option<Timestamp>,
     /// Accepted before this moment.
     pub to: Option<Timestamp>,
+}
+
+impl RunFilter {
+    /// Whether it lets everything through.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A run that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// Whether this is the answer to a repeated request: nothing new was started.
+    pub repeated: bool,
 }

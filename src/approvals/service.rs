@@ -1,0 +1,400 @@
+//! Use cases of approvals: list, decide, take a decision back.
+
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::{
+    Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Verdict,
+    store::{self, NewDecision, Place, Viewer},
+};
+use crate::{
+    access::{Actor, Ctx, Grant, right},
+    db::TenantTx,
+    engine::{
+        journal::Event,
+        state::StepId,
+        store::{self as engine, Signal},
+    },
+    kernel::{ApprovalId, Cursor, Error, FieldError, Page, Result, RunId, Timestamp},
+    runs::service::check_json,
+    schema,
+};
+
+/// The longest reason or answer in characters.
+const TEXT_LENGTH: usize = 4_000;
+/// Approvals that the inbox shows at once.
+const INBOX: i64 = 50;
+/// Decisions that the inbox shows below.
+const DECIDED: i64 = 10;
+
+/// A window on the approvals that wait (the nearest deadline first), or with `filter.decided` on those that were decided.
+///
+/// # Errors
+/// `malformed` for a cursor that is none.
+pub async fn list(
+    grant: &Grant<right::ViewPayloads>,
+    filter: &ApprovalFilter,
+    cursor: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page<Approval>> {
+    let limit = limit.clamp(1, 200);
+    let viewer = viewer(grant);
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    if filter.decided {
+        let before = cursor.map(moment_of).transpose()?;
+        let rows = store::decided(&mut tx, viewer, filter, before, i64::from(limit) + 1).await?;
+        return Ok(Page::cut(rows, limit as usize, |row| {
+            row.decision.as_ref().map(|decision| decision.at.timestamp_micros().to_string()).unwrap_or_default()
+        }));
+    }
+    let place = cursor.map(place_of).transpose()?;
+    let rows = store::pending(&mut tx, viewer, filter, place, i64::from(limit) + 1).await?;
+    Ok(Page::cut(rows, limit as usize, |row| {
+        let expires_at = row.expires_at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
+        format!("{expires_at}.{}", row.id)
+    }))
+}
+
+/// What waits, and what was decided a moment ago.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) -> Result<Inbox> {
+    let viewer = viewer(grant);
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let mut pending = store::pending(&mut tx, viewer, filter, None, INBOX + 1).await?;
+    let more = pending.len() as i64 > INBOX;
+    pending.truncate(INBOX as usize);
+    let decided = store::decided(&mut tx, viewer, filter, None, DECIDED).await?;
+    let undo_window_s = match viewer.user {
+        Some(user) => store::undo_window_s(&mut tx, user).await?,
+        None => None,
+    };
+    let now = store::now(&mut tx).await?;
+    Ok(Inbox { pending, more, decided, undo_window_s, now })
+}
+
+/// One approval.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<Approval> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    read(&mut tx, viewer(grant), id).await
+}
+
+/// The approval that a run's step waits for, or waited for.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find_of_step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<Approval> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let id = store::of_step(&mut tx, run, step).await?.ok_or_else(unknown)?;
+    read(&mut tx, viewer(grant), id).await
+}
+
+/// How many approvals wait that the one who asks may decide.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pending_count(grant: &Grant<right::View>) -> Result<i64> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::pending_count(&mut tx, viewer(grant)).await
+}
+
+/// Decides a pending approval. It counts at once; where what follows can be undone it acts when the person's undo window
+/// ends, else immediately. The same decision of the same person again (a double click) answers the same.
+///
+/// # Errors
+/// `not_found`; `forbidden`, saying who may; `invalid`, with the fields; `conflict` `approvals.already_decided`, saying
+/// who was first.
+pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdict) -> Result<Approval> {
+    let viewer = viewer(grant);
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let seen = read(&mut tx, viewer, id).await?;
+    if seen.state != ApprovalState::Pending {
+        return outcome(grant, seen, verdict);
+    }
+    if !seen.may_decide || matches!(grant.actor(), Actor::Run { .. }) {
+        return Err(not_a_decider(&seen));
+    }
+    let checked = check(&mut tx, &seen, verdict).await?;
+    let (run_state, now) = store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
+    if run_state.is_end() {
+        return Err(Error::conflict("approvals.run_ended", format!("The run has ended meanwhile: it is {run_state}.")));
+    }
+    let effective_at = match viewer.user {
+        // A program decides and acts: nobody sits in front of an undo button.
+        Some(user) if seen.reversible => {
+            let window = store::undo_window_s(&mut tx, user).await?.unwrap_or(0);
+            now + TimeDelta::seconds(i64::from(window))
+        }
+        _ => now,
+    };
+    let name = grant.actor().name();
+    let decision = NewDecision {
+        state: checked.state,
+        by: viewer.user,
+        by_name: name,
+        at: now,
+        effective_at,
+        reason: checked.text,
+        edited_payload: checked.payload,
+    };
+    if !store::decide(&mut tx, id, &decision).await? {
+        let now_there = read(&mut tx, viewer, id).await?;
+        return outcome(grant, now_there, verdict);
+    }
+    let event = Event::ApprovalDecided {
+        approval: id,
+        step: seen.step_id.clone(),
+        decision: checked.state.as_str().to_owned(),
+        by: name.to_owned(),
+        effective_at,
+    };
+    tell_run(grant, tx, &seen, effective_at, event).await?;
+    find_again(grant, viewer, id).await
+}
+
+/// Takes one's own decision back while it does not act yet: the approval waits again.
+///
+/// # Errors
+/// `not_found`; `conflict` when it was too late, or is somebody else's decision.
+pub async fn undo(grant: &Grant<right::View>, id: ApprovalId) -> Result<Approval> {
+    let viewer = viewer(grant);
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let seen = read(&mut tx, viewer, id).await?;
+    let Some(decision) = &seen.decision else {
+        return Err(Error::conflict("approvals.not_decided", "This approval is not decided: there is nothing to undo."));
+    };
+    let Some(user) = viewer.user.filter(|user| decision.by == Some(*user)) else {
+        return Err(Error::conflict(
+            "approvals.not_yours",
+            format!("{} decided this, so only they can undo it.", decision.by_name),
+        ));
+    };
+    let (_, now) = store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
+    if !store::reopen(&mut tx, id, user).await? {
+        return Err(Error::conflict("approvals.too_late", "It is too late to undo this: the decision has taken effect."));
+    }
+    let event = Event::ApprovalReopened {
+        approval: id,
+        step: seen.step_id.clone(),
+        by: grant.actor().name().to_owned(),
+    };
+    tell_run(grant, tx, &seen, now, event).await?;
+    find_again(grant, viewer, id).await
+}
+
+/// Writes the event and wakes the run, in the decision's own transaction.
+async fn tell_run(cx: &Ctx, mut tx: TenantTx, approval: &Approval, at: Timestamp, event: Event) -> Result<()> {
+    let signal = Signal::Approval { id: approval.id, at };
+    if engine::signal(&mut tx, approval.run_id, &signal, &[event]).await?.is_none() {
+        return Err(Error::conflict("approvals.run_ended", "The run has ended meanwhile."));
+    }
+    tx.commit().await?;
+    cx.deps().engine.committed(cx.org_id(), approval.run_id);
+    Ok(())
+}
+
+/// What to answer to somebody who comes when the approval is not pending any more.
+fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> {
+    if is_repetition(cx, &approval, verdict) {
+        return Ok(approval);
+    }
+    let error = match (&approval.decision, approval.state) {
+        (Some(decision), ApprovalState::Approved | ApprovalState::Rejected) => Error::conflict(
+            "approvals.already_decided",
+            format!("{} {} this at {} UTC.", decision.by_name, approval.state.as_str(), decision.at.format("%H:%M:%S")),
+        ),
+        (_, ApprovalState::Withdrawn) => {
+            Error::conflict("approvals.withdrawn", "The run was stopped or failed, so there is nothing to decide any more.")
+        }
+        // Pending, and yet it could not be decided: the deadline has passed, and the run will notice any moment.
+        _ => Error::conflict("approvals.expired", "The deadline has passed, so this cannot be decided any more."),
+    };
+    Err(error)
+}
+
+/// Whether this is the decision that was made already, by the same actor: a double click, or a repeated request.
+fn is_repetition(cx: &Ctx, approval: &Approval, verdict: &Verdict) -> bool {
+    let Some(decision) = &approval.decision else { return false };
+    let same_actor = match cx.actor().user() {
+        Some(user) => decision.by == Some(user),
+        None => decision.by.is_none() && decision.by_name == cx.actor().name(),
+    };
+    let same = match verdict {
+        Verdict::Approve { payload } => {
+            let edited = payload.as_ref().filter(|payload| **payload != approval.payload);
+            approval.state == ApprovalState::Approved && decision.edited_payload.as_ref() == edited
+        }
+        Verdict::Reject { reason } => {
+            approval.state == ApprovalState::Rejected && decision.reason.as_deref() == Some(reason.trim())
+        }
+        Verdict::Answer { text } => {
+            approval.state == ApprovalState::Approved && decision.reason.as_deref() == Some(text.trim())
+        }
+    };
+    same_actor && same
+}
+
+struct Checked<'a> {
+    state: ApprovalState,
+    text: Option<&'a str>,
+    payload: Option<&'a Value>,
+}
+
+async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict) -> Result<Checked<'a>> {
+    match (approval.kind, verdict) {
+        (_, Verdict::Reject { reason }) => {
+            let text = checked_text("reason", reason, "Say why you reject this.")?;
+            Ok(Checked { state: ApprovalState::Rejected, text: Some(text), payload: None })
+        }
+        (ApprovalKind::Question, Verdict::Answer { text }) => {
+            let text = checked_text("text", text, "Enter an answer.")?;
+            Ok(Checked { state: ApprovalState::Approved, text: Some(text), payload: None })
+        }
+        (ApprovalKind::Question, Verdict::Approve { .. }) => {
+            Err(Error::invalid("decision", "This is a question: answer it, or reject it with a reason."))
+        }
+        (_, Verdict::Answer { .. }) => {
+            Err(Error::invalid("decision", "This is not a question: approve it, or reject it with a reason."))
+        }
+        (_, Verdict::Approve { payload }) => {
+            let payload = payload.as_ref().filter(|payload| **payload != approval.payload);
+            if let Some(payload) = payload {
+                check_edit(tx, approval, payload).await?;
+            }
+            Ok(Checked { state: ApprovalState::Approved, text: None, payload })
+        }
+    }
+}
+
+fn checked_text<'a>(field: &str, text: &'a str, missing: &str) -> Result<&'a str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::invalid(field, missing));
+    }
+    if text.chars().count() > TEXT_LENGTH {
+        return Err(Error::invalid(field, format!("Use at most {TEXT_LENGTH} characters.")));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid(field, "The text contains the character U+0000, which cannot be kept. Remove it."));
+    }
+    Ok(text)
+}
+
+/// An edited payload must fit what will be done with it: the tool's schema, or else the proposal's own form.
+async fn check_edit(tx: &mut TenantTx, approval: &Approval, edited: &Value) -> Result<()> {
+    check_json(edited, "payload")?;
+    let tool = match approval.kind {
+        ApprovalKind::Tool => store::tool(tx, approval.run_id, &approval.step_id).await?,
+        ApprovalKind::Approval | ApprovalKind::Question => None,
+    };
+    let mut faults = match tool {
+        Some(tool) => schema::check(&tool.parameters, edited),
+        None => differences(&approval.payload, edited),
+    };
+    for fault in &mut faults {
+        fault.field = match fault.field.as_str() {
+            "" => "payload".to_owned(),
+            field => format!("payload.{field}"),
+        };
+    }
+    Error::invalid_fields(faults).map_or(Ok(()), Err)
+}
+
+/// Where an edited value has lost the proposal's form: a field is missing or of another type.
+fn differences(proposal: &Value, edited: &Value) -> Vec<FieldError> {
+    let fault = |field: &str, message: String| FieldError { field: field.to_owned(), message };
+    match (proposal, edited) {
+        (Value::Object(proposal), Value::Object(edited)) => proposal
+            .iter()
+            .filter_map(|(key, old)| match edited.get(key) {
+                None => Some(fault(key, format!("{key} is missing."))),
+                Some(new) if old.is_null() || type_of(old) == type_of(new) => None,
+                Some(_) => Some(fault(key, format!("{key} must be {}, as in the proposal.", type_of(old)))),
+            })
+            .collect(),
+        (Value::Null, _) => vec![fault("", "There is nothing to edit in this proposal.".to_owned())],
+        _ if type_of(proposal) == type_of(edited) => Vec::new(),
+        _ => vec![fault("", format!("The value must be {}, as in the proposal.", type_of(proposal)))],
+    }
+}
+
+const fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "yes or no",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn not_a_decider(approval: &Approval) -> Error {
+    let role = match approval.decider_role {
+        Some(crate::access::Role::Owner) => "an owner",
+        Some(crate::access::Role::Admin) => "an owner or admin",
+        Some(_) | None => "an owner, admin or member",
+    };
+    let message = if approval.deciders.is_empty() {
+        format!("You cannot decide this: it needs {role}.")
+    } else {
+        format!("You cannot decide this. Those who can: {}.", approval.deciders.join(", "))
+    };
+    Error::forbidden(message)
+}
+
+fn viewer(cx: &Ctx) -> Viewer {
+    Viewer { user: cx.actor().user(), role: cx.role() }
+}
+
+async fn read(tx: &mut TenantTx, viewer: Viewer, id: ApprovalId) -> Result<Approval> {
+    store::find(tx, viewer, id).await?.ok_or_else(unknown)
+}
+
+async fn find_again(cx: &Ctx, viewer: Viewer, id: ApprovalId) -> Result<Approval> {
+    let mut tx = cx.deps().db.tenant(cx.org_id()).await?;
+    read(&mut tx, viewer, id).await
+}
+
+fn unknown() -> Error {
+    Error::not_found("approval")
+}
+
+fn place_of(cursor: &Cursor) -> Result<Place> {
+    let parse = || {
+        let (expires_at, id) = cursor.0.split_once('.')?;
+        let expires_at = match expires_at {
+            "" => None,
+            micros => Some(Timestamp::from_timestamp_micros(micros.parse().ok()?)?),
+        };
+        Some(Place { expires_at, id: id.parse().ok()? })
+    };
+    parse().ok_or_else(Cursor::invalid)
+}
+
+fn moment_of(cursor: &Cursor) -> Result<Timestamp> {
+    let parse = || Timestamp::from_timestamp_micros(cursor.0.parse().ok()?);
+    parse().ok_or_else(Cursor::invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_edit_keeps_the_form_of_the_proposal() {
+        let proposal = json!({ "to": "ana@example.com", "amount": 40, "note": null });
+        assert!(differences(&proposal, &json!({ "to": "ben@example.com", "amount": 41.5, "note": "x" })).is_empty());
+        let faults = differences(&proposal, &json!({ "to": 5, "note": null }));
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["amount", "to"]);
+        assert_eq!(differences(&json!("text"), &json!(["text"])).len(), 1);
+        assert_eq!(differences(&Value::Null, &json!(1)).len(), 1);
+    }
+}

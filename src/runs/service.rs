@@ -1,0 +1,520 @@
+//! Use cases of runs: start, look at, stop, retry.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail,
+    store::{self, LogWindow, Place},
+};
+use crate::{
+    access::{Ctx, Grant, right},
+    db::TenantTx,
+    engine::{
+        journal::{Event, RunView, StepView, StoredEvent},
+        plan::{
+            Plan,
+            template::{Piece, pieces},
+        },
+        state::{RunState, StepId},
+        store::{self as engine, NewRun, Signal},
+    },
+    kernel::{Cursor, Error, FieldError, Kind, Page, Result, RunId, Timestamp, WorkflowId, text},
+    schema, workflows,
+};
+
+/// The longest title in characters; longer ones are cut.
+const TITLE_LENGTH: usize = 120;
+/// Lines of a log in one answer at most.
+const LOG_LINES: u32 = 500;
+/// How deep an input may nest.
+const INPUT_DEPTH: usize = 64;
+/// How large an input may be as JSON: 1 MiB.
+const INPUT_BYTES: usize = 1 << 20;
+
+/// What a run is started with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The input; checked against the workflow's schema.
+    pub input: Value,
+    /// The caller's key for this request: repeated with the same key, it starts nothing new.
+    pub idempotency_key: Option<String>,
+}
+
+/// Starts a run of a workflow's deployed version (or, as a test, of its newest valid one). Durable once it answers.
+///
+/// # Errors
+/// `not_found`; `invalid` with the input's fields; `mismatch` when the key was used for another request; `conflict`
+/// when the workflow has no version that can run.
+pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Started> {
+    check_json(&start.input, "input")?;
+    let request = Keyed::new(
+        start.idempotency_key.as_deref(),
+        "workflows.run",
+        &json!({ "workflow": start.workflow, "input": start.input }),
+    )?;
+    let id = RunId::new();
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    // Before all else: a repeated request gets its answer even if the workflow has changed since.
+    if let Some(started) = request.answered(&mut tx, id).await? {
+        return Ok(started);
+    }
+    let ready = workflows::service::plan_for_run(&mut tx, start.workflow).await?;
+    if let Some(error) = Error::invalid_fields(input_faults(&ready.plan, &start.input)) {
+        return Err(error);
+    }
+    let new = NewRun {
+        id,
+        workflow: start.workflow,
+        workflow_version: ready.version,
+        title: title(&ready.plan.graph.title, &ready.name, &start.input),
+        trigger: trigger(grant, ready.deployed),
+        started_by: grant.actor().reference(),
+        started_by_name: grant.actor().name().to_owned(),
+        deadline_s: ready.plan.graph.deadline_s,
+        retry_of: None,
+        plan: ready.plan,
+        input: start.input,
+    };
+    engine::start_run(&mut tx, &new).await?;
+    finish(grant, tx, new.id).await
+}
+
+/// Retries a run that ended without success, from the steps that did not succeed: recorded results are taken over. The
+/// new run executes the same plan.
+///
+/// # Errors
+/// `not_found`; `conflict` while the run has not ended, or when it succeeded.
+pub async fn retry(grant: &Grant<right::Operate>, run: RunId, idempotency_key: Option<&str>) -> Result<Started> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let failed = summary(&mut tx, run).await?;
+    match failed.state {
+        RunState::Failed | RunState::Cancelled => {}
+        RunState::Succeeded => {
+            return Err(Error::conflict("runs.succeeded", "This run succeeded: there is nothing to retry."));
+        }
+        _ => return Err(Error::conflict("runs.not_ended", "This run has not ended yet. Stop it first, then retry it.")),
+    }
+    let plan = store::plan(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let new = NewRun {
+        id: RunId::new(),
+        workflow: failed.workflow_id,
+        workflow_version: failed.workflow_version,
+        title: failed.title,
+        trigger: "retry",
+        started_by: grant.actor().reference(),
+        started_by_name: grant.actor().name().to_owned(),
+        deadline_s: plan.graph.deadline_s,
+        retry_of: Some(run),
+        plan,
+        input: engine::value(&mut tx, links.input).await?,
+    };
+    let request = Keyed::new(idempotency_key, "runs.retry", &json!({ "run": run }))?;
+    if let Some(started) = request.answered(&mut tx, new.id).await? {
+        return Ok(started);
+    }
+    engine::retry_run(&mut tx, run, &new).await?;
+    finish(grant, tx, new.id).await
+}
+
+/// Stops a run. Stopping one that is being stopped changes nothing.
+///
+/// # Errors
+/// `not_found`; `conflict` when the run has ended.
+pub async fn cancel(grant: &Grant<right::Operate>, run: RunId) -> Result<RunState> {
+    let by = grant.actor().name().to_owned();
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let event = Event::RunCancelling { by: by.clone() };
+    if let Some(state) = engine::signal(&mut tx, run, &Signal::Cancel { by }, &[event]).await? {
+        tx.commit().await?;
+        grant.deps().engine.committed(grant.org_id(), run);
+        return Ok(state);
+    }
+    match store::progress(&mut tx, run).await? {
+        None => Err(Error::not_found("run")),
+        Some((state, _)) if state.is_end() => {
+            Err(Error::conflict("runs.ended", format!("This run has already ended: it is {state}.")))
+        }
+        Some((state, _)) => Ok(state),
+    }
+}
+
+/// A window on the list of runs, the newest first.
+///
+/// # Errors
+/// `malformed` for a cursor that is none.
+pub async fn list(
+    grant: &Grant<right::View>,
+    filter: &RunFilter,
+    cursor: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page<RunSummary>> {
+    let limit = limit.clamp(1, 200);
+    let place = cursor.map(place_of).transpose()?;
+    let filter = RunFilter { q: filter.q.as_deref().and_then(search_text), ..filter.clone() };
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
+    Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))
+}
+
+/// A run with its tree.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<RunDetail> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let summary = summary(&mut tx, run).await?;
+    let view = store::view(&mut tx, run).await?;
+    let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let retried_by = store::retried_by(&mut tx, run).await?;
+    let (input, input_bytes) = shown(&mut tx, Some(links.input)).await?;
+    let (output, output_bytes) = shown(&mut tx, links.output).await?;
+    Ok(RunDetail {
+        summary,
+        view,
+        input: input.unwrap_or(Value::Null),
+        input_bytes,
+        output,
+        output_bytes,
+        retry_of: links.retry_of,
+        retried_by,
+        now: links.now,
+    })
+}
+
+/// A run's whole input and output, however large.
+///
+/// # Errors
+/// `not_found`.
+pub async fn payloads(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<(Value, Option<Value>)> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let input = engine::value(&mut tx, links.input).await?;
+    let output = match links.output {
+        Some(output) => Some(engine::value(&mut tx, output).await?),
+        None => None,
+    };
+    Ok((input, output))
+}
+
+/// The steps of a run, in the order in which they came to be.
+///
+/// # Errors
+/// `not_found`.
+pub async fn steps(grant: &Grant<right::View>, run: RunId) -> Result<Vec<StepView>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    Ok(store::view(&mut tx, run).await?.steps)
+}
+
+/// A step with its payloads.
+///
+/// # Errors
+/// `not_found`.
+pub async fn step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<StepDetail> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let (view, input, output) = read_step(&mut tx, run, step).await?;
+    let (input, input_bytes) = shown(&mut tx, input).await?;
+    let (output, output_bytes) = shown(&mut tx, output).await?;
+    Ok(StepDetail { view, input, input_bytes, output, output_bytes })
+}
+
+/// A step with its whole payloads, however large.
+///
+/// # Errors
+/// `not_found`.
+pub async fn step_in_full(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<StepDetail> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let (view, input, output) = read_step(&mut tx, run, step).await?;
+    let (input, input_bytes) = whole(&mut tx, input).await?;
+    let (output, output_bytes) = whole(&mut tx, output).await?;
+    Ok(StepDetail { view, input, input_bytes, output, output_bytes })
+}
+
+/// A window on a run's log.
+///
+/// # Errors
+/// `not_found`.
+pub async fn logs(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuery) -> Result<LogPage> {
+    let limit = query.limit.unwrap_or(LOG_LINES).clamp(1, LOG_LINES) as usize;
+    let window = match query.after {
+        Some(after) => LogWindow::After(after),
+        None => LogWindow::Before(query.before),
+    };
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    // The number is read first: what comes in between is then among the lines, or follows live, and never gets lost.
+    let (_, last_seq) = store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let mut lines = store::logs(&mut tx, run, window, query.level, limit as i64 + 1).await?;
+    let more = lines.len() > limit;
+    let (earlier, later) = match window {
+        LogWindow::After(after) => {
+            lines.truncate(limit);
+            (after > 0, more)
+        }
+        LogWindow::Before(before) => {
+            if more {
+                lines.remove(0);
+            }
+            (more, before.is_some())
+        }
+    };
+    Ok(LogPage { lines, earlier, later, last_seq })
+}
+
+/// A run's events after a number, in order, `limit` of them at most, and the number of the last event that there is.
+///
+/// # Errors
+/// `not_found`.
+pub async fn events(
+    grant: &Grant<right::ViewPayloads>,
+    run: RunId,
+    after: i64,
+    limit: i64,
+) -> Result<(Vec<StoredEvent>, i64)> {
+    read_events(grant, run, after, limit).await
+}
+
+pub(super) async fn read_events(cx: &Ctx, run: RunId, after: i64, limit: i64) -> Result<(Vec<StoredEvent>, i64)> {
+    let mut tx = cx.deps().db.tenant(cx.org_id()).await?;
+    let (_, last) = store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
+    let events = store::events(&mut tx, run, after, limit).await?;
+    let last = events.last().map_or(last, |event| event.seq.max(last));
+    Ok((events, last))
+}
+
+async fn summary(tx: &mut TenantTx, run: RunId) -> Result<RunSummary> {
+    store::summary(tx, run).await?.ok_or_else(|| Error::not_found("run"))
+}
+
+/// Commits a start. When the database did not confirm, the commit may have happened all the same: then the run is there.
+async fn finish(grant: &Grant<right::Operate>, tx: TenantTx, run: RunId) -> Result<Started> {
+    if let Err(error) = tx.commit().await
+        && !exists(grant, run).await
+    {
+        return Err(error);
+    }
+    grant.deps().engine.committed(grant.org_id(), run);
+    Ok(Started { run, repeated: false })
+}
+
+async fn exists(cx: &Ctx, run: RunId) -> bool {
+    let read = async {
+        let mut tx = cx.deps().db.tenant(cx.org_id()).await?;
+        store::progress(&mut tx, run).await
+    };
+    matches!(read.await, Ok(Some(_)))
+}
+
+async fn read_step(
+    tx: &mut TenantTx,
+    run: RunId,
+    step: &StepId,
+) -> Result<(StepView, Option<Value>, Option<Value>)> {
+    let not_found = || Error::not_found("step");
+    if step.as_str().contains('\0') {
+        return Err(not_found());
+    }
+    let (input, output) = store::step_payloads(tx, run, step).await?.ok_or_else(not_found)?;
+    let mut view = RunView::default();
+    for event in store::events_of_step(tx, run, step).await? {
+        view.last_seq = event.seq - 1;
+        view.apply(&event);
+    }
+    let view = view.steps.into_iter().next().ok_or_else(not_found)?;
+    Ok((view, input, output))
+}
+
+/// A stored value as it is shown unasked: nothing where it is too large, and its size.
+async fn shown(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
+    let size = stored.as_ref().and_then(|stored| stored.get("$artifact").and(stored.get("bytes"))?.as_u64());
+    match size {
+        Some(size) if size > SHOWN_BYTES => Ok((None, size)),
+        _ => {
+            let (value, size) = whole(tx, stored).await?;
+            Ok((value.filter(|_| size <= SHOWN_BYTES), size))
+        }
+    }
+}
+
+async fn whole(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
+    let Some(stored) = stored else { return Ok((None, 0)) };
+    let value = engine::value(tx, stored).await?;
+    let size = value.to_string().len() as u64;
+    Ok((Some(value), size))
+}
+
+/// What a request with an idempotency key is known by.
+struct Keyed<'a> {
+    key: Option<&'a str>,
+    route: &'static str,
+    body_sha256: Vec<u8>,
+}
+
+impl<'a> Keyed<'a> {
+    fn new(key: Option<&'a str>, route: &'static str, body: &Value) -> Result<Self> {
+        if let Some(key) = key
+            && (key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(Error::invalid(
+                "Idempotency-Key",
+                "An idempotency key has 1 to 255 visible ASCII characters and no spaces.",
+            ));
+        }
+        Ok(Self { key, route, body_sha256: Sha256::digest(body.to_string()).to_vec() })
+    }
+
+    /// What the same request was answered with before, if it was; else the key stands for `run` from this commit on.
+    async fn answered(&self, tx: &mut TenantTx, run: RunId) -> Result<Option<Started>> {
+        let Some(key) = self.key else { return Ok(None) };
+        let response = json!({ "run": run });
+        let Some(kept) = store::take_key(tx, self.route, key, &self.body_sha256, 202, &response).await? else {
+            return Ok(None);
+        };
+        if kept.body_sha256 != self.body_sha256 {
+            return Err(Error::new(
+                Kind::Mismatch,
+                "idempotency.mismatch",
+                "This idempotency key was used for another request. Use a new key for a new request.",
+            ));
+        }
+        let started: StartedBefore = serde_json::from_value(kept.response).map_err(Error::internal)?;
+        Ok(Some(Started { run: started.run, repeated: true }))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct StartedBefore {
+    run: RunId,
+}
+
+/// What is wrong with an input, by the paths that the run form and the API call its fields.
+fn input_faults(plan: &Plan, input: &Value) -> Vec<FieldError> {
+    let mut faults = schema::check(&plan.graph.input, input);
+    for fault in &mut faults {
+        fault.field = match fault.field.as_str() {
+            "" => "input".to_owned(),
+            field => format!("input.{field}"),
+        };
+    }
+    faults
+}
+
+fn trigger(cx: &Ctx, deployed: bool) -> &'static str {
+    match cx.actor() {
+        _ if !deployed => "test",
+        crate::access::Actor::User { .. } => "person",
+        crate::access::Actor::Key { .. } | crate::access::Actor::Run { .. } => "api",
+    }
+}
+
+/// A run's title: the template's text with the input's values in it. Other expressions are for the run, which has not
+/// begun, and are left out.
+fn title(template: &str, workflow: &str, input: &Value) -> String {
+    let mut out = String::new();
+    for piece in pieces(template).unwrap_or_default() {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Expression(expression) => match input_at(expression, input) {
+                Some(Value::String(text)) => out.push_str(text),
+                Some(Value::Null) | None => {}
+                Some(value) => out.push_str(&value.to_string()),
+            },
+        }
+    }
+    let words: Vec<&str> = out.split_whitespace().collect();
+    let title = words.join(" ");
+    text::shortened(if title.is_empty() { workflow } else { &title }, TITLE_LENGTH)
+}
+
+/// The value of `input.customer.name`, and of nothing more complicated than that.
+fn input_at<'a>(expression: &str, input: &'a Value) -> Option<&'a Value> {
+    expression.strip_prefix("input.")?.split('.').try_fold(input, |value, key| value.get(key.trim()))
+}
+
+/// The text that a list is searched for: without what no title can hold, and none when nothing is left.
+fn search_text(text: &str) -> Option<String> {
+    let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(200).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+fn place_of(cursor: &Cursor) -> Result<Place> {
+    let parse = || {
+        let (micros, run) = cursor.0.split_once('.')?;
+        Some(Place { created_at: Timestamp::from_timestamp_micros(micros.parse().ok()?)?, run: run.parse().ok()? })
+    };
+    parse().ok_or_else(Cursor::invalid)
+}
+
+/// Refuses JSON that cannot be kept: too large, nested too deep, or with the one character that the database has not.
+pub(crate) fn check_json(value: &Value, field: &str) -> Result<()> {
+    match depth(value, INPUT_DEPTH) {
+        Ok(()) => {}
+        Err(Unfit::Deep) => {
+            let error = Error::invalid(field, format!("This nests deeper than {INPUT_DEPTH} levels."));
+            return Err(Error { kind: Kind::Malformed, code: "request.too_deep".to_owned(), ..error });
+        }
+        Err(Unfit::Nul) => {
+            return Err(Error::invalid(field, "A text contains the character U+0000, which cannot be kept. Remove it."));
+        }
+    }
+    if value.to_string().len() > INPUT_BYTES {
+        let error = Error::invalid(field, "This is larger than 1 MiB.");
+        return Err(Error { kind: Kind::TooLarge, code: "request.too_large".to_owned(), ..error });
+    }
+    Ok(())
+}
+
+enum Unfit {
+    Deep,
+    Nul,
+}
+
+fn depth(value: &Value, left: usize) -> Result<(), Unfit> {
+    match value {
+        Value::String(text) if text.contains('\0') => Err(Unfit::Nul),
+        Value::Array(_) | Value::Object(_) if left == 0 => Err(Unfit::Deep),
+        Value::Array(items) => items.iter().try_for_each(|item| depth(item, left - 1)),
+        Value::Object(entries) => entries.iter().try_for_each(|(key, item)| {
+            if key.contains('\0') { Err(Unfit::Nul) } else { depth(item, left - 1) }
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_takes_texts_and_numbers_from_the_input_and_nothing_else() {
+        let input = json!({ "subject": "Where is  my parcel?", "order": { "id": 4812 } });
+        assert_eq!(title("Ticket {{ input.order.id }}: {{input.subject}}", "Triage", &input), "Ticket 4812: Where is my parcel?");
+        assert_eq!(title("{{ input.nothing }}{{ steps.a.output }}", "Triage", &input), "Triage");
+        assert_eq!(title("", "Triage", &input), "Triage");
+        assert_eq!(title("{{ input.subject", "Triage", &input), "Triage");
+        assert_eq!(title("{{ input.t }}", "Triage", &json!({ "t": "ä".repeat(500) })).chars().count(), 121);
+    }
+
+    #[test]
+    fn json_that_cannot_be_kept_is_refused_with_the_field() {
+        let mut deep = json!(1);
+        for _ in 0..100 {
+            deep = json!([deep]);
+        }
+        let error = check_json(&deep, "input").unwrap_err();
+        assert_eq!((error.kind, error.fields[0].field.as_str()), (Kind::Malformed, "input"));
+        assert_eq!(check_json(&json!({ "a": ["\0"] }), "input").unwrap_err().kind, Kind::Invalid);
+        assert_eq!(check_json(&json!("x".repeat(INPUT_BYTES)), "input").unwrap_err().kind, Kind::TooLarge);
+        assert!(check_json(&json!({ "a": [1, "text", null] }), "input").is_ok());
+    }
+
+    #[test]
+    fn a_cursor_that_is_none_is_the_clients_mistake() {
+        for text in ["", "x", "1.run_x", "99999999999999999999.run_00000000000000000000000000"] {
+            assert_eq!(place_of(&Cursor(text.to_owned())).unwrap_err().kind, Kind::Malformed, "{text}");
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Statements about runs: reading them, and the answers kept for repeated requests. What changes a run is in
+//! [`crate::engine::store`].
+
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::{LogLine, RunFilter, RunSummary};
+use crate::{
+    db::TenantTx,
+    engine::{
+        journal::{Event, LogLevel, RunView, StoredEvent, Usage},
+        plan::Plan,
+        state::{RunState, StepError, StepId, WaitingOn},
+    },
+    kernel::{Error, Money, Result, RunId, Timestamp, WorkflowId},
+};
+
+/// A place in the list of runs, the newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// When the run was accepted.
+    pub created_at: Timestamp,
+    /// The run.
+    pub run: RunId,
+}
+
+struct Row {
+    id: RunId,
+    title: String,
+    workflow_id: WorkflowId,
+    workflow_name: String,
+    workflow_version: i32,
+    state: String,
+    waiting_on: Option<String>,
+    trigger: String,
+    started_by: String,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    tokens_in: i64,
+    tokens_out: i64,
+    cost_micros: i64,
+    error: Option<Json<StepError>>,
+}
+
+impl TryFrom<Row> for RunSummary {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            title: row.title,
+            workflow_id: row.workflow_id,
+            workflow_name: row.workflow_name,
+            workflow_version: row.workflow_version,
+            state: state(&row.state)?,
+            waiting_on: row.waiting_on.as_deref().and_then(WaitingOn::parse),
+            trigger: row.trigger,
+            started_by: row.started_by,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            usage: Usage {
+                tokens_in: row.tokens_in.unsigned_abs(),
+                tokens_out: row.tokens_out.unsigned_abs(),
+                cost: Money(row.cost_micros),
+            },
+            error: row.error.map(|error| error.0),
+        })
+    }
+}
+
+fn state(word: &str) -> Result<RunState> {
+    RunState::parse(word).ok_or_else(|| Error::internal(format!("unknown run state {word}")))
+}
+
+/// The first and last id whose text begins as this one does, when it can be the beginning of a run's id.
+fn id_range(text: &str) -> Option<(RunId, RunId)> {
+    let digits = text.strip_prefix("run_").unwrap_or(text);
+    let missing = 26_usize.checked_sub(digits.len())?;
+    // Shorter beginnings would find a run for nearly every word.
+    if digits.len() < 4 {
+        return None;
+    }
+    let whole = |fill: &str| format!("run_{digits}{}", fill.repeat(missing)).parse().ok();
+    Some((whole("0")?, whole("z")?))
+}
+
+/// A window on the list, the newest first: up to `limit` runs that fit the filter, after `place`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(tx: &mut TenantTx, filter: &RunFilter, place: Option<Place>, limit: i64) -> Result<Vec<RunSummary>> {
+    let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
+    let ids = filter.q.as_deref().and_then(id_range);
+    let org = tx.org();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select r.id as "id: RunId", r.title, r.workflow_id as "workflow_id: WorkflowId", w.name as workflow_name,
+               r.workflow_version, r.state, r.waiting_on, r.trigger, r.started_by_name as started_by,
+               r.created_at, r.started_at, r.finished_at, r.tokens_in, r.tokens_out, r.cost_micros,
+               r.error as "error: Json<StepError>"
+        from runs r
+        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
+        where r.organization_id = $1
+          and (cardinality($2::text[]) = 0 or r.state = any($2))
+          and ($3::uuid is null or r.workflow_id = $3)
+          and ($4::text is null or r.trigger = $4)
+          and ($5::text is null
+               or position(lower($5) in lower(r.title)) > 0
+               or r.id between $6::uuid and $7::uuid)
+          and ($8::timestamptz is null or r.created_at >= $8)
+          and ($9::timestamptz is null or r.created_at < $9)
+          and ($10::timestamptz is null or (r.created_at, r.id) < ($10, $11::uuid))
+        order by r.created_at desc, r.id desc
+        limit $12
+        "#,
+        org.uuid(),
+        &states,
+        filter.workflow.map(WorkflowId::uuid),
+        filter.trigger,
+        filter.q,
+        ids.map(|(first, _)| first.uuid()),
+        ids.map(|(_, last)| last.uuid()),
+        filter.from,
+        filter.to,
+        place.map(|place| place.created_at),
+        place.map(|place| place.run.uuid()),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(RunSummary::try_from).collect()
+}
+
+/// One line of the list.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn summary(tx: &mut TenantTx, run: RunId) -> Result<Option<RunSummary>> {
+    let org = tx.org();
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select r.id as "id: RunId", r.title, r.workflow_id as "workflow_id: WorkflowId", w.name as workflow_name,
+               r.workflow_version, r.state, r.waiting_on, r.trigger, r.started_by_name as started_by,
+               r.created_at, r.started_at, r.finished_at, r.tokens_in, r.tokens_out, r.cost_micros,
+               r.error as "error: Json<StepError>"
+        from runs r
+        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
+        where r.organization_id = $1
+          and r.id = $2
+        "#,
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    row.map(RunSummary::try_from).transpose()
+}
+
+/// What a run is given and gives, as it is stored, and what it is related to.
+pub struct Links {
+    /// The input, or the reference to it.
+    pub input: Value,
+    /// The output, or the reference to it.
+    pub output: Option<Value>,
+    /// The run that it retries.
+    pub retry_of: Option<RunId>,
+    /// The moment, by the database's clock.
+    pub now: Timestamp,
+}
+
+/// What a run is given and gives, and what it is related to.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn links(tx: &mut TenantTx, run: RunId) -> Result<Option<Links>> {
+    let org = tx.org();
+    Ok(sqlx::query_as!(
+        Links,
+        r#"
+        select input, output, retry_of as "retry_of: RunId", clock_timestamp() as "now!"
+        from runs
+        where organization_id = $1
+          and id = $2
+        "#,
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
+/// The runs that retry a run, the newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn retried_by(tx: &mut TenantTx, run: RunId) -> Result<Vec<RunId>> {
+    let org = tx.org();
+    Ok(sqlx::query_scalar!(
+        r#"
+        select id as "id: RunId"
+        from runs
+        where organization_id = $1
+          and retry_of = $2
+        order by created_at desc, id desc
+        limit 20
+        "#,
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// A run's state and the number of its last event.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn progress(tx: &mut TenantTx, run: RunId) -> Result<Option<(RunState, i64)>> {
+    let org = tx.org();
+    let row =
+        sqlx::query!("select state, last_seq from runs where organization_id = $1 and id = $2", org.uuid(), run.uuid())
+            .fetch_optional(tx.conn())
+            .await?;
+    row.map(|row| Ok((state(&row.state)?, row.last_seq))).transpose()
+}
+
+/// The plan that a run executes.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn plan(tx: &mut TenantTx, run: RunId) -> Result<Option<Plan>> {
+    let org = tx.org();
+    let plan = sqlx::query_scalar!(
+        r#"
+        select a.body as "body: Json<Plan>"
+        from runs r
+        join artifacts a on a.organization_id = r.organization_id and a.sha256 = r.plan_sha256
+        where r.organization_id = $1
+          and r.id = $2
+        "#,
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(plan.map(|plan| plan.0))
+}
+
+/// The events after a number, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn events(tx: &mut TenantTx, run: RunId, after: i64, limit: i64) -> Result<Vec<StoredEvent>> {
+    let org = tx.org();
+    let rows = sqlx::query!(
+        r#"
+        select seq, at, data as "event: Json<Event>"
+        from run_events
+        where organization_id = $1
+          and run_id = $2
+          and seq > $3
+        order by seq
+        limit $4
+        "#,
+        org.uuid(),
+        run.uuid(),
+        after,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| StoredEvent { seq: row.seq, at: row.at, event: row.event.0 }).collect())
+}
+
+/// The run as its events make it: the same fold as in the browser, so the two can never differ.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn view(tx: &mut TenantTx, run: RunId) -> Result<RunView> {
+    let org = tx.org();
+    // One statement, so that the last number and the events are of one moment. Lines of the log change nothing in the
+    // view and are left where they are.
+    let rows = sqlx::query!(
+        r#"
+        select e.seq, e.at, e.data as "event: Json<Event>", r.last_seq
+        from runs r
+        join run_events e on e.organization_id = r.organization_id and e.run_id = r.id
+        where r.organization_id = $1
+          and r.id = $2
+          and e.seq <= r.last_seq
+          and e.kind not in ('log', 'step.progress')
+        order by e.seq
+        "#,
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut view = RunView::default();
+    let last_seq = rows.first().map_or(0, |row| row.last_seq);
+    for row in rows {
+        view.last_seq = row.seq - 1;
+        view.apply(&StoredEvent { seq: row.seq, at: row.at, event: row.event.0 });
+    }
+    view.last_seq = last_seq;
+    Ok(view)
+}
+
+/// The events of one step, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn events_of_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<Vec<StoredEvent>> {
+    let org = tx.org();
+    let rows = sqlx::query!(
+        r#"
+        select seq, at, data as "event: Json<Event>"
+        from run_events
+        where organization_id = $1
+          and run_id = $2
+          and step_id = $3
+          and kind like 'step.%'
+        order by seq
+        "#,
+        org.uuid(),
+        run.uuid(),
+        step.as_str(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| StoredEvent { seq: row.seq, at: row.at, event: row.event.0 }).collect())
+}
+
+/// What a step was given and what came out, as it is stored.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn step_payloads(
+    tx: &mut TenantTx,
+    run: RunId,
+    step: &StepId,
+) -> Result<Option<(Option<Value>, Option<Value>)>> {
+    let org = tx.org();
+    let row = sqlx::query!(
+        "select input, output from steps where organization_id = $1 and run_id = $2 and id = $3",
+        org.uuid(),
+        run.uuid(),
+        step.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| (row.input, row.output)))
+}
+
+/// A window on a run's log.
+#[derive(Debug, Clone, Copy)]
+pub enum LogWindow {
+    /// The last lines before this number; the end of the log without one.
+    Before(Option<i64>),
+    /// The first lines after this number.
+    After(i64),
+}
+
+/// Lines of a run's log at least this serious, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn logs(
+    tx: &mut TenantTx,
+    run: RunId,
+    window: LogWindow,
+    level: Option<LogLevel>,
+    limit: i64,
+) -> Result<Vec<LogLine>> {
+    let org = tx.org();
+    let levels: Vec<String> = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
+        .into_iter()
+        .filter(|candidate| level.is_none_or(|level| *candidate >= level))
+        .map(|level| level.as_str().to_ascii_lowercase())
+        .collect();
+    let mut rows = match window {
+        LogWindow::After(after) => {
+            sqlx::query_as!(
+                LogRow,
+                r#"
+                select seq, at, data as "event: Json<Event>"
+                from run_events
+                where organization_id = $1
+                  and run_id = $2
+                  and kind = 'log'
+                  and seq > $3
+                  and data ->> 'level' = any($4)
+                order by seq
+                limit $5
+                "#,
+                org.uuid(),
+                run.uuid(),
+                after,
+                &levels,
+                limit,
+            )
+            .fetch_all(tx.conn())
+            .await?
+        }
+        LogWindow::Before(before) => {
+            sqlx::query_as!(
+                LogRow,
+                r#"
+                select seq, at, data as "event: Json<Event>"
+                from run_events
+                where organization_id = $1
+                  and run_id = $2
+                  and kind = 'log'
+                  and seq < $3
+                  and data ->> 'level' = any($4)
+                order by seq desc
+                limit $5
+                "#,
+                org.uuid(),
+                run.uuid(),
+                before.unwrap_or(i64::MAX),
+                &levels,
+                limit,
+            )
+            .fetch_all(tx.conn())
+            .await?
+        }
+    };
+    rows.sort_by_key(|row| row.seq);
+    Ok(rows.into_iter().filter_map(LogRow::line).collect())
+}
+
+struct LogRow {
+    seq: i64,
+    at: Timestamp,
+    event: Json<Event>,
+}
+
+impl LogRow {
+    fn line(self) -> Option<LogLine> {
+        match self.event.0 {
+            Event::Log { level, step, message, .. } => {
+                Some(LogLine { seq: self.seq, at: self.at, level, step, message })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An answer that is kept for a repeated request.
+pub struct KeptAnswer {
+    /// The hash of the body that it answered.
+    pub body_sha256: Vec<u8>,
+    /// The answer.
+    pub response: Value,
+}
+
+/// Takes an idempotency key for this transaction. `None` means that it is ours now; else the answer that it stands for.
+/// Waits while another transaction is about to take the same key. Keys older than a day are forgotten.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn take_key(
+    tx: &mut TenantTx,
+    route: &str,
+    key: &str,
+    body_sha256: &[u8],
+    status: i32,
+    response: &Value,
+) -> Result<Option<KeptAnswer>> {
+    let org = tx.org();
+    forget_old_keys(tx, route, key).await?;
+    let taken = sqlx::query!(
+        r#"
+        insert into idempotency_keys (organization_id, route, key, body_sha256, status, response)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict (organization_id, route, key) do nothing
+        "#,
+        org.uuid(),
+        route,
+        key,
+        body_sha256,
+        status,
+        response,
+    )
+    .execute(tx.conn())
+    .await?;
+    if taken.rows_affected() == 1 {
+        return Ok(None);
+    }
+    Ok(Some(
+        sqlx::query_as!(
+            KeptAnswer,
+            "select body_sha256, response from idempotency_keys where organization_id = $1 and route = $2 and key = $3",
+            org.uuid(),
+            route,
+            key,
+        )
+        .fetch_one(tx.conn())
+        .await?,
+    ))
+}
+
+async fn forget_old_keys(tx: &mut TenantTx, route: &str, key: &str) -> Result<()> {
+    let org = tx.org();
+    sqlx::query!(
+        r#"
+        delete from idempotency_keys
+        where organization_id = $1
+          and (route, key) in (
+              select k.route, k.key
+              from idempotency_keys k
+              where k.organization_id = $1
+                and k.created_at < now() - interval '24 hours'
+              -- This key for certain, and some of the others while we are here.
+              order by (k.route = $2 and k.key = $3) desc
+              limit 50
+              for update skip locked
+          )
+        "#,
+        org.uuid(),
+        route,
+        key,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_an_id_is_a_range_of_ids() {
+        let id = RunId::new();
+        let text = id.to_string();
+        for length in [8, 12, 30] {
+            let (first, last) = id_range(&text[..length]).unwrap();
+            assert!(first <= id && id <= last, "{length}");
+        }
+        assert_eq!(id_range("run_"), None);
+        assert_eq!(id_range("refund"), None);
+        assert_eq!(id_range("'; drop table runs"), None);
+    }
+}
