@@ -185,6 +185,15 @@ pub async fn find(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<RunD
     })
 }
 
+/// A run's state, and the number of its last event.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find_state(grant: &Grant<right::View>, run: RunId) -> Result<(RunState, i64)> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))
+}
+
 /// A run's whole input and output, however large.
 ///
 /// # Errors

@@ -8,10 +8,12 @@ pub mod session;
 
 use axum::Router;
 
-use crate::state::State;
+use crate::{live, rest, state::State};
 
 /// The whole of what is served.
 pub fn router(state: State) -> Router {
-    let pages = session::around(gate::around(pages::routes(&state), &state), &state);
-    Router::new().merge(assets::routes()).merge(pages).with_state(state)
+    // The stream answers for itself who may hear what: a redirect to the sign-in would mean nothing to it.
+    let pages = gate::around(pages::routes(&state), &state).merge(live::routes());
+    let pages = session::around(pages, &state);
+    Router::new().merge(assets::routes()).merge(rest::routes()).merge(pages).with_state(state)
 }

@@ -1,0 +1,184 @@
+//! `/api/v1/approvals`.
+
+use agentflow::{
+    access::Role,
+    approvals::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Verdict, service},
+    engine::state::StepId,
+    kernel::{ApprovalId, Cursor, Error, RunId, Timestamp},
+};
+use axum::{Json, extract::Path};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    input::{Body, List, Query, id, limit},
+    key::Caller,
+    problem::Answer,
+    runs::Nothing,
+};
+
+/// An approval.
+#[derive(Debug, Serialize)]
+pub struct WireApproval {
+    id: ApprovalId,
+    kind: ApprovalKind,
+    state: ApprovalState,
+    title: String,
+    message: String,
+    payload: Value,
+    impact: String,
+    reversible: bool,
+    run_id: RunId,
+    run_title: String,
+    workflow_name: String,
+    workflow_version: i32,
+    step_id: StepId,
+    cost_so_far_micros: i64,
+    requested_by: String,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    on_expiry: String,
+    decider_role: Option<Role>,
+    deciders: Vec<String>,
+    may_decide: bool,
+    decision: Option<WireDecision>,
+}
+
+/// A decision that was made.
+#[derive(Debug, Serialize)]
+pub struct WireDecision {
+    by: String,
+    at: Timestamp,
+    effective_at: Timestamp,
+    reason: Option<String>,
+    edited_payload: Option<Value>,
+}
+
+impl From<Decision> for WireDecision {
+    fn from(decision: Decision) -> Self {
+        Self {
+            by: decision.by_name,
+            at: decision.at,
+            effective_at: decision.effective_at,
+            reason: decision.reason,
+            edited_payload: decision.edited_payload,
+        }
+    }
+}
+
+impl From<Approval> for WireApproval {
+    fn from(approval: Approval) -> Self {
+        Self {
+            id: approval.id,
+            kind: approval.kind,
+            state: approval.state,
+            title: approval.title,
+            message: approval.message,
+            payload: approval.payload,
+            impact: approval.impact,
+            reversible: approval.reversible,
+            run_id: approval.run_id,
+            run_title: approval.run_title,
+            workflow_name: approval.workflow_name,
+            workflow_version: approval.workflow_version,
+            step_id: approval.step_id,
+            cost_so_far_micros: approval.cost_so_far.micros(),
+            requested_by: approval.requested_by,
+            created_at: approval.created_at,
+            expires_at: approval.expires_at,
+            on_expiry: approval.on_expiry,
+            decider_role: approval.decider_role,
+            deciders: approval.deciders,
+            may_decide: approval.may_decide,
+            decision: approval.decision.map(WireDecision::from),
+        }
+    }
+}
+
+/// Which approvals, and where in the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<Cursor>,
+    /// `pending` (the default) or `decided`.
+    state: Option<String>,
+    kind: Option<ApprovalKind>,
+    workflow: Option<String>,
+    #[serde(default)]
+    mine: bool,
+}
+
+/// `GET /api/v1/approvals`
+pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json<List<WireApproval>>> {
+    let decided = match query.state.as_deref() {
+        None | Some("pending") => false,
+        Some("decided") => true,
+        Some(_) => return Err(Error::invalid("state", "Ask for `pending` or `decided`.").into()),
+    };
+    let workflow = match query.workflow {
+        Some(text) => {
+            Some(text.parse().map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_…."))?)
+        }
+        None => None,
+    };
+    let filter = ApprovalFilter { decided, kind: query.kind, workflow, mine: query.mine };
+    let page = service::list(&caller.cx.grant()?, &filter, query.cursor.as_ref(), limit(query.limit)?).await?;
+    Ok(Json(List::of(page)))
+}
+
+/// `GET /api/v1/approvals/{id}`
+pub async fn find(caller: Caller, Path(approval): Path<String>) -> Answer<Json<WireApproval>> {
+    Ok(Json(service::find(&caller.cx.grant()?, id(&approval, "approval")?).await?.into()))
+}
+
+/// What is decided: `approve` (with a `payload`, if it was edited), `reject` with a `reason`, or `answer` with a `text`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideBody {
+    decision: Word,
+    payload: Option<Value>,
+    reason: Option<String>,
+    text: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Approve,
+    Reject,
+    Answer,
+}
+
+impl DecideBody {
+    fn verdict(self) -> Result<Verdict, Error> {
+        let misplaced = |field: &str| Error::invalid(field, format!("{field} does not go with this decision."));
+        match (self.decision, self.payload, self.reason, self.text) {
+            (Word::Approve, payload, None, None) => Ok(Verdict::Approve { payload }),
+            (Word::Reject, None, reason, None) => Ok(Verdict::Reject { reason: reason.unwrap_or_default() }),
+            (Word::Answer, None, None, text) => Ok(Verdict::Answer { text: text.unwrap_or_default() }),
+            (_, Some(_), ..) => Err(misplaced("payload")),
+            (Word::Approve | Word::Answer, _, Some(_), _) => Err(misplaced("reason")),
+            _ => Err(misplaced("text")),
+        }
+    }
+}
+
+/// `POST /api/v1/approvals/{id}/decide`
+pub async fn decide(
+    caller: Caller,
+    Path(approval): Path<String>,
+    Body(body): Body<DecideBody>,
+) -> Answer<Json<WireApproval>> {
+    let approval = id(&approval, "approval")?;
+    Ok(Json(service::decide(&caller.cx.grant()?, approval, &body.verdict()?).await?.into()))
+}
+
+/// `POST /api/v1/approvals/{id}/undo`
+pub async fn undo(
+    caller: Caller,
+    Path(approval): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<WireApproval>> {
+    Ok(Json(service::undo(&caller.cx.grant()?, id(&approval, "approval")?).await?.into()))
+}

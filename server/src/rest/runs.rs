@@ -1,0 +1,379 @@
+//! `/api/v1/runs`, and starting one at `/api/v1/workflows/{id}/run`.
+
+use agentflow::{
+    engine::{
+        journal::{LogLevel, StepView, Usage},
+        state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
+    },
+    kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
+    runs::{
+        LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail,
+        service::{self, Start},
+    },
+};
+use axum::{
+    Json,
+    extract::Path,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    input::{Body, List, Query, id, limit},
+    key::Caller,
+    problem::{Answer, Problem},
+};
+
+/// A run in a list.
+#[derive(Debug, Serialize)]
+pub struct Run {
+    id: RunId,
+    title: String,
+    workflow_id: WorkflowId,
+    workflow_name: String,
+    workflow_version: i32,
+    state: RunState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_on: Option<WaitingOn>,
+    trigger: String,
+    started_by: String,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    usage: Spent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<StepError>,
+}
+
+/// Tokens and money.
+#[derive(Debug, Serialize)]
+pub struct Spent {
+    tokens_in: u64,
+    tokens_out: u64,
+    /// Millionths of a US dollar.
+    cost_micros: i64,
+}
+
+impl From<Usage> for Spent {
+    fn from(usage: Usage) -> Self {
+        Self { tokens_in: usage.tokens_in, tokens_out: usage.tokens_out, cost_micros: usage.cost.micros() }
+    }
+}
+
+impl From<RunSummary> for Run {
+    fn from(run: RunSummary) -> Self {
+        Self {
+            id: run.id,
+            title: run.title,
+            workflow_id: run.workflow_id,
+            workflow_name: run.workflow_name,
+            workflow_version: run.workflow_version,
+            state: run.state,
+            waiting_on: run.waiting_on,
+            trigger: run.trigger,
+            started_by: run.started_by,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            usage: run.usage.into(),
+            error: run.error,
+        }
+    }
+}
+
+/// A run alone.
+#[derive(Debug, Serialize)]
+pub struct WholeRun {
+    #[serde(flatten)]
+    run: Run,
+    input: Value,
+    input_bytes: u64,
+    output: Option<Value>,
+    output_bytes: u64,
+    retry_of: Option<RunId>,
+    retried_by: Vec<RunId>,
+    /// The number of its last event: events after it are news.
+    last_event: i64,
+}
+
+impl From<RunDetail> for WholeRun {
+    fn from(run: RunDetail) -> Self {
+        Self {
+            run: run.summary.into(),
+            input: run.input,
+            input_bytes: run.input_bytes,
+            output: run.output,
+            output_bytes: run.output_bytes,
+            retry_of: run.retry_of,
+            retried_by: run.retried_by,
+            last_event: run.view.last_seq,
+        }
+    }
+}
+
+/// A step in a list.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    id: StepId,
+    parent_id: Option<StepId>,
+    kind: StepKind,
+    name: String,
+    about: Option<String>,
+    state: StepState,
+    attempt: u32,
+    queued_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    wake_at: Option<Timestamp>,
+    approval_id: Option<ApprovalId>,
+    usage: Spent,
+    reused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<StepError>,
+}
+
+impl From<StepView> for Step {
+    fn from(step: StepView) -> Self {
+        Self {
+            parent_id: step.id.parent(),
+            id: step.id,
+            kind: step.kind,
+            name: step.name,
+            about: step.about,
+            state: step.state,
+            attempt: step.attempt,
+            queued_at: step.queued_at,
+            started_at: step.started_at,
+            finished_at: step.finished_at,
+            wake_at: step.wake_at,
+            approval_id: step.approval,
+            usage: step.usage.into(),
+            reused: step.reused,
+            error: step.error,
+        }
+    }
+}
+
+/// A step alone.
+#[derive(Debug, Serialize)]
+pub struct WholeStep {
+    #[serde(flatten)]
+    step: Step,
+    input: Option<Value>,
+    input_bytes: u64,
+    output: Option<Value>,
+    output_bytes: u64,
+}
+
+impl From<StepDetail> for WholeStep {
+    fn from(step: StepDetail) -> Self {
+        Self {
+            step: step.view.into(),
+            input: step.input,
+            input_bytes: step.input_bytes,
+            output: step.output,
+            output_bytes: step.output_bytes,
+        }
+    }
+}
+
+/// Lines of a log.
+#[derive(Debug, Serialize)]
+pub struct Log {
+    lines: Vec<LogLine>,
+    /// Whether there may be lines before the first one.
+    earlier: bool,
+    /// Whether there may be lines after the last one.
+    later: bool,
+}
+
+impl From<LogPage> for Log {
+    fn from(page: LogPage) -> Self {
+        Self { lines: page.lines, earlier: page.earlier, later: page.later }
+    }
+}
+
+/// What a run is started with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    #[serde(default = "no_input")]
+    input: Value,
+}
+
+fn no_input() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// Nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// `POST /api/v1/workflows/{id}/run`
+pub async fn start(
+    caller: Caller,
+    Path(workflow): Path<String>,
+    headers: HeaderMap,
+    Body(body): Body<StartBody>,
+) -> Answer<Response> {
+    let start = Start {
+        workflow: id(&workflow, "workflow")?,
+        input: body.input,
+        idempotency_key: idempotency_key(&headers)?,
+    };
+    let started = service::start(&caller.cx.grant()?, start).await?;
+    accepted(&caller, started).await
+}
+
+/// `POST /api/v1/runs/{id}/retry`
+pub async fn retry(
+    caller: Caller,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Response> {
+    let key = idempotency_key(&headers)?;
+    let started = service::retry(&caller.cx.grant()?, id(&run, "run")?, key.as_deref()).await?;
+    accepted(&caller, started).await
+}
+
+/// `POST /api/v1/runs/{id}/cancel`
+pub async fn cancel(caller: Caller, Path(run): Path<String>, Body(Nothing {}): Body<Nothing>) -> Answer<Response> {
+    let run = id(&run, "run")?;
+    service::cancel(&caller.cx.grant()?, run).await?;
+    let run = WholeRun::from(service::find(&caller.cx.grant()?, run).await?);
+    Ok((StatusCode::ACCEPTED, Json(run)).into_response())
+}
+
+async fn accepted(caller: &Caller, started: agentflow::runs::Started) -> Answer<Response> {
+    let run = WholeRun::from(service::find(&caller.cx.grant()?, started.run).await?);
+    let mut response = (StatusCode::ACCEPTED, Json(run)).into_response();
+    let location = HeaderValue::from_str(&format!("/api/v1/runs/{}", started.run))
+        .map_err(|error| Problem(Error::internal(error)))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    if started.repeated {
+        let name = HeaderName::from_static("idempotent-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) => Ok(Some(key.to_owned())),
+        Err(_) => Err(Problem(Error::invalid("Idempotency-Key", "An idempotency key is visible ASCII text."))),
+    }
+}
+
+/// Which runs, and where in the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<Cursor>,
+    /// Words with commas between.
+    state: Option<String>,
+    workflow: Option<String>,
+    trigger: Option<String>,
+    q: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+/// `GET /api/v1/runs`
+pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json<List<Run>>> {
+    let states = query.state.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty());
+    let states = states
+        .map(|word| RunState::parse(word).ok_or_else(|| Error::invalid("state", format!("There is no state {word:?}."))))
+        .collect::<Result<_, _>>()?;
+    let workflow = match query.workflow {
+        Some(text) => Some(
+            text.parse().map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_….".to_owned()))?,
+        ),
+        None => None,
+    };
+    let trigger = query.trigger.filter(|word| !word.contains('\0'));
+    let filter = RunFilter { states, workflow, trigger, q: query.q, from: query.from, to: query.to };
+    let page = service::list(&caller.cx.grant()?, &filter, query.cursor.as_ref(), limit(query.limit)?).await?;
+    Ok(Json(List::of(page)))
+}
+
+/// Whether large values come along.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FullQuery {
+    #[serde(default)]
+    full: bool,
+}
+
+/// `GET /api/v1/runs/{id}`
+pub async fn find(caller: Caller, Path(run): Path<String>, Query(query): Query<FullQuery>) -> Answer<Json<WholeRun>> {
+    let run = id(&run, "run")?;
+    let mut found = WholeRun::from(service::find(&caller.cx.grant()?, run).await?);
+    if query.full {
+        (found.input, found.output) = service::payloads(&caller.cx.grant()?, run).await?;
+    }
+    Ok(Json(found))
+}
+
+/// Where in a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceQuery {
+    limit: Option<u32>,
+    cursor: Option<Cursor>,
+}
+
+/// `GET /api/v1/runs/{id}/steps`
+pub async fn steps(
+    caller: Caller,
+    Path(run): Path<String>,
+    Query(query): Query<PlaceQuery>,
+) -> Answer<Json<List<Step>>> {
+    let limit = limit(query.limit)? as usize;
+    let begin = match &query.cursor {
+        None => 0,
+        Some(cursor) => cursor.0.parse::<usize>().map_err(|_| Cursor::invalid())?,
+    };
+    let steps = service::steps(&caller.cx.grant()?, id(&run, "run")?).await?;
+    let end = begin.saturating_add(limit);
+    let next_cursor = (steps.len() > end).then(|| Cursor(end.to_string()));
+    let items = steps.into_iter().skip(begin).take(limit).map(Step::from).collect();
+    Ok(Json(List { items, next_cursor }))
+}
+
+/// `GET /api/v1/runs/{id}/steps/{step}`
+pub async fn step(
+    caller: Caller,
+    Path((run, step)): Path<(String, String)>,
+    Query(query): Query<FullQuery>,
+) -> Answer<Json<WholeStep>> {
+    let (run, step) = (id(&run, "run")?, StepId::from_text(step));
+    let grant = caller.cx.grant()?;
+    let found = match query.full {
+        true => service::step_in_full(&grant, run, &step).await?,
+        false => service::step(&grant, run, &step).await?,
+    };
+    Ok(Json(found.into()))
+}
+
+/// Which lines of a log.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogsQuery {
+    before: Option<i64>,
+    after: Option<i64>,
+    level: Option<LogLevel>,
+    limit: Option<u32>,
+}
+
+/// `GET /api/v1/runs/{id}/logs`
+pub async fn logs(caller: Caller, Path(run): Path<String>, Query(query): Query<LogsQuery>) -> Answer<Json<Log>> {
+    let LogsQuery { before, after, level, limit } = query;
+    let query = LogQuery { before, after, level, limit };
+    Ok(Json(service::logs(&caller.cx.grant()?, id(&run, "run")?, query).await?.into()))
+}
