@@ -24,4 +24,6 @@ pub mod keys;
 pub mod live;
 pub mod orgs;
 pub mod runs;
+#[cfg(feature = "ssr")]
+pub mod schema;
 pub mod workflows;

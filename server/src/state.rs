@@ -6,6 +6,7 @@ use agentflow::{
     accounts::password::{Cost, Passwords},
     db::Db,
     deps::Deps,
+    engine::handle::Engine,
     live::Hub,
 };
 use app::shell::Assets;
@@ -37,7 +38,9 @@ impl State {
     #[expect(clippy::unused_async, reason = "parts that ask the database when they are made join here")]
     pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
         let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
-        let deps = Deps { db, live: Hub::default(), passwords };
+        let live = Hub::default();
+        let (engine, _) = Engine::new(Arc::new(live.clone()));
+        let deps = Deps { db, engine, live, passwords };
         Ok(Self {
             deps,
             config: Arc::new(config),

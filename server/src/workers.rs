@@ -31,9 +31,7 @@ impl Role {
 }
 
 /// Starts the workers of a role.
-pub fn spawn(state: &State, role: Role, stop: &Stop) {
+pub fn spawn(state: &State, _role: Role, stop: &Stop) {
     let deps = &state.deps;
-    if role.serves() {
-        stop.spawn(live::listen::run(deps.db.engine().clone(), deps.live.clone(), stop.token()));
-    }
+    stop.spawn(live::listen::run(deps.clone(), stop.token()));
 }

@@ -165,7 +165,10 @@ pub async fn undo(grant: &Grant<right::View>, id: ApprovalId) -> Result<Approval
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let seen = read(&mut tx, viewer, id).await?;
     let Some(decision) = &seen.decision else {
-        return Err(Error::conflict("approvals.not_decided", "This approval is not decided: there is nothing to undo."));
+        return Err(Error::conflict(
+            "approvals.not_decided",
+            "This approval is not decided: there is nothing to undo.",
+        ));
     };
     let Some(user) = viewer.user.filter(|user| decision.by == Some(*user)) else {
         return Err(Error::conflict(
@@ -175,13 +178,13 @@ pub async fn undo(grant: &Grant<right::View>, id: ApprovalId) -> Result<Approval
     };
     let (_, now) = store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
     if !store::reopen(&mut tx, id, user).await? {
-        return Err(Error::conflict("approvals.too_late", "It is too late to undo this: the decision has taken effect."));
+        return Err(Error::conflict(
+            "approvals.too_late",
+            "It is too late to undo this: the decision has taken effect.",
+        ));
     }
-    let event = Event::ApprovalReopened {
-        approval: id,
-        step: seen.step_id.clone(),
-        by: grant.actor().name().to_owned(),
-    };
+    let event =
+        Event::ApprovalReopened { approval: id, step: seen.step_id.clone(), by: grant.actor().name().to_owned() };
     tell_run(grant, tx, &seen, now, event).await?;
     find_again(grant, viewer, id).await
 }
@@ -207,9 +210,10 @@ fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> 
             "approvals.already_decided",
             format!("{} {} this at {} UTC.", decision.by_name, approval.state.as_str(), decision.at.format("%H:%M:%S")),
         ),
-        (_, ApprovalState::Withdrawn) => {
-            Error::conflict("approvals.withdrawn", "The run was stopped or failed, so there is nothing to decide any more.")
-        }
+        (_, ApprovalState::Withdrawn) => Error::conflict(
+            "approvals.withdrawn",
+            "The run was stopped or failed, so there is nothing to decide any more.",
+        ),
         // Pending, and yet it could not be decided: the deadline has passed, and the run will notice any moment.
         _ => Error::conflict("approvals.expired", "The deadline has passed, so this cannot be decided any more."),
     };

@@ -337,13 +337,18 @@ pub async fn of_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<Opt
 /// When the database does not answer.
 pub async fn lock_run(tx: &mut TenantTx, run: RunId) -> Result<Option<(RunState, Timestamp)>> {
     let org = tx.org();
-    let row = sqlx::query!("select state from runs where organization_id = $1 and id = $2 for update", org.uuid(), run.uuid())
-        .fetch_optional(tx.conn())
-        .await?;
+    let row = sqlx::query!(
+        "select state from runs where organization_id = $1 and id = $2 for update",
+        org.uuid(),
+        run.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     let Some(row) = row else { return Ok(None) };
     // Asked after the lock was given: `now()` would be the moment before the wait.
     let now = now(tx).await?;
-    let state = RunState::parse(&row.state).ok_or_else(|| Error::internal(format!("unknown run state {}", row.state)))?;
+    let state =
+        RunState::parse(&row.state).ok_or_else(|| Error::internal(format!("unknown run state {}", row.state)))?;
     Ok(Some((state, now)))
 }
 

@@ -7,7 +7,10 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio_util::sync::CancellationToken;
 
 use super::{Hub, Tick, Watched, store};
-use crate::kernel::{OrgId, Result, RunId};
+use crate::{
+    deps::Deps,
+    kernel::{OrgId, Result, RunId},
+};
 
 /// The channel that the engine notifies after its commits. The payload is a list of `[org, run, last_seq]`.
 pub const CHANNEL: &str = "agentflow_events";
@@ -18,14 +21,14 @@ const POLL: Duration = Duration::from_secs(5);
 const BATCH: i64 = 500;
 
 /// Listens until it is told to stop. Never fails: while the database is away it tries again.
-pub async fn run(engine: PgPool, hub: Hub, stop: CancellationToken) {
+pub async fn run(deps: Deps, stop: CancellationToken) {
     let mut pause = Duration::from_millis(200);
     loop {
         let listening = async {
-            let mut listener = PgListener::connect_with(&engine).await?;
+            let mut listener = PgListener::connect_with(deps.db.engine()).await?;
             listener.listen(CHANNEL).await?;
             pause = Duration::from_millis(200);
-            hear(&engine, &hub, &mut listener).await
+            hear(&deps, &mut listener).await
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -40,7 +43,8 @@ pub async fn run(engine: PgPool, hub: Hub, stop: CancellationToken) {
     }
 }
 
-async fn hear(engine: &PgPool, hub: &Hub, listener: &mut PgListener) -> Result<()> {
+async fn hear(deps: &Deps, listener: &mut PgListener) -> Result<()> {
+    let (engine, hub) = (deps.db.engine(), &deps.live);
     // What was said while nobody listened is in the table.
     catch_up(engine, hub).await?;
     hub.tick_all();
@@ -50,7 +54,7 @@ async fn hear(engine: &PgPool, hub: &Hub, listener: &mut PgListener) -> Result<(
     loop {
         tokio::select! {
             heard = listener.try_recv() => match heard? {
-                Some(notification) => take(engine, hub, notification.payload()).await?,
+                Some(notification) => take(deps, notification.payload()).await?,
                 // The connection was lost and made again; what was said in between is lost.
                 None => {
                     catch_up(engine, hub).await?;
@@ -62,7 +66,8 @@ async fn hear(engine: &PgPool, hub: &Hub, listener: &mut PgListener) -> Result<(
     }
 }
 
-async fn take(engine: &PgPool, hub: &Hub, payload: &str) -> Result<()> {
+async fn take(deps: &Deps, payload: &str) -> Result<()> {
+    let hub = &deps.live;
     let Ok(news) = serde_json::from_str::<Vec<(OrgId, RunId, i64)>>(payload) else {
         tracing::warn!(payload, "a notification that is not a list of runs");
         return Ok(());
@@ -71,11 +76,12 @@ async fn take(engine: &PgPool, hub: &Hub, payload: &str) -> Result<()> {
         if hub.is_own(run, last) {
             continue;
         }
+        // It may be this process that works on the run, or could.
+        deps.engine.heard(run);
         if let Some(watched) = hub.behind(org, run, last) {
-            bring(engine, hub, watched).await?;
-        } else {
-            hub.tick(org, Tick::ALL);
+            bring(deps.db.engine(), hub, watched).await?;
         }
+        hub.tick(org, Tick::ALL);
     }
     Ok(())
 }

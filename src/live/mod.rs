@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
+        handle::Readers,
         journal::{Event, StoredEvent},
         state::StepId,
     },
@@ -232,6 +233,16 @@ impl Inner {
         {
             drop(topic.sender.send(tick));
         }
+    }
+}
+
+impl Readers for Hub {
+    fn committed(&self, org: OrgId, run: RunId, events: Arc<[StoredEvent]>) {
+        self.publish(org, run, events);
+    }
+
+    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: &str) {
+        Self::partial(self, org, run, step, attempt, text);
     }
 }
 

@@ -95,7 +95,9 @@ pub async fn retry(grant: &Grant<right::Operate>, run: RunId, idempotency_key: O
         RunState::Succeeded => {
             return Err(Error::conflict("runs.succeeded", "This run succeeded: there is nothing to retry."));
         }
-        _ => return Err(Error::conflict("runs.not_ended", "This run has not ended yet. Stop it first, then retry it.")),
+        _ => {
+            return Err(Error::conflict("runs.not_ended", "This run has not ended yet. Stop it first, then retry it."));
+        }
     }
     let plan = store::plan(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
     let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
@@ -317,11 +319,7 @@ async fn exists(cx: &Ctx, run: RunId) -> bool {
     matches!(read.await, Ok(Some(_)))
 }
 
-async fn read_step(
-    tx: &mut TenantTx,
-    run: RunId,
-    step: &StepId,
-) -> Result<(StepView, Option<Value>, Option<Value>)> {
+async fn read_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<(StepView, Option<Value>, Option<Value>)> {
     let not_found = || Error::not_found("step");
     if step.as_str().contains('\0') {
         return Err(not_found());
@@ -466,7 +464,10 @@ pub(crate) fn check_json(value: &Value, field: &str) -> Result<()> {
             return Err(Error { kind: Kind::Malformed, code: "request.too_deep".to_owned(), ..error });
         }
         Err(Unfit::Nul) => {
-            return Err(Error::invalid(field, "A text contains the character U+0000, which cannot be kept. Remove it."));
+            return Err(Error::invalid(
+                field,
+                "A text contains the character U+0000, which cannot be kept. Remove it.",
+            ));
         }
     }
     if value.to_string().len() > INPUT_BYTES {
@@ -486,9 +487,9 @@ fn depth(value: &Value, left: usize) -> Result<(), Unfit> {
         Value::String(text) if text.contains('\0') => Err(Unfit::Nul),
         Value::Array(_) | Value::Object(_) if left == 0 => Err(Unfit::Deep),
         Value::Array(items) => items.iter().try_for_each(|item| depth(item, left - 1)),
-        Value::Object(entries) => entries.iter().try_for_each(|(key, item)| {
-            if key.contains('\0') { Err(Unfit::Nul) } else { depth(item, left - 1) }
-        }),
+        Value::Object(entries) => entries
+            .iter()
+            .try_for_each(|(key, item)| if key.contains('\0') { Err(Unfit::Nul) } else { depth(item, left - 1) }),
         _ => Ok(()),
     }
 }
@@ -500,7 +501,10 @@ mod tests {
     #[test]
     fn a_title_takes_texts_and_numbers_from_the_input_and_nothing_else() {
         let input = json!({ "subject": "Where is  my parcel?", "order": { "id": 4812 } });
-        assert_eq!(title("Ticket {{ input.order.id }}: {{input.subject}}", "Triage", &input), "Ticket 4812: Where is my parcel?");
+        assert_eq!(
+            title("Ticket {{ input.order.id }}: {{input.subject}}", "Triage", &input),
+            "Ticket 4812: Where is my parcel?"
+        );
         assert_eq!(title("{{ input.nothing }}{{ steps.a.output }}", "Triage", &input), "Triage");
         assert_eq!(title("", "Triage", &input), "Triage");
         assert_eq!(title("{{ input.subject", "Triage", &input), "Triage");

@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::Duration};
 
 use agentflow::{
     access::Ctx,
-    accounts::{service::Visitor, throttle::ClientAddress},
+    accounts::service::Visitor,
     approvals,
     kernel::{Error, RunId},
     live::{Tick, Ticks},
@@ -29,13 +29,12 @@ use futures::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tower_sessions::Session;
 
 use crate::{
     rest::{
         input::{Query, id},
         key::Caller,
-        problem::{Answer, Problem, request_id},
+        problem::{Answer, Problem},
     },
     state::State,
 };
@@ -98,11 +97,7 @@ impl FromRequestParts<State> for Tab {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let session = parts.extensions.get::<Session>().cloned();
-        let session = session.ok_or_else(|| Error::internal("no session layer around this route"))?;
-        let address = parts.extensions.get::<ClientAddress>().copied();
-        let request_id = request_id(&parts.headers);
-        Ok(Self { visitor: Visitor { deps: state.deps.clone(), session, address, request_id } })
+        Ok(Self { visitor: Visitor::of(&state.deps, parts)? })
     }
 }
 

@@ -21,8 +21,7 @@ pub struct Caller {
 impl Caller {
     /// Whether the key is still valid. What cannot be asked now counts as valid: the next question decides.
     pub async fn is_still_let_in(&self) -> bool {
-        let asked =
-            keys::service::authenticate(self.cx.deps(), &self.secret, self.cx.request_id().to_owned()).await;
+        let asked = keys::service::authenticate(self.cx.deps(), &self.secret, self.cx.request_id().to_owned()).await;
         match asked {
             Ok(cx) => cx.role() == self.cx.role(),
             Err(error) => error.kind != agentflow::kernel::Kind::Unauthenticated,

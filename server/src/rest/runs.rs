@@ -219,11 +219,8 @@ pub async fn start(
     headers: HeaderMap,
     Body(body): Body<StartBody>,
 ) -> Answer<Response> {
-    let start = Start {
-        workflow: id(&workflow, "workflow")?,
-        input: body.input,
-        idempotency_key: idempotency_key(&headers)?,
-    };
+    let start =
+        Start { workflow: id(&workflow, "workflow")?, input: body.input, idempotency_key: idempotency_key(&headers)? };
     let started = service::start(&caller.cx.grant()?, start).await?;
     accepted(&caller, started).await
 }
@@ -288,11 +285,14 @@ pub struct ListQuery {
 pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json<List<Run>>> {
     let states = query.state.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty());
     let states = states
-        .map(|word| RunState::parse(word).ok_or_else(|| Error::invalid("state", format!("There is no state {word:?}."))))
+        .map(|word| {
+            RunState::parse(word).ok_or_else(|| Error::invalid("state", format!("There is no state {word:?}.")))
+        })
         .collect::<Result<_, _>>()?;
     let workflow = match query.workflow {
         Some(text) => Some(
-            text.parse().map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_….".to_owned()))?,
+            text.parse()
+                .map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_….".to_owned()))?,
         ),
         None => None,
     };
