@@ -166,6 +166,8 @@ pub enum Input {
     Decided(Vec<Applied>),
     /// A moment has come.
     Tick,
+    /// The run's data cannot be written, whatever is tried.
+    Broken,
 }
 
 /// What the owner is to do once the decision is committed.
@@ -205,6 +207,20 @@ impl Turn {
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.events.is_empty() && self.touched.is_empty() && self.approvals.is_empty() && !self.withdraws
+    }
+
+    /// Takes in what another decision changes on top.
+    pub fn absorb(&mut self, later: Self) {
+        self.events.extend(later.events);
+        self.touched.extend(later.touched);
+        self.approvals.extend(later.approvals);
+        self.withdraws |= later.withdraws;
+        if later.effects.contains(&Effect::AbortAll) {
+            self.effects.clear();
+        }
+        self.effects.extend(later.effects);
+        self.usage += later.usage;
+        self.needs_sync |= later.needs_sync;
     }
 
     /// A line for the run's log.
@@ -254,6 +270,8 @@ pub struct Machine {
     pub evaluating: HashMap<StepId, usize>,
     /// Steps with an attempt under way here.
     pub in_flight: BTreeSet<StepId>,
+    /// Whether nothing new may begin: the process is about to end.
+    pub draining: bool,
     /// How far each map at work is.
     pub maps: HashMap<StepId, MapProgress>,
 }

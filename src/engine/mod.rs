@@ -19,7 +19,11 @@ pub mod plan;
 pub mod port;
 #[cfg(feature = "ssr")]
 pub mod retry;
+#[cfg(feature = "ssr")]
+pub mod runner;
 pub mod state;
 #[cfg(feature = "ssr")]
 pub mod store;
 pub mod view;
+#[cfg(feature = "ssr")]
+pub mod writer;

@@ -54,7 +54,7 @@ impl Decider<'_> {
     /// Looks at the conversation so far and takes the next step of it, if nothing of it is under way.
     pub(super) fn agent_advance(&mut self, agent: &StepId) {
         let plan = self.plan.clone();
-        if self.m.steps.get(agent).is_none_or(|step| step.state != StepState::Running) {
+        if self.m.draining || self.m.steps.get(agent).is_none_or(|step| step.state != StepState::Running) {
             return;
         }
         let Some(spec) = Self::spec_of(&plan, agent) else {

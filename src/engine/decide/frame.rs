@@ -34,6 +34,9 @@ impl Decider<'_> {
 
     /// Starts whatever of a frame can start, skips what cannot any more, and ends the frame when all of it has ended.
     pub(super) fn advance(&mut self, owner: Option<&StepId>) {
+        if self.m.draining {
+            return;
+        }
         let plan = self.plan.clone();
         let nodes = match owner {
             None => plan.graph.nodes.as_slice(),

@@ -60,6 +60,11 @@ impl Decider<'_> {
                 }
             }
             Input::Tick => self.tick(),
+            Input::Broken => self.fail_run(StepError::new(
+                ErrorClass::Internal,
+                "engine.write_failed",
+                "The run's data could not be written. This is a fault of ours; please report it.",
+            )),
         }
     }
 
@@ -153,6 +158,9 @@ impl Decider<'_> {
             .map(|step| (step.ordinal, step.id.clone(), step.kind, step.state))
             .collect();
         due.sort_by_key(|(ordinal, ..)| *ordinal);
+        if self.m.draining {
+            return;
+        }
         for (_, id, kind, state) in due {
             match (kind, state) {
                 (_, StepState::Retrying) => self.start_attempt(&id),
@@ -218,7 +226,7 @@ impl Decider<'_> {
 
     /// Whether the run works or waits follows from its steps; the journal tells when that changes.
     fn settle_run_state(&mut self) {
-        if self.m.state.is_end() {
+        if self.m.state.is_end() || self.m.draining {
             return;
         }
         if self.m.is_busy() {

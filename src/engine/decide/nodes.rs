@@ -134,6 +134,11 @@ impl Decider<'_> {
 
     /// Templates came back filled in: the node does what it is for.
     pub(super) fn evaluated(&mut self, id: &StepId, result: Result<Value, StepError>) {
+        if self.m.draining {
+            // It is filled in again by whoever goes on.
+            self.m.evaluating.remove(id);
+            return;
+        }
         let Some(place) = self.m.evaluating.remove(id) else { return };
         let plan = self.plan.clone();
         let Some(node) = Machine::node_of(&plan, id) else { return };
@@ -229,6 +234,9 @@ impl Decider<'_> {
 
     /// Starts items up to the map's concurrency; ends the map when all have ended.
     pub(super) fn map_advance(&mut self, id: &StepId) {
+        if self.m.draining {
+            return;
+        }
         let plan = self.plan.clone();
         let Some(NodeKind::Map { concurrency, .. }) = Machine::node_of(&plan, id).map(|node| &node.kind) else {
             return;

@@ -204,6 +204,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Option<Ma
         signals_seen: row.signals_seen,
         evaluating: HashMap::new(),
         in_flight: BTreeSet::new(),
+        draining: false,
         maps: HashMap::new(),
     }))
 }
@@ -537,12 +538,12 @@ pub async fn retire(pool: &PgPool, node: NodeId) -> Result<()> {
     Ok(())
 }
 
-/// The decisions of a run that have begun to act, those whose deadline has passed included. From here on they are final:
-/// nobody can take one back.
+/// The decisions of a run that have begun to act, those whose deadline has passed included, and when the next one will.
+/// From here on they are final: nobody can take one back.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Vec<Applied>> {
+pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Result<(Vec<Applied>, Option<Timestamp>)> {
     let mut connection = pool.acquire().await?;
     let mut tx = connection.begin().await?;
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
@@ -557,7 +558,7 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
     .fetch_optional(&mut *tx)
     .await?;
     if owned.is_none() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     sqlx::query!(
         "update approvals
@@ -588,8 +589,16 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
     )
     .fetch_all(&mut *tx)
     .await?;
+    let next = sqlx::query_scalar!(
+        "select min(effective_at) from approvals
+          where organization_id = $1 and run_id = $2 and state in ('approved', 'rejected') and applied_at is null",
+        org,
+        run,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     tx.commit().await?;
-    Ok(rows
+    let applied = rows
         .into_iter()
         .map(|row| Applied {
             id: ApprovalId::from_uuid(row.id),
@@ -600,7 +609,8 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
             reason: row.reason,
             payload: row.edited_payload.unwrap_or(row.payload),
         })
-        .collect())
+        .collect();
+    Ok((applied, next))
 }
 
 /// The signals of a run after a number, in order.

@@ -1,0 +1,366 @@
+//! One run at work: load, decide, have it written, act, wait for what comes back. When nothing is under way any more the
+//! run is let go in the same commit, and this task ends: a run that waits holds nothing.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use futures::FutureExt;
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
+
+use super::Runner;
+use crate::{
+    engine::{
+        decide::decide,
+        journal::LogLevel,
+        machine::{Effect, Input, Machine, Turn},
+        port::{Call, CallScope, Evaluation, Progress},
+        state::{ErrorClass, StepError, StepId, StepState},
+        store::{self, Claim, Commit, Committed, Signal},
+    },
+    kernel::{Error, Kind, Result, Timestamp},
+};
+
+/// A run whose next moment is this near is kept in memory instead of being let go and claimed again.
+const NEAR: TimeDelta = TimeDelta::seconds(2);
+/// How often a write may fail for a reason of ours before the run is failed.
+const PATIENCE: u32 = 3;
+
+/// What the task is to do next.
+enum Next {
+    Wait,
+    Reload,
+    Done,
+}
+
+struct Actor {
+    runner: Arc<Runner>,
+    claim: Claim,
+    machine: Machine,
+    /// What came in and is not written yet.
+    inbox: VecDeque<Input>,
+    tasks: JoinSet<Input>,
+    /// Calls and evaluations under way, by step.
+    under_way: HashMap<StepId, (bool, AbortHandle)>,
+    /// When the next decision begins to act, as the database knows it.
+    decision_at: Option<Timestamp>,
+    /// Writes that failed one after the other.
+    failures: u32,
+}
+
+/// Works on a run until it ends, waits, or belongs to somebody else.
+pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) {
+    let Some(machine) = load(&runner, claim).await else { return };
+    let mut actor = Actor {
+        runner,
+        claim,
+        machine,
+        inbox: VecDeque::from([Input::Loaded]),
+        tasks: JoinSet::new(),
+        under_way: HashMap::new(),
+        decision_at: None,
+        failures: 0,
+    };
+    actor.read_news(true).await;
+    loop {
+        match actor.turn().await {
+            Next::Done => return,
+            Next::Wait => actor.wait(&nudge).await,
+            Next::Reload => {
+                if !actor.reload().await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads the run, as long as it takes. `None`: it is not ours any more, or the process ends.
+async fn load(runner: &Runner, claim: Claim) -> Option<Machine> {
+    loop {
+        match store::load(&runner.pool, runner.node, claim).await {
+            Ok(machine) => return machine,
+            Err(error) if error.kind == Kind::Unavailable => {
+                if runner.abort.is_cancelled() {
+                    return None;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => {
+                tracing::error!(run = %claim.run, %error, "a run could not be read; it is left alone for a minute");
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                if let Err(error) = store::give_back(&runner.pool, runner.node, claim).await {
+                    tracing::warn!(run = %claim.run, %error, "the run could not be given back");
+                }
+                return None;
+            }
+        }
+    }
+}
+
+impl Actor {
+    /// Takes in all that has come, as one write.
+    async fn turn(&mut self) -> Next {
+        self.machine.draining = self.runner.stop.is_cancelled();
+        let mut turn = Turn::default();
+        let mut taken = Vec::new();
+        while let Some(input) = self.inbox.pop_front() {
+            turn.absorb(decide(&mut self.machine, input.clone(), self.runner.clock.now()));
+            taken.push(input);
+        }
+        let release = self.release();
+        if turn.is_silent() && release.is_none() {
+            self.act(turn.effects);
+            return Next::Wait;
+        }
+        let effects = std::mem::take(&mut turn.effects);
+        match self.runner.writer.write(self.commit(turn, release)).await {
+            Ok(Committed::Written(_)) => {
+                self.failures = 0;
+                self.act(effects);
+                if release.is_some() { Next::Done } else { Next::Wait }
+            }
+            Ok(Committed::Refused) => self.not_written(taken, None).await,
+            Err(error) => self.not_written(taken, Some(error)).await,
+        }
+    }
+
+    /// What came in is kept: a result is never thrown away because the database was not there.
+    async fn not_written(&mut self, taken: Vec<Input>, error: Option<Error>) -> Next {
+        if let Some(error) = error {
+            tracing::warn!(run = %self.claim.run, %error, "a write is unknown; reading the run again");
+            self.failures += u32::from(error.kind == Kind::Internal);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let results = taken.into_iter().filter(|input| matches!(input, Input::Performed(..) | Input::Evaluated(..)));
+        self.inbox = results.collect();
+        Next::Reload
+    }
+
+    async fn reload(&mut self) -> bool {
+        let Some(machine) = load(&self.runner, self.claim).await else {
+            self.tasks.abort_all();
+            return false;
+        };
+        self.machine = machine;
+        // Evaluations are cheap and begin anew; calls go on.
+        self.under_way.retain(|_, (is_call, handle)| {
+            if !*is_call {
+                handle.abort();
+            }
+            *is_call
+        });
+        let waiting = self.inbox.iter().filter_map(|input| match input {
+            Input::Performed(step, ..) => Some(step.clone()),
+            _ => None,
+        });
+        self.machine.in_flight = self.under_way.keys().cloned().chain(waiting).collect();
+        self.machine.recovered = false;
+        self.inbox.push_front(Input::Loaded);
+        if self.failures >= PATIENCE {
+            self.inbox.push_back(Input::Broken);
+        }
+        self.read_news(true).await;
+        true
+    }
+
+    /// Whether the run is let go with this write, and when it wakes by itself.
+    fn release(&self) -> Option<Option<Timestamp>> {
+        if self.machine.state.is_end() {
+            return Some(None);
+        }
+        if self.machine.is_busy() {
+            return None;
+        }
+        let now = self.runner.clock.now();
+        if self.machine.draining {
+            return Some(Some(now));
+        }
+        let wake = self.next_wake(now);
+        if wake.is_some_and(|at| at <= now + NEAR) { None } else { Some(wake) }
+    }
+
+    /// When the run has something to do by itself.
+    fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let steps = self.machine.steps.values().filter(|step| !step.state.is_end());
+        let moments = steps.filter_map(|step| {
+            let at = step.wake_at?;
+            // A deadline of an approval that has passed is the database's to judge: look again soon.
+            let gate = step.state == StepState::Waiting && step.detail.approval.is_some();
+            Some(if gate && at <= now { now + TimeDelta::seconds(1) } else { at })
+        });
+        moments.chain(self.decision_at).chain(self.machine.deadline_at).min()
+    }
+
+    fn commit(&self, turn: Turn, release: Option<Option<Timestamp>>) -> Commit {
+        let machine = &self.machine;
+        Commit {
+            claim: self.claim,
+            events: turn.events,
+            steps: turn.touched.iter().filter_map(|(_, id)| machine.steps.get(id).cloned()).collect(),
+            approvals: turn.approvals,
+            withdraws: turn.withdraws,
+            state: machine.state,
+            waiting_on: machine.waiting_on,
+            output: machine.output.clone(),
+            error: machine.error.clone(),
+            usage: turn.usage,
+            signals_seen: machine.signals_seen,
+            needs_sync: turn.needs_sync,
+            release,
+        }
+    }
+
+    /// Waits for whatever comes first, and takes what else has come by then.
+    async fn wait(&mut self, nudge: &Notify) {
+        let now = self.runner.clock.now();
+        let wake = self.next_wake(now).filter(|_| !self.machine.draining);
+        let pause = wake.map_or(Duration::from_secs(3_600), |at| self.runner.clock.until(at));
+        let draining = self.machine.draining;
+        tokio::select! {
+            Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => self.came_back(done),
+            () = nudge.notified() => self.read_news(false).await,
+            () = tokio::time::sleep(pause) => {
+                self.settle().await;
+                self.inbox.push_back(Input::Tick);
+            }
+            () = self.runner.stop.cancelled(), if !draining => {}
+            () = self.runner.abort.cancelled() => self.give_up().await,
+        }
+        while let Some(done) = self.tasks.try_join_next() {
+            self.came_back(done);
+        }
+    }
+
+    /// The drain limit has passed: what is under way is dropped, and tried again by whoever claims the run.
+    async fn give_up(&mut self) {
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        self.under_way.clear();
+        self.machine.in_flight.clear();
+        self.machine.evaluating.clear();
+    }
+
+    fn came_back(&mut self, done: Result<Input, tokio::task::JoinError>) {
+        // An aborted task brings nothing; a panic was caught inside.
+        let Ok(input) = done else { return };
+        if let Input::Performed(step, ..) | Input::Evaluated(step, _) = &input {
+            self.under_way.remove(step);
+        }
+        self.inbox.push_back(input);
+    }
+
+    /// Reads the signals that came in, and the decisions that act.
+    async fn read_news(&mut self, fresh: bool) {
+        match store::signals_after(&self.runner.pool, self.claim, self.machine.signals_seen).await {
+            Ok(signals) => {
+                let mut decisions = fresh && self.machine.steps.values().any(|step| step.detail.approval.is_some());
+                for (number, signal) in signals {
+                    self.machine.signals_seen = number;
+                    match signal {
+                        // Before anything else begins.
+                        Signal::Cancel { by } => self.inbox.push_front(Input::Cancel(by)),
+                        Signal::Approval { .. } => decisions = true,
+                    }
+                }
+                if decisions {
+                    self.settle().await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(run = %self.claim.run, %error, "signals could not be read; looking again soon")
+            }
+        }
+        // A claimed run may have been woken by the clock.
+        if fresh {
+            self.inbox.push_back(Input::Tick);
+        }
+    }
+
+    async fn settle(&mut self) {
+        if self.machine.draining || !self.machine.steps.values().any(|step| step.detail.approval.is_some()) {
+            return;
+        }
+        match store::settle_approvals(&self.runner.pool, self.runner.node, self.claim).await {
+            Ok((applied, next)) => {
+                self.decision_at = next;
+                self.inbox.push_back(Input::Decided(applied));
+            }
+            Err(error) => {
+                tracing::warn!(run = %self.claim.run, %error, "decisions could not be read; looking again soon");
+                self.decision_at = Some(self.runner.clock.now() + TimeDelta::seconds(1));
+            }
+        }
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Evaluate(step, evaluation) => {
+                    let task = evaluate(self.runner.clone(), step.clone(), *evaluation);
+                    let handle = self.tasks.spawn(task);
+                    self.under_way.insert(step, (false, handle));
+                }
+                Effect::Perform(call, scope) => {
+                    let step = scope.step.clone();
+                    let handle = self.tasks.spawn(perform(self.runner.clone(), *call, scope));
+                    self.under_way.insert(step, (true, handle));
+                }
+                Effect::AbortAll => self.abort(|_| true),
+                Effect::AbortBelow(id) => self.abort(|step| id.holds(step)),
+            }
+        }
+    }
+
+    fn abort(&mut self, which: impl Fn(&StepId) -> bool) {
+        self.under_way.retain(|step, (_, handle)| {
+            let hit = which(step);
+            if hit {
+                handle.abort();
+            }
+            !hit
+        });
+    }
+}
+
+async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> Input {
+    let work = AssertUnwindSafe(runner.effects.evaluate(evaluation)).catch_unwind();
+    Input::Evaluated(step, work.await.unwrap_or_else(|_| Err(panicked())))
+}
+
+async fn perform(runner: Arc<Runner>, call: Call, scope: CallScope) -> Input {
+    let (step, attempt) = (scope.step.clone(), scope.attempt);
+    let lines = Mutex::new(Vec::new());
+    let progress = |progress: Progress| match progress {
+        Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
+        Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
+    };
+    let work = async {
+        // The semaphore is never closed.
+        let _slot = runner.calls.acquire().await;
+        runner.effects.perform(call, &scope, &progress).await
+    };
+    let bounded = tokio::time::timeout(runner.clock.until(scope.until), AssertUnwindSafe(work).catch_unwind());
+    let result = match bounded.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(panicked()),
+        Err(_) => Err(StepError::new(
+            ErrorClass::Timeout,
+            "step.timeout",
+            "The call did not answer within the time that its step allows.",
+        )),
+    };
+    let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Input::Performed(step, attempt, result, lines)
+}
+
+fn panicked() -> StepError {
+    StepError::new(ErrorClass::Internal, "engine.panic", "The step hit a fault of ours. Please report it.")
+}

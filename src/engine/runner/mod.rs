@@ -1,0 +1,267 @@
+//! A node: the part of a server process that works on runs. It claims runs whose time has come, gives each to an
+//! [`actor`], keeps its lease alive, and frees the runs of nodes that are lost.
+
+mod actor;
+mod clock;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    handle::{Engine, Outbound},
+    port::Effects,
+    store::{self, Claim},
+    writer::Writer,
+};
+use crate::kernel::{NodeId, Result};
+
+use clock::DbClock;
+
+/// How a node works. The defaults are those of the guarantees.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long the lease lasts without a heartbeat.
+    pub lease: Duration,
+    /// The pause between heartbeats.
+    pub heartbeat: Duration,
+    /// The pause between looks for lost nodes.
+    pub reaper: Duration,
+    /// The pause between looks for work that no notification told of.
+    pub poll: Duration,
+    /// The most runs at work at the same time.
+    pub max_runs: usize,
+    /// The most model and tool calls at the same time.
+    pub max_calls: usize,
+    /// How long a clean stop waits for calls that are under way.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
+            reaper: Duration::from_secs(2),
+            poll: Duration::from_millis(500),
+            max_runs: 512,
+            max_calls: 128,
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// The most runs that one claim takes.
+const CLAIM: usize = 32;
+/// How long a node waits for the database before it tries again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A node at work.
+pub struct Runner {
+    pool: PgPool,
+    engine: Engine,
+    effects: Arc<dyn Effects>,
+    settings: Settings,
+    node: NodeId,
+    writer: Writer,
+    clock: DbClock,
+    calls: Arc<Semaphore>,
+    /// No new work: the process is about to end.
+    stop: CancellationToken,
+    /// The drain limit has passed: drop what is under way.
+    abort: CancellationToken,
+    actors: TaskTracker,
+}
+
+impl Runner {
+    /// Makes this process known as a node.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn register(
+        pool: PgPool,
+        engine: Engine,
+        effects: Arc<dyn Effects>,
+        settings: Settings,
+        host: &str,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>> {
+        let node = NodeId::new();
+        let now = store::register(&pool, node, host, millis(settings.lease)).await?;
+        tracing::info!(node = %node, host, "node registered");
+        Ok(Arc::new(Self {
+            writer: Writer::start(pool.clone(), node, engine.clone()),
+            calls: Arc::new(Semaphore::new(settings.max_calls)),
+            clock: DbClock::new(now),
+            actors: TaskTracker::new(),
+            abort: CancellationToken::new(),
+            pool,
+            engine,
+            effects,
+            settings,
+            node,
+            stop,
+        }))
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Works until the process is asked to stop, then lets calls under way finish within the drain limit, and gives all
+    /// runs back.
+    pub async fn run(self: Arc<Self>, host: &str) {
+        let keepers = TaskTracker::new();
+        let alive = CancellationToken::new();
+        keepers.spawn(self.clone().keep_lease(host.to_owned(), alive.clone()));
+        keepers.spawn(self.clone().watch(alive.clone()));
+        self.claim_until_stopped().await;
+        self.actors.close();
+        if tokio::time::timeout(self.settings.drain, self.actors.wait()).await.is_err() {
+            tracing::warn!(runs = self.actors.len(), "the drain limit passed; calls under way are dropped");
+            self.abort.cancel();
+            self.actors.wait().await;
+        }
+        alive.cancel();
+        keepers.close();
+        keepers.wait().await;
+        if let Err(error) = store::retire(&self.pool, self.node).await {
+            tracing::warn!(%error, "the node could not be taken off the list; its lease will run out");
+        }
+        tracing::info!(node = %self.node, "node stopped");
+    }
+
+    async fn claim_until_stopped(self: &Arc<Self>) {
+        while !self.stop.is_cancelled() {
+            let free = self.settings.max_runs.saturating_sub(self.engine.active_count());
+            let limit = free.min(CLAIM);
+            let claims = match limit {
+                0 => Vec::new(),
+                limit => match store::claim(&self.pool, self.node, limit as i64).await {
+                    Ok(claims) => claims,
+                    Err(error) => {
+                        tracing::warn!(%error, "claiming failed");
+                        self.pause(AGAIN).await;
+                        continue;
+                    }
+                },
+            };
+            let more = limit > 0 && claims.len() == limit;
+            for claim in claims {
+                self.take_up(claim);
+            }
+            if !more {
+                tokio::select! {
+                    () = self.engine.claimable() => {}
+                    () = tokio::time::sleep(self.settings.poll) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    fn take_up(self: &Arc<Self>, claim: Claim) {
+        let nudge = self.engine.enter(claim.run);
+        let runner = self.clone();
+        self.actors.spawn(async move {
+            // An actor that panics is a fault of ours: its run is freed like that of a lost node, and the process lives.
+            let work = tokio::spawn(actor::work(runner.clone(), claim, nudge));
+            if let Err(error) = work.await {
+                tracing::error!(run = %claim.run, %error, "a run's task failed");
+                if let Err(error) = store::give_back(&runner.pool, runner.node, claim).await {
+                    tracing::warn!(run = %claim.run, %error, "the run could not be given back");
+                }
+            }
+            runner.engine.leave(claim.run);
+            runner.engine.wake_claimer();
+        });
+    }
+
+    async fn keep_lease(self: Arc<Self>, host: String, alive: CancellationToken) {
+        let lease = millis(self.settings.lease);
+        let mut beats = tokio::time::interval(self.settings.heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = beats.tick() => {}
+                () = alive.cancelled() => return,
+            }
+            let asked = tokio::time::Instant::now();
+            let beat = match store::beat(&self.pool, self.node, lease).await {
+                Ok(Some(now)) => Ok(now),
+                // The lease ran out while this process slept. What it owned and nobody took is still its own.
+                Ok(None) => {
+                    tracing::warn!(node = %self.node, "the lease had run out; registering again");
+                    store::register(&self.pool, self.node, &host, lease).await
+                }
+                Err(error) => Err(error),
+            };
+            match beat {
+                Ok(now) => self.clock.set(now, asked),
+                Err(error) => tracing::warn!(%error, "no heartbeat: the database does not answer"),
+            }
+        }
+    }
+
+    /// Frees the runs of lost nodes, and wakes own runs that have signals which no notification told of.
+    async fn watch(self: Arc<Self>, alive: CancellationToken) {
+        let mut reaps = tokio::time::interval(self.settings.reaper);
+        let mut looks = tokio::time::interval(self.settings.poll.max(Duration::from_millis(200)) * 2);
+        for timer in [&mut reaps, &mut looks] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        loop {
+            tokio::select! {
+                _ = reaps.tick() => match store::reap(&self.pool).await {
+                    Ok(0) => {}
+                    Ok(freed) => {
+                        tracing::warn!(freed, "runs of a lost node were freed");
+                        self.engine.wake_claimer();
+                    }
+                    Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
+                },
+                _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
+                    Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
+                    Err(error) => tracing::warn!(%error, "looking for signals failed"),
+                },
+                () = alive.cancelled() => return,
+            }
+        }
+    }
+
+    async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+/// Tells the other processes which runs have news, many in one notification.
+pub async fn notifier(pool: PgPool, mut outbound: Outbound) {
+    let mut news = Vec::new();
+    // A notification holds at most 8,000 bytes; an entry has about 70.
+    while outbound.recv_many(&mut news, 100).await > 0 {
+        news.sort_unstable();
+        news.dedup();
+        let payload: Vec<_> = news.drain(..).map(|(org, run)| [org.to_string(), run.to_string()]).collect();
+        match serde_json::to_string(&payload) {
+            Ok(payload) => {
+                if let Err(error) = store::notify(&pool, &payload).await {
+                    tracing::debug!(%error, "a notification was lost; the others will look by themselves");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a notification could not be written"),
+        }
+        // What comes in meanwhile goes together.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
