@@ -39,7 +39,7 @@ impl State {
     pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
         let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
         let live = Hub::default();
-        let (engine, _) = Engine::new(Arc::new(live.clone()));
+        let engine = Engine::new(Arc::new(live.clone()));
         let deps = Deps { db, engine, live, passwords };
         Ok(Self {
             deps,

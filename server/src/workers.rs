@@ -1,6 +1,6 @@
 //! What a server does besides answering requests. Each worker ends when [`Stop`] is requested, and is waited for.
 
-use agentflow::live;
+use agentflow::{engine::runner, live};
 use clap::ValueEnum;
 
 use crate::{shutdown::Stop, state::State};
@@ -34,4 +34,5 @@ impl Role {
 pub fn spawn(state: &State, _role: Role, stop: &Stop) {
     let deps = &state.deps;
     stop.spawn(live::listen::run(deps.clone(), stop.token()));
+    tokio::spawn(runner::notifier(deps.db.engine().clone(), deps.engine.clone()));
 }

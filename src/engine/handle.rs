@@ -32,25 +32,36 @@ struct Inner {
     /// Woken when there may be something to claim.
     claimable: Notify,
     /// What is to be told to the other processes.
-    outbound: mpsc::UnboundedSender<(OrgId, RunId)>,
+    news: mpsc::UnboundedSender<News>,
+    /// The other end of it, until the notifier takes it.
+    outbound: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
 }
 
-/// The end of the engine's channel to the other processes; the runner sends from it.
-pub type Outbound = mpsc::UnboundedReceiver<(OrgId, RunId)>;
+/// That a run has events up to a number.
+pub(super) type News = (OrgId, RunId, i64);
+
+/// Up to a number that the teller does not know: whoever hears of it looks.
+const UNKNOWN: i64 = i64::MAX;
 
 impl Engine {
-    /// Makes the handle. The second part goes to [`crate::engine::runner::notifier`].
+    /// Makes the handle of this process.
     #[must_use]
-    pub fn new(readers: Arc<dyn Readers>) -> (Self, Outbound) {
-        let (outbound, receiver) = mpsc::unbounded_channel();
-        let inner = Inner { readers, active: Mutex::new(HashMap::new()), claimable: Notify::new(), outbound };
-        (Self { inner: Arc::new(inner) }, receiver)
+    pub fn new(readers: Arc<dyn Readers>) -> Self {
+        let (news, outbound) = mpsc::unbounded_channel();
+        let inner = Inner {
+            readers,
+            active: Mutex::new(HashMap::new()),
+            claimable: Notify::new(),
+            news,
+            outbound: Mutex::new(Some(outbound)),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// A service has committed something that concerns this run: tell this process and the others.
     pub fn committed(&self, org: OrgId, run: RunId) {
         self.heard(run);
-        self.tell_others(org, run);
+        self.tell_others(org, run, UNKNOWN);
     }
 
     /// Another process has committed something that concerns this run.
@@ -61,9 +72,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_others(&self, org: OrgId, run: RunId) {
+    pub(super) fn tell_others(&self, org: OrgId, run: RunId, last_seq: i64) {
         // Nobody listens any more only while the process ends.
-        let _ = self.inner.outbound.send((org, run));
+        let _ = self.inner.news.send((org, run, last_seq));
+    }
+
+    /// What is to be told to the other processes. Once.
+    pub(super) fn take_outbound(&self) -> Option<mpsc::UnboundedReceiver<News>> {
+        self.inner.outbound.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn readers(&self) -> &dyn Readers {

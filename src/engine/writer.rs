@@ -94,8 +94,8 @@ async fn bounded(pool: &PgPool, node: NodeId, commits: &[Commit]) -> Result<Vec<
 
 fn tell(engine: &Engine, commit: &Commit, outcome: &Committed) {
     let Committed::Written(events) = outcome else { return };
-    if !events.is_empty() {
+    if let Some(last) = events.last() {
         engine.readers().committed(commit.claim.org, commit.claim.run, events.clone());
-        engine.tell_others(commit.claim.org, commit.claim.run);
+        engine.tell_others(commit.claim.org, commit.claim.run, last.seq);
     }
 }

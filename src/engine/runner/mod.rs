@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    handle::{Engine, Outbound},
+    handle::Engine,
     port::Effects,
     store::{self, Claim},
     writer::Writer,
@@ -241,15 +241,17 @@ impl Runner {
     }
 }
 
-/// Tells the other processes which runs have news, many in one notification.
-pub async fn notifier(pool: PgPool, mut outbound: Outbound) {
+/// Tells the other processes which runs have news, many in one notification. Runs as long as the process.
+pub async fn notifier(pool: PgPool, engine: Engine) {
+    let Some(mut outbound) = engine.take_outbound() else { return };
     let mut news = Vec::new();
-    // A notification holds at most 8,000 bytes; an entry has about 70.
-    while outbound.recv_many(&mut news, 100).await > 0 {
+    // A notification holds at most 8,000 bytes; an entry has about 90.
+    while outbound.recv_many(&mut news, 80).await > 0 {
+        // The last of each run says it all.
         news.sort_unstable();
-        news.dedup();
-        let payload: Vec<_> = news.drain(..).map(|(org, run)| [org.to_string(), run.to_string()]).collect();
-        match serde_json::to_string(&payload) {
+        news.reverse();
+        news.dedup_by_key(|(_, run, _)| *run);
+        match serde_json::to_string(&news) {
             Ok(payload) => {
                 if let Err(error) = store::notify(&pool, &payload).await {
                     tracing::debug!(%error, "a notification was lost; the others will look by themselves");
@@ -257,6 +259,7 @@ pub async fn notifier(pool: PgPool, mut outbound: Outbound) {
             }
             Err(error) => tracing::error!(%error, "a notification could not be written"),
         }
+        news.clear();
         // What comes in meanwhile goes together.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
