@@ -1,6 +1,9 @@
 //! Everything that needs a database or the real router, in one binary.
 
 mod accounts;
+mod gate;
+mod keys;
 mod people;
 mod smoke;
+mod tenancy;
 mod world;
