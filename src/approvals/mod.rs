@@ -205,3 +205,14 @@ pub struct Inbox {
     /// The moment of this answer, by the database's clock.
     pub now: Timestamp,
 }
+
+/// One approval, with what its card needs besides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The approval.
+    pub approval: Approval,
+    /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.
+    pub undo_window_s: Option<i32>,
+    /// The moment of this answer, by the database's clock.
+    pub now: Timestamp,
+}

@@ -1,10 +1,12 @@
 //! Use cases of approvals: list, decide, take a decision back.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{
-    Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Verdict,
+    Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Shown, Verdict,
     store::{self, NewDecision, Place, Viewer},
 };
 use crate::{
@@ -66,10 +68,7 @@ pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) 
     let more = pending.len() as i64 > INBOX;
     pending.truncate(INBOX as usize);
     let decided = store::decided(&mut tx, viewer, filter, None, DECIDED).await?;
-    let undo_window_s = match viewer.user {
-        Some(user) => store::undo_window_s(&mut tx, user).await?,
-        None => None,
-    };
+    let undo_window_s = undo_window(&mut tx, viewer).await?;
     let now = store::now(&mut tx).await?;
     Ok(Inbox { pending, more, decided, undo_window_s, now })
 }
@@ -81,6 +80,18 @@ pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) 
 pub async fn find(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<Approval> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     read(&mut tx, viewer(grant), id).await
+}
+
+/// One approval, with what its card needs besides.
+///
+/// # Errors
+/// `not_found`.
+pub async fn show(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<Shown> {
+    let viewer = viewer(grant);
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let approval = read(&mut tx, viewer, id).await?;
+    let undo_window_s = undo_window(&mut tx, viewer).await?;
+    Ok(Shown { approval, undo_window_s, now: store::now(&mut tx).await? })
 }
 
 /// The approval that a run's step waits for, or waited for.
@@ -154,6 +165,23 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
     };
     tell_run(grant, tx, &seen, effective_at, event).await?;
     find_again(grant, viewer, id).await
+}
+
+/// Approves with what a form's fields say instead of the proposal. Each entry is read as the type that it has there.
+///
+/// # Errors
+/// As [`decide`]; what cannot be read is `invalid` at its field.
+pub async fn approve_edited(
+    grant: &Grant<right::View>,
+    id: ApprovalId,
+    entries: &BTreeMap<String, String>,
+) -> Result<Approval> {
+    let proposal = {
+        let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+        read(&mut tx, viewer(grant), id).await?.payload
+    };
+    let payload = entered(&proposal, entries)?;
+    decide(grant, id, &Verdict::Approve { payload: Some(payload) }).await
 }
 
 /// Takes one's own decision back while it does not act yet: the approval waits again.
@@ -326,6 +354,50 @@ fn differences(proposal: &Value, edited: &Value) -> Vec<FieldError> {
     }
 }
 
+/// The proposal with the entries of a form in it. An entry without a name is the whole value.
+fn entered(proposal: &Value, entries: &BTreeMap<String, String>) -> Result<Value> {
+    let Value::Object(fields) = proposal else {
+        let text = entries.get("value").map(String::as_str).unwrap_or_default();
+        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
+    };
+    if let Some(text) = entries.get("value").filter(|_| !fields.contains_key("value")) {
+        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
+    }
+    let mut out = serde_json::Map::new();
+    let mut faults = Vec::new();
+    for (key, old) in fields {
+        let text = match (entries.get(key), old) {
+            (Some(text), _) => text.as_str(),
+            // A box that is not ticked is not sent.
+            (None, Value::Bool(_)) => "false",
+            (None, _) => {
+                out.insert(key.clone(), old.clone());
+                continue;
+            }
+        };
+        match read_entry(old, text) {
+            Ok(value) => drop(out.insert(key.clone(), value)),
+            Err(message) => faults.push(FieldError { field: format!("payload.{key}"), message }),
+        }
+    }
+    Error::invalid_fields(faults).map_or(Ok(Value::Object(out)), Err)
+}
+
+fn read_entry(old: &Value, text: &str) -> Result<Value, String> {
+    // Browsers send line breaks as CR LF.
+    let text = text.replace("\r\n", "\n");
+    match old {
+        Value::String(_) => Ok(Value::String(text)),
+        Value::Bool(_) => Ok(Value::Bool(text == "true")),
+        Value::Number(_) => match serde_json::from_str(text.trim()) {
+            Ok(number @ Value::Number(_)) => Ok(number),
+            _ => Err("Enter a number, such as 12.5.".to_owned()),
+        },
+        Value::Null if text.trim().is_empty() => Ok(Value::Null),
+        _ => serde_json::from_str(&text).map_err(|error| format!("This is not JSON: {error}.")),
+    }
+}
+
 const fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
@@ -349,6 +421,13 @@ fn not_a_decider(approval: &Approval) -> Error {
         format!("You cannot decide this. Those who can: {}.", approval.deciders.join(", "))
     };
     Error::forbidden(message)
+}
+
+async fn undo_window(tx: &mut TenantTx, viewer: Viewer) -> Result<Option<i32>> {
+    match viewer.user {
+        Some(user) => store::undo_window_s(tx, user).await,
+        None => Ok(None),
+    }
 }
 
 fn viewer(cx: &Ctx) -> Viewer {
@@ -400,5 +479,20 @@ mod tests {
         assert_eq!(fields, ["amount", "to"]);
         assert_eq!(differences(&json!("text"), &json!(["text"])).len(), 1);
         assert_eq!(differences(&Value::Null, &json!(1)).len(), 1);
+    }
+
+    #[test]
+    fn a_forms_entries_are_read_as_the_types_of_the_proposal() {
+        let proposal = json!({ "to": "ana@example.com", "amount": 40, "urgent": true, "tags": ["a"], "cc": null });
+        let entries =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        let edited =
+            entered(&proposal, &entries(&[("to", "1"), ("amount", " 41.5 "), ("tags", "[\"b\"]"), ("cc", "")]));
+        assert_eq!(edited, Ok(json!({ "to": "1", "amount": 41.5, "urgent": false, "tags": ["b"], "cc": null })));
+        let error = entered(&proposal, &entries(&[("amount", "a lot"), ("tags", "[")])).unwrap_err();
+        let fields: Vec<_> = error.fields.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["payload.amount", "payload.tags"]);
+        assert_eq!(entered(&json!("text"), &entries(&[("value", "new")])), Ok(json!("new")));
+        assert_eq!(entered(&json!({ "a": 1 }), &entries(&[("value", "{\"a\":2}")])), Ok(json!({ "a": 2 })));
     }
 }

@@ -245,6 +245,16 @@ pub async fn step_in_full(grant: &Grant<right::ViewPayloads>, run: RunId, step: 
     Ok(StepDetail { view, input, input_bytes, output, output_bytes })
 }
 
+/// The events of one step, in order.
+///
+/// # Errors
+/// `not_found`.
+pub async fn step_events(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<Vec<StoredEvent>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    read_step(&mut tx, run, step).await?;
+    store::events_of_step(&mut tx, run, step).await
+}
+
 /// A window on a run's log.
 ///
 /// # Errors
