@@ -26,4 +26,5 @@ pub mod orgs;
 pub mod runs;
 #[cfg(feature = "ssr")]
 pub mod schema;
+pub mod tools;
 pub mod workflows;

@@ -1,7 +1,6 @@
 //! Agents: configured models. Every save is an immutable version; one version is deployed.
 
-#[cfg(feature = "ssr")]
-pub(crate) mod pending;
+pub mod form;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Agent, AgentConfig, AgentDetail, store};
 use crate::{
     access::{Ctx, Grant, Permission, right},
-    agents::{pending as schema, pending as tools},
     db::TenantTx,
     engine::plan::{AgentSpec, ToolSpec},
     kernel::{AgentId, Error, FieldError, Kind, Result, VersionLine, text},
+    schema, tools,
     workflows::{self, AgentRef},
 };
 
@@ -212,7 +212,7 @@ pub(crate) async fn specs(
 /// The tools that there are, by name.
 #[must_use]
 pub fn known_tools() -> BTreeMap<String, ToolSpec> {
-    tools::catalog().iter().map(|tool| (tool.name.clone(), tool.clone())).collect()
+    tools::catalog().iter().map(|tool| (tool.name.clone(), tool.into())).collect()
 }
 
 fn checked(mut config: AgentConfig) -> Result<AgentConfig> {

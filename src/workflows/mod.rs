@@ -1,10 +1,15 @@
 //! Workflows: graphs of nodes. Every save is an immutable version; one version is deployed.
 
 pub mod edit;
+pub mod forms;
+#[cfg(feature = "ssr")]
+pub mod input;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
 mod store;
+#[cfg(feature = "ssr")]
+pub mod templates;
 #[cfg(feature = "ssr")]
 pub mod yaml;
 
@@ -102,6 +107,23 @@ pub struct NewWorkflow {
     pub deploy: bool,
 }
 
+/// A template, or a file that is about to be imported: what it does and brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateCard {
+    /// The template's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its steps: how deep, of which kind, and the name.
+    pub steps: Vec<(usize, String, String)>,
+    /// The agents that it brings.
+    pub agents: Vec<String>,
+    /// The tools that it uses.
+    pub tools: Vec<String>,
+}
+
 /// What a run is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Runnable {
@@ -115,6 +137,51 @@ pub struct Runnable {
     pub deployed: bool,
     /// The graph with the agents and tools that it keeps to its end.
     pub plan: Plan,
+}
+
+/// How a field of the run form is filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// A line of text.
+    Text,
+    /// Several lines of text.
+    Long,
+    /// A number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// Yes or no.
+    Boolean,
+    /// One of these.
+    Choice(Vec<String>),
+    /// A list of texts, one in each line.
+    Lines,
+    /// Anything else, as JSON.
+    Json,
+}
+
+/// A field of the run form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputField {
+    /// The property of the input.
+    pub name: String,
+    /// What it is called.
+    pub label: String,
+    /// How to fill it in.
+    pub hint: String,
+    /// What stands there at first: the schema's default or first example.
+    pub value: String,
+    /// How it is filled in.
+    pub kind: InputKind,
+    /// Whether it must be filled in.
+    pub required: bool,
+    /// The schema's format, such as `email`.
+    pub format: String,
+    /// The least number.
+    pub min: String,
+    /// The greatest number.
+    pub max: String,
 }
 
 /// What is wrong with a name and description.

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
-    agents::pending as schema,
     agents::{self, service::known_tools},
     db::TenantTx,
     engine::plan::{
@@ -17,6 +16,7 @@ use crate::{
         walk,
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
+    schema,
 };
 
 /// All workflows that are not archived, the last saved first.

@@ -1,0 +1,42 @@
+//! Tools: what agents and workflows can do besides thinking. The catalog says what there is and is the same in the
+//! browser; the server's [`registry`] does it.
+
+mod catalog;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use catalog::{catalog, find};
+
+use crate::engine::plan::{ToolEffect, ToolSpec};
+
+/// A tool as it is described to people, builders and models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolInfo {
+    /// What graphs, agents and models call it.
+    pub name: String,
+    /// What people read.
+    pub title: String,
+    /// What it does and when to use it, for people and models.
+    pub description: String,
+    /// What it does to the world.
+    pub effect: ToolEffect,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// JSON Schema of its result.
+    pub output: Value,
+    /// Seconds that one call may take.
+    pub timeout_s: u64,
+}
+
+impl From<&ToolInfo> for ToolSpec {
+    fn from(tool: &ToolInfo) -> Self {
+        Self {
+            name: tool.name.clone(),
+            description: tool.description.clone(),
+            parameters: tool.parameters.clone(),
+            effect: tool.effect,
+            timeout_s: tool.timeout_s,
+        }
+    }
+}

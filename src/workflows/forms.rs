@@ -1,0 +1,93 @@
+//! A step as a form: texts as they are typed. The server turns a step into its form and a form into a step.
+
+#[cfg(feature = "ssr")]
+mod convert;
+#[cfg(feature = "ssr")]
+pub mod values;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What is typed into a step's form. Which fields count depends on `kind`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepForm {
+    /// What is shown.
+    pub name: String,
+    /// The key in templates.
+    pub key: String,
+    /// What it does.
+    pub kind: String,
+    /// What it runs after: ports.
+    pub after: BTreeMap<String, String>,
+    /// `all` or `any`.
+    pub join: String,
+    /// Seconds that one attempt may take.
+    pub timeout_s: String,
+    /// Attempts in all.
+    pub attempts: String,
+    /// Seconds before the second attempt.
+    pub pause_s: String,
+    /// `fail` or `continue`.
+    pub on_error: String,
+    /// The agent's key.
+    pub agent: String,
+    /// What the agent is asked.
+    pub prompt: String,
+    /// The tool's name.
+    pub tool: String,
+    /// The tool's arguments, by name.
+    pub arguments: BTreeMap<String, String>,
+    /// All arguments as one value, for a tool whose arguments have no names.
+    pub arguments_value: String,
+    /// What a transform makes.
+    pub value: String,
+    /// A decision's branches: names.
+    pub branch: BTreeMap<String, String>,
+    /// A decision's branches: conditions.
+    pub when: BTreeMap<String, String>,
+    /// The branch for everything else.
+    pub otherwise: String,
+    /// What will happen.
+    pub title: String,
+    /// What the decider should know.
+    pub message: String,
+    /// What is approved.
+    pub payload: String,
+    /// Who and what is touched.
+    pub impact: String,
+    /// `true` when what follows can be undone.
+    pub reversible: String,
+    /// The least role that may decide.
+    pub role: String,
+    /// Hours until the deadline.
+    pub expires_h: String,
+    /// `reject` or `approve`.
+    pub on_expiry: String,
+    /// The list that a map works on.
+    pub items: String,
+    /// Items at the same time.
+    pub concurrency: String,
+    /// An item's result.
+    pub result: String,
+    /// How many seconds to wait.
+    pub seconds: String,
+    /// Until when to wait.
+    pub until: String,
+    /// What an end gives.
+    pub output: String,
+}
+
+/// The kinds of steps that can be added, in the order in which they are offered.
+pub const KINDS: [(&str, &str, &str); 9] = [
+    ("agent", "Agent", "An agent works on a prompt with its tools."),
+    ("tool", "Tool", "One call of a tool: an HTTP request, an e-mail, a calculation."),
+    ("approval", "Approval", "The run waits until a person says yes or no."),
+    ("decision", "Decision", "The first branch whose condition holds is taken."),
+    ("map", "For each", "The same steps for each item of a list, several at a time."),
+    ("transform", "Transform", "A value made of others by an expression."),
+    ("wait", "Wait", "A pause, or until a moment."),
+    ("end", "End", "The run ends here, with an output."),
+    ("start", "Start", "Where a run begins."),
+];

@@ -1,0 +1,355 @@
+//! From a step to its form and back. Faults name the form's fields.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{
+    StepForm,
+    values::{self, normal},
+};
+use crate::{
+    access::Role,
+    engine::plan::{Approval, Branch, BranchName, Join, Node, NodeKey, NodeKind, OnError, OnExpiry, Port, RetryPolicy},
+    kernel::{Error, FieldError, Result},
+    tools,
+};
+
+impl StepForm {
+    /// The form of a step.
+    #[must_use]
+    pub fn of(node: &Node) -> Self {
+        let text = |on: Option<String>| on.unwrap_or_default();
+        let form = Self {
+            name: node.name.clone(),
+            key: node.id.to_string(),
+            kind: node.kind.word().to_owned(),
+            after: numbered(node.after.iter().map(ToString::to_string)),
+            join: if node.join == Join::Any { "any" } else { "all" }.to_owned(),
+            timeout_s: text(node.timeout_s.map(|seconds| seconds.to_string())),
+            attempts: text(node.retry.map(|retry| retry.attempts.to_string())),
+            pause_s: text(node.retry.map(|retry| seconds(retry.backoff_ms))),
+            on_error: if node.on_error == OnError::Continue { "continue" } else { "fail" }.to_owned(),
+            otherwise: BranchName::otherwise().to_string(),
+            on_expiry: OnExpiry::default().as_str().to_owned(),
+            concurrency: "5".to_owned(),
+            ..Self::default()
+        };
+        form.with_kind(&node.kind)
+    }
+
+    fn with_kind(self, kind: &NodeKind) -> Self {
+        match kind {
+            NodeKind::Start => self,
+            NodeKind::Agent { agent, prompt } => Self { agent: agent.clone(), prompt: prompt.clone(), ..self },
+            NodeKind::Tool { tool, arguments } => {
+                let mut form = Self { tool: tool.clone(), ..self };
+                match arguments {
+                    Value::Object(fields) => {
+                        form.arguments =
+                            fields.iter().map(|(name, value)| (name.clone(), argument(tool, name, value))).collect();
+                    }
+                    other => form.arguments_value = values::write(other),
+                }
+                form
+            }
+            NodeKind::Transform { value } => Self { value: values::write(value), ..self },
+            NodeKind::Decision { branches, otherwise } => Self {
+                branch: numbered(branches.iter().map(|branch| branch.name.to_string())),
+                when: numbered(branches.iter().map(|branch| branch.when.clone())),
+                otherwise: otherwise.to_string(),
+                ..self
+            },
+            NodeKind::Approval(approval) => Self {
+                title: approval.title.clone(),
+                message: approval.message.clone(),
+                payload: values::write(&approval.payload),
+                impact: approval.impact.clone(),
+                reversible: if approval.reversible { "true".to_owned() } else { String::new() },
+                role: approval.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
+                expires_h: approval.expires_s.map(hours).unwrap_or_default(),
+                on_expiry: approval.on_expiry.as_str().to_owned(),
+                ..self
+            },
+            NodeKind::Map { items, concurrency, result, .. } => Self {
+                items: items.clone(),
+                concurrency: concurrency.to_string(),
+                result: values::write(result),
+                ..self
+            },
+            NodeKind::Wait { seconds, until } => {
+                Self { seconds: values::write(seconds), until: values::write(until), ..self }
+            }
+            NodeKind::End { output } => Self { output: values::write(output), ..self },
+        }
+    }
+
+    /// The step of a form. What the form does not show (the steps inside of a map, the growth of pauses) is taken from the
+    /// step as it was before.
+    ///
+    /// # Errors
+    /// `invalid`, with the form's fields at fault. Whether the step can run is said later, by validation.
+    pub fn node(&self, before: Option<&Node>) -> Result<Node> {
+        let mut form = Reader { faults: Vec::new() };
+        let id = form.named("key", &self.key, NodeKey::parse);
+        let after: Vec<Option<Port>> =
+            in_order(&self.after).map(|port| form.named("after", port, Port::parse)).collect();
+        let inner = match before.map(|before| &before.kind) {
+            Some(NodeKind::Map { nodes, .. }) => nodes.clone(),
+            _ => Vec::new(),
+        };
+        let kind = self.kind(inner, &mut form);
+        let timeout_s = form.number("timeout_s", &self.timeout_s, 1, 86_400);
+        let retry = form.number("attempts", &self.attempts, 1, 10).map(|attempts| {
+            let default = before.and_then(|before| before.retry).unwrap_or_default();
+            let pause = form.decimal("pause_s", &self.pause_s, 3_600.0).unwrap_or(1.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 3,600 seconds")]
+            let backoff_ms = (pause * 1_000.0).round() as u64;
+            RetryPolicy {
+                attempts: u32::try_from(attempts).unwrap_or(1),
+                backoff_ms,
+                max_backoff_ms: default.max_backoff_ms.max(backoff_ms),
+                ..default
+            }
+        });
+        if let Some(error) = Error::invalid_fields(form.faults) {
+            return Err(error);
+        }
+        let (Some(id), Some(kind)) = (id, kind) else { return Err(Error::invalid("kind", "Choose a kind of step.")) };
+        Ok(Node {
+            id,
+            name: self.name.trim().to_owned(),
+            kind,
+            after: after.into_iter().flatten().collect(),
+            join: if self.join == "any" { Join::Any } else { Join::All },
+            timeout_s,
+            retry,
+            on_error: if self.on_error == "continue" { OnError::Continue } else { OnError::Fail },
+        })
+    }
+
+    fn kind(&self, inner: Vec<Node>, form: &mut Reader) -> Option<NodeKind> {
+        Some(match self.kind.as_str() {
+            "start" => NodeKind::Start,
+            "agent" => NodeKind::Agent { agent: self.agent.clone(), prompt: normal(&self.prompt) },
+            "tool" => NodeKind::Tool { tool: self.tool.clone(), arguments: self.tool_arguments(form) },
+            "transform" => NodeKind::Transform { value: form.value("value", &self.value) },
+            "decision" => NodeKind::Decision {
+                branches: self.branches(form),
+                otherwise: form.named("otherwise", &self.otherwise, BranchName::parse)?,
+            },
+            "approval" => NodeKind::Approval(Approval {
+                title: normal(&self.title),
+                message: normal(&self.message),
+                payload: form.value("payload", &self.payload),
+                impact: normal(&self.impact),
+                reversible: self.reversible == "true",
+                role: Role::parse(&self.role),
+                expires_s: form.decimal("expires_h", &self.expires_h, 8_784.0).map(|hours| {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 366 days")]
+                    let seconds = (hours * 3_600.0).round() as u64;
+                    seconds
+                }),
+                on_expiry: if self.on_expiry == "approve" { OnExpiry::Approve } else { OnExpiry::Reject },
+            }),
+            "map" => NodeKind::Map {
+                items: normal(&self.items),
+                concurrency: form
+                    .number("concurrency", &self.concurrency, 1, 100)
+                    .and_then(|count| u32::try_from(count).ok())
+                    .unwrap_or(5),
+                nodes: inner,
+                result: form.value("result", &self.result),
+            },
+            "wait" => NodeKind::Wait {
+                seconds: form.value("seconds", &self.seconds),
+                until: form.value("until", &self.until),
+            },
+            "end" => NodeKind::End { output: form.value("output", &self.output) },
+            _ => {
+                form.fault("kind", "Choose a kind of step.");
+                return None;
+            }
+        })
+    }
+
+    /// Only the arguments that the tool has: what was typed for another tool before is left behind.
+    fn tool_arguments(&self, form: &mut Reader) -> Value {
+        let Some(properties) = tools::find(&self.tool).and_then(|tool| tool.parameters["properties"].as_object())
+        else {
+            return form.value("arguments_value", &self.arguments_value);
+        };
+        let mut arguments = Map::new();
+        for name in properties.keys() {
+            let Some(text) = self.arguments.get(name).filter(|text| !text.trim().is_empty()) else { continue };
+            let value = if takes_text(&self.tool, name) {
+                Value::String(normal(text))
+            } else {
+                form.value(&format!("arguments.{name}"), text)
+            };
+            arguments.insert(name.clone(), value);
+        }
+        Value::Object(arguments)
+    }
+
+    fn branches(&self, form: &mut Reader) -> Vec<Branch> {
+        let mut branches = Vec::new();
+        for (place, name) in &self.branch {
+            let when = self.when.get(place).map(String::as_str).unwrap_or_default();
+            if name.trim().is_empty() && when.trim().is_empty() {
+                continue;
+            }
+            if let Some(name) = form.named(&format!("branch.{place}"), name, BranchName::parse) {
+                branches.push(Branch { name, when: normal(when) });
+            }
+        }
+        branches
+    }
+}
+
+/// An argument as its field shows it: what must be a text stands there as it is.
+fn argument(tool: &str, name: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if takes_text(tool, name) => text.clone(),
+        value => values::write(value),
+    }
+}
+
+fn takes_text(tool: &str, name: &str) -> bool {
+    tools::find(tool).is_some_and(|tool| tool.parameters["properties"][name]["type"] == "string")
+}
+
+struct Reader {
+    faults: Vec<FieldError>,
+}
+
+impl Reader {
+    fn fault(&mut self, field: &str, message: impl Into<String>) {
+        self.faults.push(FieldError { field: field.to_owned(), message: message.into() });
+    }
+
+    fn named<T>(&mut self, field: &str, text: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        parse(text.trim()).map_err(|message| self.fault(field, message)).ok()
+    }
+
+    fn value(&mut self, field: &str, text: &str) -> Value {
+        values::read(text).unwrap_or_else(|message| {
+            self.fault(field, message);
+            Value::Null
+        })
+    }
+
+    fn number(&mut self, field: &str, text: &str, least: u64, most: u64) -> Option<u64> {
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.fault(field, format!("Enter a whole number from {least} to {most}, or leave it empty."));
+        }
+        number
+    }
+
+    fn decimal(&mut self, field: &str, text: &str, most: f64) -> Option<f64> {
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let number = text.parse().ok().filter(|number| (0.0..=most).contains(number));
+        if number.is_none() {
+            self.fault(field, format!("Enter a number from 0 to {most}, or leave it empty."));
+        }
+        number
+    }
+}
+
+fn numbered(texts: impl Iterator<Item = String>) -> BTreeMap<String, String> {
+    texts.enumerate().map(|(place, text)| (format!("{place:02}"), text)).collect()
+}
+
+fn in_order(texts: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    texts.values().map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Milliseconds as seconds.
+fn seconds(ms: u64) -> String {
+    trimmed(ms as f64 / 1_000.0)
+}
+
+/// Seconds as hours.
+fn hours(seconds: u64) -> String {
+    trimmed(seconds as f64 / 3_600.0)
+}
+
+fn trimmed(number: f64) -> String {
+    let text = format!("{number:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        serde_json::from_value(value).expect("a node")
+    }
+
+    #[test]
+    fn every_kind_survives_its_form() {
+        for value in [
+            json!({ "id": "start", "name": "Start", "kind": "start" }),
+            json!({ "id": "a", "kind": "agent", "agent": "writer", "prompt": "Write\n{{ input.x }}", "after": ["start", "size.large"],
+                    "join": "any", "timeout_s": 60, "on_error": "continue",
+                    "retry": { "attempts": 2, "backoff_ms": 1500, "factor": 2.0, "max_backoff_ms": 60000 } }),
+            json!({ "id": "t", "kind": "tool", "tool": "http_request",
+                    "arguments": { "url": "{{ item }}", "headers": { "Accept": "text/html" }, "accept_errors": true, "body": "12 apples" } }),
+            json!({ "id": "e", "kind": "tool", "tool": "email_send",
+                    "arguments": { "to": ["a@example.com"], "subject": "12", "body": "Hello\n\nyou" } }),
+            json!({ "id": "u", "kind": "tool", "tool": "unheard_of", "arguments": "{{ input }}" }),
+            json!({ "id": "v", "kind": "transform", "value": { "a": "{{ 1 }}", "b": [1, "2"] } }),
+            json!({ "id": "d", "kind": "decision", "branches": [{ "name": "large", "when": "{{ true }}" }, { "name": "mid", "when": "{{ false }}" }], "otherwise": "small" }),
+            json!({ "id": "q", "kind": "approval", "title": "Send", "message": "m", "payload": { "a": 1 }, "impact": "i",
+                    "reversible": true, "role": "admin", "expires_s": 5400, "on_expiry": "approve" }),
+            json!({ "id": "m", "kind": "map", "items": "{{ input.list }}", "concurrency": 7, "result": "{{ steps.a.output }}",
+                    "nodes": [{ "id": "a", "kind": "wait", "seconds": 1 }] }),
+            json!({ "id": "w", "kind": "wait", "seconds": "{{ input.n }}" }),
+            json!({ "id": "w", "kind": "wait", "until": "2026-12-24T18:00:00Z" }),
+            json!({ "id": "z", "kind": "end", "output": "{{ steps.a.output }}" }),
+        ] {
+            let node = node(value);
+            assert_eq!(StepForm::of(&node).node(Some(&node)).expect("it reads"), node);
+        }
+    }
+
+    #[test]
+    fn faults_name_the_forms_fields() {
+        let form = StepForm {
+            key: "Not a key".into(),
+            kind: "approval".into(),
+            payload: "{ broken".into(),
+            timeout_s: "soon".into(),
+            attempts: "0".into(),
+            expires_h: "-1".into(),
+            ..StepForm::default()
+        };
+        let fields: Vec<String> =
+            form.node(None).expect_err("faults").fields.into_iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["key", "payload", "expires_h", "timeout_s", "attempts"]);
+    }
+
+    #[test]
+    fn arguments_of_another_tool_are_left_behind() {
+        let form = StepForm {
+            key: "t".into(),
+            kind: "tool".into(),
+            tool: "calculator".into(),
+            arguments: BTreeMap::from([("url".into(), "x".into()), ("expression".into(), "1 + 1".into())]),
+            ..StepForm::default()
+        };
+        let NodeKind::Tool { arguments, .. } = form.node(None).expect("it reads").kind else { panic!("a tool") };
+        assert_eq!(arguments, json!({ "expression": "1 + 1" }));
+    }
+}
