@@ -75,7 +75,8 @@ pub fn build(mode: Mode) -> Result<PathBuf> {
 /// Compiles the browser's half. Gives the module.
 fn browser(mode: Mode) -> Result<PathBuf> {
     let profile = if mode == Mode::Release { "wasm-release" } else { "dev" };
-    let arguments = ["build", "--package", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile];
+    let arguments =
+        ["build", "--package", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile];
     let mut cargo = shell::cargo(&arguments);
     shell::run(cargo.env("CARGO_TARGET_DIR", places::browser_target()))?;
     let folder = if mode == Mode::Release { profile } else { "debug" };

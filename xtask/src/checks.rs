@@ -18,7 +18,15 @@ const SERVER_ONLY: [&str; 10] =
 /// Naming those that it has.
 pub fn layers() -> Result {
     let tree = shell::output(&mut shell::cargo(&[
-        "tree", "--package", "frontend", "--target", "wasm32-unknown-unknown", "--edges", "normal", "--prefix", "none",
+        "tree",
+        "--package",
+        "frontend",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
     ]))?;
     let found: Vec<&str> =
         tree.lines().filter(|line| SERVER_ONLY.iter().any(|name| line.split(' ').next() == Some(*name))).collect();

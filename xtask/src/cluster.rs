@@ -34,7 +34,15 @@ impl Cluster {
         let cluster = Self { folder, binaries, user };
         let data = cluster.data();
         shell::output(cluster.tool("initdb").arg("-D").arg(&data).args([
-            "-U", "agentflow", "-E", "UTF8", "--locale", "C.UTF-8", "--auth", "trust", "--no-sync",
+            "-U",
+            "agentflow",
+            "-E",
+            "UTF8",
+            "--locale",
+            "C.UTF-8",
+            "--auth",
+            "trust",
+            "--no-sync",
         ]))?;
         // Fast and forgetful is right for tests, except for what the server itself insists on.
         let options = format!(
@@ -54,8 +62,12 @@ impl Cluster {
 
     /// The address of its database.
     pub fn url(&self) -> String {
-        let folder: String =
-            self.folder.to_string_lossy().chars().map(|c| if c == '/' { "%2F".to_owned() } else { c.to_string() }).collect();
+        let folder: String = self
+            .folder
+            .to_string_lossy()
+            .chars()
+            .map(|c| if c == '/' { "%2F".to_owned() } else { c.to_string() })
+            .collect();
         format!("postgres://tests@localhost/tests?host={folder}")
     }
 
@@ -114,7 +126,8 @@ pub fn binaries() -> Option<PathBuf> {
     if let Some(named) = places::variable("PG_BIN_DIR") {
         return Some(PathBuf::from(named));
     }
-    let complete = |folder: &Path| ["initdb", "pg_ctl", "postgres", "psql"].iter().all(|name| folder.join(name).is_file());
+    let complete =
+        |folder: &Path| ["initdb", "pg_ctl", "postgres", "psql"].iter().all(|name| folder.join(name).is_file());
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for parent in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {

@@ -83,7 +83,8 @@ fn theme(text: &str, marker: &str) -> Theme {
     let colours = block.lines().filter_map(|line| {
         let (name, value) = line.trim().strip_prefix("--c-")?.split_once(':')?;
         let hex = value.trim().trim_end_matches(';').strip_prefix('#')?;
-        let channel = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok().map(|value| f64::from(value) / 255.0);
+        let channel =
+            |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok().map(|value| f64::from(value) / 255.0);
         Some((name.to_owned(), [channel(0)?, channel(2)?, channel(4)?]))
     });
     colours.collect()
@@ -95,7 +96,8 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
 }
 
 fn luminance(colour: [f64; 3]) -> f64 {
-    let [r, g, b] = colour.map(|value| if value <= 0.03928 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) });
+    let [r, g, b] =
+        colour.map(|value| if value <= 0.03928 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) });
     0.2126f64.mul_add(r, 0.7152f64.mul_add(g, 0.0722 * b))
 }
 

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// What a change of makes another build.
-const WATCHED: [&str; 9] = ["src", "app", "frontend", "server/src", "style", "public", "migrations", ".sqlx", "Cargo.toml"];
+const WATCHED: [&str; 9] =
+    ["src", "app", "frontend", "server/src", "style", "public", "migrations", ".sqlx", "Cargo.toml"];
 
 /// Builds and starts the server, and does so again whenever something changes, until Ctrl-C.
 ///

@@ -29,6 +29,7 @@ pub fn browser_target() -> PathBuf {
 
 /// The user's cache folder for what is neither source nor built by cargo.
 pub fn cache() -> PathBuf {
-    let base = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    let base =
+        variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
     base.unwrap_or_else(std::env::temp_dir).join("agentflow")
 }

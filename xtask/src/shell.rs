@@ -59,7 +59,8 @@ pub fn files(path: &Path, found: &mut Vec<PathBuf>) {
         found.push(path.to_owned());
         return;
     }
-    let mut entries: Vec<_> = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     entries.sort();
     for entry in entries {
         if entry.file_name().is_some_and(|name| name != "node_modules" && name != "target") {

@@ -12,8 +12,20 @@ use crate::{Result, places, shell};
 
 /// What the product is made from.
 const INPUTS: [&str; 14] = [
-    "src", "app", "frontend", "server/src", "server/build.rs", "server/Cargo.toml", "style", "public", "migrations",
-    ".sqlx", "Cargo.toml", "Cargo.lock", ".cargo", "xtask",
+    "src",
+    "app",
+    "frontend",
+    "server/src",
+    "server/build.rs",
+    "server/Cargo.toml",
+    "style",
+    "public",
+    "migrations",
+    ".sqlx",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo",
+    "xtask",
 ];
 
 /// A short name for the state of all inputs: their paths, sizes and times, and the compiler.

@@ -56,8 +56,18 @@ pub fn check() -> Result {
     shell::step("lints");
     setup::wasm_target()?;
     shell::run(&mut shell::cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]))?;
-    shell::run(&mut shell::cargo(&["clippy", "--quiet", "--package", "xtask", "--all-targets", "--", "-D", "warnings"]))?;
-    let browser = ["clippy", "--quiet", "--package", "frontend", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"];
+    shell::run(&mut shell::cargo(&[
+        "clippy",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    let browser =
+        ["clippy", "--quiet", "--package", "frontend", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"];
     shell::run(shell::cargo(&browser).env("CARGO_TARGET_DIR", places::browser_target()))?;
     shell::step("SQL data");
     prepare::prepare(true)
@@ -74,7 +84,9 @@ fn end_to_end(binary: &Path) -> Result {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(folder.join(file), packages.join(file))?;
         }
-        shell::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&packages))?;
+        shell::run(
+            Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&packages),
+        )?;
         fs::write(packages.join("complete"), "")?;
     }
     let here = folder.join("node_modules");

@@ -74,7 +74,11 @@ fn file(name: &str) -> Option<File> {
     let hashed = name.starts_with("pkg/agentflow.");
     Some(File {
         content_type: HeaderValue::from_static(content_type(name)),
-        cache: HeaderValue::from_static(if hashed { "public, max-age=31536000, immutable" } else { "public, no-cache" }),
+        cache: HeaderValue::from_static(if hashed {
+            "public, max-age=31536000, immutable"
+        } else {
+            "public, no-cache"
+        }),
         tag: HeaderValue::from_str(&format!("\"{tag}\"")).ok()?,
         brotli: Files::get(&format!("{name}.br")).map(|file| file.data),
         gzip: Files::get(&format!("{name}.gz")).map(|file| file.data),
