@@ -9,8 +9,8 @@
 //! | `AGENTFLOW_DATA_DIR` | where the private cluster lives | the user's data folder |
 //! | `PG_BIN_DIR` | the PostgreSQL binaries for the private cluster | the newest that are found |
 //! | `AGENTFLOW_TRUSTED_PROXIES` | addresses of proxies, by commas, whose `X-Forwarded-For` is believed | none |
-//! | `AGENTFLOW_SESSION_IDLE_HOURS` | how long a session lives without a request | `336`, two weeks |
-//! | `AGENTFLOW_SESSION_HOURS` | how long a session lives in all | `720`, thirty days |
+//! | `AGENTFLOW_SESSION_IDLE_MINUTES` | how long a session lives without a request | `20160`, two weeks |
+//! | `AGENTFLOW_SESSION_MINUTES` | how long a session lives in all | `43200`, thirty days |
 //! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info,sqlx=warn` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
@@ -202,13 +202,13 @@ impl Reader<'_> {
     }
 
     fn accounts(&mut self) -> Accounts {
-        let hours = "a number of hours, 1 to 8760";
+        let form = "a number of minutes, 1 to 525600 (a year)";
         let usual = Limits::default();
-        let idle = self.parsed("AGENTFLOW_SESSION_IDLE_HOURS", usual.idle_s / 3600, hours);
-        let absolute = self.parsed("AGENTFLOW_SESSION_HOURS", usual.absolute_s / 3600, hours);
-        for (name, value) in [("AGENTFLOW_SESSION_IDLE_HOURS", idle), ("AGENTFLOW_SESSION_HOURS", absolute)] {
-            if !(1..=8760).contains(&value) {
-                self.troubles.push(Trouble::new(format!("{name} is {value}."), format!("Set it to {hours}.")));
+        let idle = self.parsed("AGENTFLOW_SESSION_IDLE_MINUTES", usual.idle_s / 60, form);
+        let absolute = self.parsed("AGENTFLOW_SESSION_MINUTES", usual.absolute_s / 60, form);
+        for (name, value) in [("AGENTFLOW_SESSION_IDLE_MINUTES", idle), ("AGENTFLOW_SESSION_MINUTES", absolute)] {
+            if !(1..=525_600).contains(&value) {
+                self.troubles.push(Trouble::new(format!("{name} is {value}."), format!("Set it to {form}.")));
             }
         }
         let mut trusted_proxies = Vec::new();
@@ -221,7 +221,7 @@ impl Reader<'_> {
                 )),
             }
         }
-        let seconds = |hours: u32| hours.saturating_mul(3600);
+        let seconds = |minutes: u32| minutes.saturating_mul(60);
         Accounts { sessions: Limits { idle_s: seconds(idle), absolute_s: seconds(absolute) }, trusted_proxies }
     }
 

@@ -46,6 +46,14 @@ impl Visitor {
         })
     }
 
+    /// Whether the session that the request came with still lives, for streams that outlast it.
+    ///
+    /// # Errors
+    /// `unavailable`, when the database does not answer.
+    pub async fn is_still_here(&self) -> Result<bool> {
+        sessions::is_alive(&self.deps.db, &self.session).await
+    }
+
     /// The person, if one is signed in.
     ///
     /// # Errors

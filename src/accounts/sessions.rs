@@ -1,7 +1,7 @@
 //! Sessions: what a signed-in browser's cookie stands for. Rows are found by the SHA-256 of the cookie's id, so a copy of
 //! the table opens nothing; both time limits hold here, on the server, whatever the cookie says.
 //!
-//! Sessions are written at sign-in and sign-out only. Reading one moves its idle limit on, at most every ten minutes.
+//! Sessions are written at sign-in and sign-out only. A request moves the idle limit on, at most every ten minutes.
 
 use std::{collections::HashMap, fmt};
 
@@ -43,6 +43,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long the idle limit stays as it is while requests come.
+    pub(super) fn step_s(self) -> f64 {
+        f64::from((self.idle_s / 10).min(600))
+    }
+
     /// What a cookie may live at most.
     #[must_use]
     pub fn cookie_age(self) -> Duration {
@@ -142,6 +147,15 @@ impl SessionStore for Sessions {
 /// `unavailable`, when the database does not answer.
 pub async fn user(session: &Session) -> Result<Option<UserId>> {
     session.get::<UserId>(USER).await.map_err(|cause| failed(&cause))
+}
+
+/// Whether the session lives now, for what outlasts its request. It moves no limit: an open stream is no activity.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn is_alive(db: &Db, session: &Session) -> Result<bool> {
+    let Some(id) = session.id() else { return Ok(false) };
+    store::session_lives(&mut db.identity().await?, &hash(id)).await
 }
 
 /// Begins the session of a person: under a new id, with nothing left of what the browser had before.

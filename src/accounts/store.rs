@@ -85,7 +85,7 @@ pub(super) async fn set_profile(tx: &mut IdentityTx, user: UserId, name: &str, u
 pub(super) struct SessionRow {
     pub(super) data: Value,
     pub(super) expires_at: Timestamp,
-    /// The idle limit should be moved on: it was set ten minutes ago or earlier.
+    /// The idle limit should be moved on: it was set a step ago or earlier.
     pub(super) idle_limit_is_old: bool,
 }
 
@@ -134,19 +134,30 @@ pub(super) async fn load_session(
     let row = query_as!(
         SessionRow,
         r#"select data, expires_at,
-                  expires_at < least(now() + make_interval(secs => $2::double precision - 600), created_at + make_interval(secs => $3))
+                  expires_at < least(now() + make_interval(secs => $2), created_at + make_interval(secs => $3))
                       as "idle_limit_is_old!"
            from sessions
            where id_hash = $1
              and expires_at > now()
              and created_at + make_interval(secs => $3) > now()"#,
         id_hash.as_slice(),
-        f64::from(limits.idle_s),
+        f64::from(limits.idle_s) - limits.step_s(),
         f64::from(limits.absolute_s),
     )
     .fetch_optional(tx.conn())
     .await?;
     Ok(row)
+}
+
+/// Whether a session lives. Its `expires_at` is never beyond the absolute limit.
+pub(super) async fn session_lives(tx: &mut IdentityTx, id_hash: &[u8; 32]) -> Result<bool> {
+    let lives = query_scalar!(
+        r#"select exists (select from sessions where id_hash = $1 and expires_at > now()) as "lives!""#,
+        id_hash.as_slice(),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(lives)
 }
 
 pub(super) async fn touch_session(tx: &mut IdentityTx, id_hash: &[u8; 32], limits: Limits) -> Result<()> {

@@ -131,8 +131,12 @@ pub async fn tab(
         let (visitor, slug) = (visitor.clone(), slug.clone());
         async move {
             // The session as it is now, not as it was when the stream began.
-            let loaded = visitor.session.load().await.is_ok();
-            !loaded || !matches!(enter(&visitor, &slug).await, Err(Problem(error)) if is_refusal(&error))
+            match visitor.is_still_here().await {
+                Ok(false) => false,
+                Ok(true) => !matches!(enter(&visitor, &slug).await, Err(Problem(error)) if is_refusal(&error)),
+                // What cannot be asked now counts as yes: the next question decides.
+                Err(_) => true,
+            }
         }
     };
     Ok(answer(stream::select_all(sources), &state, still_let_in))
