@@ -3,7 +3,7 @@
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_meta::MetaTags;
 
-use crate::App;
+use crate::{App, host, kit::icon::SPRITE};
 
 /// The addresses of the files that a page begins with, hashes and all. The server puts them into the context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,22 +16,26 @@ pub struct Assets {
     pub wasm: String,
 }
 
-/// The document. Its only script is ours, and carries the nonce of the answer's Content-Security-Policy.
+/// The document. Its only script is ours, and carries the nonce of the answer's Content-Security-Policy. Its theme is
+/// right in the first byte: from the cookie, else from what the browser prefers.
 #[must_use]
 pub fn shell() -> impl IntoView {
     let assets = use_context::<Assets>().unwrap_or_default();
     let nonce = use_nonce();
+    let theme = host::cookie("theme").filter(|theme| theme == "light" || theme == "dark");
+    let scheme = theme.clone().unwrap_or_else(|| "light dark".to_owned());
     let start = format!(
         "import({:?}).then(m => m.default({{ module_or_path: {:?} }}).then(() => m.hydrate()))",
         assets.js, assets.wasm
     );
     view! {
         <!DOCTYPE html>
-        <html lang="en">
+        <html lang="en" data-theme=theme>
             <head>
                 <meta charset="utf-8" />
-                <meta name="viewport" content="width=device-width, initial-scale=1" />
-                <meta name="color-scheme" content="light dark" />
+                <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover" />
+                <meta name="color-scheme" content=scheme />
+                <link rel="icon" type="image/svg+xml" href="/favicon.svg" />
                 <link rel="stylesheet" href=assets.css />
                 <link rel="modulepreload" href=assets.js nonce=nonce.clone() />
                 <link rel="preload" href=assets.wasm r#as="fetch" r#type="application/wasm" crossorigin="" />
@@ -40,6 +44,7 @@ pub fn shell() -> impl IntoView {
             </head>
             <body>
                 <App />
+                <svg class="sprite" aria-hidden="true" inner_html=SPRITE></svg>
             </body>
         </html>
     }

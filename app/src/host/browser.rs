@@ -1,0 +1,21 @@
+//! In the browser there is no request that is answered.
+
+use crate::kit::form::FormReplay;
+
+/// The server alone sees cookies: they are closed to scripts, or decide the first byte.
+#[must_use]
+pub fn cookie(_name: &str) -> Option<String> {
+    None
+}
+
+/// The server alone sets cookies.
+pub fn set_cookie(_name: &str, _value: &str) {}
+
+/// The server alone answers with a status.
+pub fn set_status(_status: u16) {}
+
+/// What is shown first comes from the server.
+#[must_use]
+pub fn form_replay() -> Option<FormReplay> {
+    None
+}

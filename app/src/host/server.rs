@@ -1,0 +1,47 @@
+//! The request that is answered now.
+
+use axum::http::{HeaderValue, StatusCode, header, request::Parts};
+use leptos::prelude::use_context;
+use leptos_axum::ResponseOptions;
+
+use crate::kit::form::FormReplay;
+
+/// A cookie of the request.
+#[must_use]
+pub fn cookie(name: &str) -> Option<String> {
+    let parts = use_context::<Parts>()?;
+    parts
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Keeps a preference of this person for a year. `value` is a plain word.
+pub fn set_cookie(name: &str, value: &str) {
+    let line = format!("{name}={value}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly");
+    if let Some(response) = use_context::<ResponseOptions>()
+        && let Ok(line) = HeaderValue::from_str(&line)
+    {
+        response.append_header(header::SET_COOKIE, line);
+    }
+}
+
+/// The status of the answer.
+pub fn set_status(status: u16) {
+    if let Some(response) = use_context::<ResponseOptions>()
+        && let Ok(status) = StatusCode::from_u16(status)
+    {
+        response.set_status(status);
+    }
+}
+
+/// The form that this page answers, if the replay layer put one in.
+#[must_use]
+pub fn form_replay() -> Option<FormReplay> {
+    use_context::<Parts>()?.extensions.get::<FormReplay>().cloned()
+}

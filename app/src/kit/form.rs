@@ -1,0 +1,273 @@
+//! Forms that work with and without JavaScript.
+//!
+//! A [`Form`] posts to a server function. In the browser it does so in place: the fields keep what was typed, a failure
+//! puts an error summary above them and moves the focus there, and a second press while the first is under way does
+//! nothing. Without JavaScript the browser posts the form itself; a failure is answered with the same page again and a
+//! [`FormReplay`], from which the form takes the typed values and the error. Both ways show the same words.
+
+use agentflow::kernel::Error;
+use leptos::{
+    form::FromFormData,
+    html,
+    prelude::*,
+    server_fn::{Http, ServerFn, client::Client, codec::PostUrl, request::ClientReq},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wasm_bindgen::JsCast;
+use web_sys::{FormData, HtmlElement, SubmitEvent};
+
+/// The name of the hidden entry that tells forms of the same action apart.
+pub const FORM_ENTRY: &str = "_form";
+
+/// A form that was sent without JavaScript, as the page that answers it shows it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FormReplay {
+    /// The path that it was sent to.
+    pub action: String,
+    /// Which of the forms with that action.
+    pub form: String,
+    /// What was typed, without passwords.
+    pub values: Vec<(String, String)>,
+    /// Why it was refused; nothing if it was done.
+    pub error: Option<Error>,
+}
+
+/// The replay of this page, if it answers a form. Gone as soon as another page is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Replay(pub RwSignal<Option<FormReplay>>);
+
+/// What the fields and buttons of a form know of it.
+#[derive(Clone, Copy)]
+pub struct FormState {
+    /// The form's id: the beginning of its fields' ids.
+    pub id: StoredValue<String>,
+    /// Why it was refused, the last time it was sent.
+    pub error: Signal<Option<Error>>,
+    /// Whether it is on its way.
+    pub pending: Signal<bool>,
+    values: StoredValue<Vec<(String, String)>>,
+}
+
+impl FormState {
+    /// The id of a field's control.
+    #[must_use]
+    pub fn field_id(&self, name: &str) -> String {
+        let plain = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        self.id.with_value(|form| format!("{form}-{plain}"))
+    }
+
+    /// What was typed into a field before, if the form is shown again.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<String> {
+        self.values.with_value(|values| values.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    }
+
+    /// Whether the form is shown again with what was typed. A box that is not among the values was not ticked then.
+    #[must_use]
+    pub fn is_replayed(&self) -> bool {
+        self.values.with_value(|values| !values.is_empty())
+    }
+
+    /// What is wrong with a field.
+    #[must_use]
+    pub fn field_error(&self, path: String) -> Signal<Option<String>> {
+        let error = self.error;
+        Signal::derive(move || {
+            error.with(|error| error.as_ref().and_then(|error| error.field(&path).map(str::to_owned)))
+        })
+    }
+}
+
+/// Whether an enhanced form of this page was refused: the title says so.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRefused(pub RwSignal<bool>);
+
+/// A form that calls a server function.
+#[component]
+pub fn Form<S, O>(
+    /// The action.
+    action: ServerAction<S>,
+    /// The form's id, where a page has several with the same action.
+    #[prop(optional, into)]
+    id: Option<String>,
+    /// Further classes.
+    #[prop(optional)]
+    class: &'static str,
+    /// Whether the fields go back to the beginning once it was done.
+    #[prop(optional)]
+    clear: bool,
+    /// What to say once it was done, where nothing else on the page shows it.
+    #[prop(optional, into)]
+    done: Option<String>,
+    /// The fields and a [`super::Submit`].
+    children: Children,
+) -> impl IntoView
+where
+    S: ServerFn<Protocol = Http<PostUrl, O>> + DeserializeOwned + Clone + Send + Sync + 'static,
+    S::Output: Send + Sync + Clone + 'static,
+    S::Error: Into<Error> + Clone + Send + Sync + 'static,
+    S::Client: Client<S::Error>,
+    <<S::Client as Client<S::Error>>::Request as ClientReq<S::Error>>::FormData: From<FormData>,
+{
+    let value = action.value();
+    let outcome =
+        Signal::derive(move || value.with(|value| value.as_ref().map(|it| it.as_ref().err().cloned().map(Into::into))));
+    let send = move |event: &SubmitEvent| match S::from_event(event) {
+        Ok(input) => {
+            action.dispatch(input);
+            None
+        }
+        Err(cause) => Some(cause.to_string()),
+    };
+    let parts = Parts { url: S::url(), id, class, clear, done, outcome, pending: action.pending().into() };
+    plain_form(parts, send, children)
+}
+
+struct Parts {
+    url: &'static str,
+    id: Option<String>,
+    class: &'static str,
+    clear: bool,
+    done: Option<String>,
+    /// Nothing yet, done, or refused.
+    outcome: Signal<Option<Option<Error>>>,
+    pending: Signal<bool>,
+}
+
+/// The part of a form that is the same for all server functions.
+fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'static, children: Children) -> AnyView {
+    let Parts { url, id, class, clear, done, outcome, pending } = parts;
+    let id = id.unwrap_or_else(|| url.rsplit('/').next().unwrap_or("form").to_owned());
+    let replay = use_context::<Replay>()
+        .and_then(|replay| replay.0.get_untracked())
+        .filter(|replay| replay.action == url && replay.form == id);
+    let values = replay.as_ref().filter(|replay| replay.error.is_some()).map(|replay| replay.values.clone());
+    let replayed = replay.map(|replay| replay.error);
+    // What the form could not even send; told as an error of the form.
+    let unsent = RwSignal::new(None::<Error>);
+    let last = Memo::new(move |_| unsent.get().map(Some).or_else(|| outcome.get()).or_else(|| replayed.clone()));
+    let state = FormState {
+        id: StoredValue::new(id.clone()),
+        error: Signal::derive(move || last.get().flatten()),
+        pending,
+        values: StoredValue::new(values.unwrap_or_default()),
+    };
+    let form = NodeRef::<html::Form>::new();
+    let summary = NodeRef::<html::Div>::new();
+    after_answer(outcome, state.error, clear, form, summary);
+
+    let on_submit = move |event: SubmitEvent| {
+        if event.default_prevented() {
+            return;
+        }
+        event.prevent_default();
+        if pending.get_untracked() {
+            return;
+        }
+        unsent.set(send(&event).map(|cause| {
+            leptos::logging::warn!("form: {cause}");
+            Error::invalid("", "Some entries could not be read. Check them and send again.")
+        }));
+    };
+    let entry = id.clone();
+    view! {
+        <form
+            id=id
+            class=format!("form {class}")
+            action=url
+            method="post"
+            novalidate
+            node_ref=form
+            aria-busy=move || pending.get().then_some("true")
+            on:submit=on_submit
+        >
+            <input type="hidden" name=FORM_ENTRY value=entry/>
+            <ErrorSummary state node_ref=summary/>
+            {move || done.clone().filter(|_| last.get() == Some(None)).map(|words| view! {
+                <p class="form-done" role="status"><super::Icon glyph=super::Glyph::Check/>{words}</p>
+            })}
+            {provide(state, children)}
+        </form>
+    }
+    .into_any()
+}
+
+/// The children with the form's state in their context, and in no one else's.
+fn provide(state: FormState, children: Children) -> AnyView {
+    view! {
+        <leptos::context::Provider value=state>{children()}</leptos::context::Provider>
+    }
+    .into_any()
+}
+
+/// What follows an answer in the browser: the focus goes to the summary, the title says "Error:", fields are cleared.
+fn after_answer(
+    outcome: Signal<Option<Option<Error>>>,
+    error: Signal<Option<Error>>,
+    clear: bool,
+    form: NodeRef<html::Form>,
+    summary: NodeRef<html::Div>,
+) {
+    let refused = use_context::<PageRefused>();
+    Effect::new(move |_| {
+        let is_refused = error.with(Option::is_some);
+        if let Some(PageRefused(refused)) = refused
+            && refused.get_untracked() != is_refused
+        {
+            refused.set(is_refused);
+        }
+        if is_refused && let Some(summary) = summary.get() {
+            let _ = summary.focus();
+        }
+        if clear
+            && outcome.get() == Some(None)
+            && let Some(form) = form.get_untracked()
+        {
+            form.reset();
+        }
+    });
+}
+
+/// What is wrong with the form, above its fields, with a link to each of them. It takes the focus when it appears.
+#[component]
+fn ErrorSummary(state: FormState, node_ref: NodeRef<html::Div>) -> impl IntoView {
+    move || {
+        state.error.get().map(|error| {
+            let heading = state.id.with_value(|id| format!("{id}-problem"));
+            let named_by = heading.clone();
+            let fields: Vec<_> = error
+                .fields
+                .iter()
+                .map(|entry| {
+                    let target = state.field_id(&entry.field);
+                    let href = format!("#{target}");
+                    let to_field = move |event: web_sys::MouseEvent| {
+                        if let Some(field) = document().get_element_by_id(&target)
+                            && let Some(field) = field.dyn_ref::<HtmlElement>()
+                        {
+                            event.prevent_default();
+                            let _ = field.focus();
+                        }
+                    };
+                    view! { <li><a href=href on:click=to_field>{entry.message.clone()}</a></li> }
+                })
+                .collect();
+            let words = fields.is_empty().then(|| view! { <p>{error.message.clone()}</p> });
+            let list = (!fields.is_empty()).then(|| view! { <ul>{fields}</ul> });
+            view! {
+                <div
+                    class="error-summary"
+                    tabindex="-1"
+                    autofocus
+                    role="group"
+                    aria-labelledby=named_by
+                    node_ref=node_ref
+                >
+                    <h2 id=heading>"There is a problem"</h2>
+                    {words}
+                    {list}
+                </div>
+            }
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! JSON values, indented and coloured by classes, with a button that copies them.
+
+use leptos::prelude::*;
+use serde_json::Value;
+
+/// A part of a printed value: its class and its text.
+type Token = (&'static str, String);
+
+/// A JSON value to read and to copy.
+#[component]
+pub fn Json(
+    /// The value.
+    value: Value,
+    /// What it is, for assistive technology.
+    #[prop(into)]
+    label: String,
+) -> impl IntoView {
+    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    // A text by itself reads better as what it says.
+    let content = match &value {
+        Value::String(text) => text.clone().into_any(),
+        _ => tokens(&value)
+            .into_iter()
+            .map(|(class, text)| match class {
+                "" => text.into_any(),
+                _ => view! { <span class=class>{text}</span> }.into_any(),
+            })
+            .collect::<Vec<_>>()
+            .into_any(),
+    };
+    let to_copy = if let Value::String(text) = value { text } else { text };
+    view! {
+        <div class="json">
+            <pre tabindex="0" role="region" aria-label=label><code>{content}</code></pre>
+            <CopyButton text=to_copy/>
+        </div>
+    }
+    .into_any()
+}
+
+/// A button that copies a text. It says "Copied" and falls silent again.
+#[component]
+pub fn CopyButton(
+    /// What is copied.
+    #[prop(into)]
+    text: String,
+    /// What the button says.
+    #[prop(default = "Copy")]
+    label: &'static str,
+) -> impl IntoView {
+    let copied = RwSignal::new(false);
+    let copy = move |_| {
+        let _ = window().navigator().clipboard().write_text(&text);
+        copied.set(true);
+        set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
+    };
+    view! {
+        <button type="button" class="btn btn-quiet btn-small copy needs-js" on:click=copy>
+            <super::Icon glyph=super::Glyph::Copy/>
+            <span aria-live="polite">{move || if copied.get() { "Copied" } else { label }}</span>
+        </button>
+    }
+    .into_any()
+}
+
+fn tokens(value: &Value) -> Vec<Token> {
+    let mut out = Vec::new();
+    print(value, 0, &mut out);
+    // Neighbours of the same class become one: fewer elements for the same text.
+    let mut merged: Vec<Token> = Vec::with_capacity(out.len());
+    for (class, text) in out {
+        match merged.last_mut() {
+            Some((last, before)) if *last == class => before.push_str(&text),
+            _ => merged.push((class, text)),
+        }
+    }
+    merged
+}
+
+fn print(value: &Value, depth: usize, out: &mut Vec<Token>) {
+    let line = |depth: usize| format!("\n{}", "  ".repeat(depth));
+    match value {
+        Value::Null => out.push(("j-null", "null".to_owned())),
+        Value::Bool(it) => out.push(("j-bool", it.to_string())),
+        Value::Number(it) => out.push(("j-num", it.to_string())),
+        Value::String(it) => out.push(("j-str", quoted(it))),
+        Value::Array(items) if items.is_empty() => out.push(("", "[]".to_owned())),
+        Value::Object(entries) if entries.is_empty() => out.push(("", "{}".to_owned())),
+        Value::Array(items) => {
+            out.push(("", "[".to_owned()));
+            for (place, item) in items.iter().enumerate() {
+                out.push(("", format!("{}{}", if place > 0 { "," } else { "" }, line(depth + 1))));
+                print(item, depth + 1, out);
+            }
+            out.push(("", format!("{}]", line(depth))));
+        }
+        Value::Object(entries) => {
+            out.push(("", "{".to_owned()));
+            for (place, (key, item)) in entries.iter().enumerate() {
+                out.push(("", format!("{}{}", if place > 0 { "," } else { "" }, line(depth + 1))));
+                out.push(("j-key", quoted(key)));
+                out.push(("", ": ".to_owned()));
+                print(item, depth + 1, out);
+            }
+            out.push(("", format!("{}}}", line(depth))));
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_what_the_usual_printer_prints() {
+        let value = json!({
+            "a": [1, -2.5, "x\n\"y\"", null, true, [], {}],
+            "b": {"c": {"d": [{"e": "größer <b>"}]}},
+        });
+        let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(shown, serde_json::to_string_pretty(&value).unwrap());
+    }
+}
