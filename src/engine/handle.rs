@@ -104,6 +104,10 @@ impl Engine {
         self.active().remove(&run);
     }
 
+    pub(super) fn is_active(&self, run: RunId) -> bool {
+        self.active().contains_key(&run)
+    }
+
     pub(super) fn active_count(&self) -> usize {
         self.active().len()
     }

@@ -1,6 +1,7 @@
 //! Everything that needs a database or the real router, in one binary.
 
 mod accounts;
+mod engine;
 mod gate;
 mod keys;
 mod people;

@@ -4,7 +4,7 @@
 mod actor;
 mod clock;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{sync::Semaphore, time::MissedTickBehavior};
@@ -214,16 +214,20 @@ impl Runner {
         for timer in [&mut reaps, &mut looks] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        let mut forgotten = HashSet::new();
         loop {
             tokio::select! {
-                _ = reaps.tick() => match store::reap(&self.pool).await {
-                    Ok(0) => {}
-                    Ok(freed) => {
-                        tracing::warn!(freed, "runs of a lost node were freed");
-                        self.engine.wake_claimer();
+                _ = reaps.tick() => {
+                    match store::reap(&self.pool).await {
+                        Ok(0) => {}
+                        Ok(freed) => {
+                            tracing::warn!(freed, "runs of a lost node were freed");
+                            self.engine.wake_claimer();
+                        }
+                        Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
                     }
-                    Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
-                },
+                    forgotten = self.give_back_forgotten(&forgotten).await;
+                }
                 _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
                     Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
                     Err(error) => tracing::warn!(%error, "looking for signals failed"),
@@ -231,6 +235,26 @@ impl Runner {
                 () = alive.cancelled() => return,
             }
         }
+    }
+
+    /// A claim whose answer was lost on the way leaves a run that is owned and that nobody works on. One that was seen
+    /// so twice is given back.
+    async fn give_back_forgotten(&self, before: &HashSet<Claim>) -> HashSet<Claim> {
+        let owned = match store::owned(&self.pool, self.node).await {
+            Ok(owned) => owned,
+            Err(error) => {
+                tracing::warn!(%error, "looking for forgotten runs failed");
+                return HashSet::new();
+            }
+        };
+        let idle: HashSet<_> = owned.into_iter().filter(|claim| !self.engine.is_active(claim.run)).collect();
+        for claim in idle.intersection(before) {
+            tracing::warn!(run = %claim.run, "a run that was owned and forgotten is given back");
+            if let Err(error) = store::give_back(&self.pool, self.node, *claim).await {
+                tracing::warn!(run = %claim.run, %error, "the run could not be given back");
+            }
+        }
+        idle
     }
 
     async fn pause(&self, duration: Duration) {

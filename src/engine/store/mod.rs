@@ -7,7 +7,7 @@ mod values;
 
 pub use external::{NewRun, Signal, retry_run, signal, start_run};
 pub use owner::{
-    Claim, Commit, Committed, beat, claim, commit, give_back, load, notify, reap, register, retire, settle_approvals,
-    signalled, signals_after,
+    Claim, Commit, Committed, beat, claim, commit, give_back, load, notify, owned, reap, register, retire,
+    settle_approvals, signalled, signals_after,
 };
 pub use values::{pack, unpack, value};

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A run that this node has just come to own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The organization.
     pub org: OrgId,
@@ -639,6 +639,24 @@ pub async fn signalled(pool: &PgPool, node: NodeId) -> Result<Vec<RunId>> {
         .fetch_all(pool)
         .await?;
     Ok(ids.into_iter().map(RunId::from_uuid).collect())
+}
+
+/// All runs of a node, with their fences.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn owned(pool: &PgPool, node: NodeId) -> Result<Vec<Claim>> {
+    let rows = sqlx::query!("select organization_id, id, fence from runs where owner = $1", node.uuid())
+        .fetch_all(pool)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Claim {
+            org: OrgId::from_uuid(row.organization_id),
+            run: RunId::from_uuid(row.id),
+            fence: row.fence,
+        })
+        .collect())
 }
 
 /// Tells the other processes which runs have news. A hint: they read the tables.
