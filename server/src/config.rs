@@ -11,15 +11,21 @@
 //! | `AGENTFLOW_TRUSTED_PROXIES` | addresses of proxies, by commas, whose `X-Forwarded-For` is believed | none |
 //! | `AGENTFLOW_SESSION_IDLE_MINUTES` | how long a session lives without a request | `20160`, two weeks |
 //! | `AGENTFLOW_SESSION_MINUTES` | how long a session lives in all | `43200`, thirty days |
+//! | `AGENTFLOW_LEASE_MS` | how long a node owns its runs without a heartbeat | `15000` |
+//! | `AGENTFLOW_HEARTBEAT_MS` | the pause between heartbeats | `5000` |
+//! | `AGENTFLOW_REAPER_MS` | the pause between looks for lost nodes | `2000` |
+//! | `AGENTFLOW_MAX_RUNS` | the most runs that a node works on at the same time | `512` |
+//! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
 //! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info,sqlx=warn` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use agentflow::accounts::sessions::Limits;
+use agentflow::{accounts::sessions::Limits, engine::runner};
 use secrecy::SecretString;
 use url::Url;
 
@@ -34,6 +40,8 @@ pub struct Config {
     pub database: Database,
     /// How people get in.
     pub accounts: Accounts,
+    /// How a node works on runs.
+    pub engine: runner::Settings,
     /// What is logged, and how.
     pub log: Log,
     /// What was not set, and what holds instead; said at start.
@@ -117,6 +125,7 @@ impl Config {
             http: reader.http(),
             database: reader.database(),
             accounts: reader.accounts(),
+            engine: reader.engine(),
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
         };
@@ -223,6 +232,38 @@ impl Reader<'_> {
         }
         let seconds = |minutes: u32| minutes.saturating_mul(60);
         Accounts { sessions: Limits { idle_s: seconds(idle), absolute_s: seconds(absolute) }, trusted_proxies }
+    }
+
+    fn engine(&mut self) -> runner::Settings {
+        let usual = runner::Settings::default();
+        let mut pause = |name: &str, default: Duration| {
+            let form = "a number of milliseconds, 100 to 600000";
+            let default_ms = u32::try_from(default.as_millis()).unwrap_or(u32::MAX);
+            let milliseconds: u32 = self.parsed(name, default_ms, form);
+            if !(100..=600_000).contains(&milliseconds) {
+                self.troubles.push(Trouble::new(format!("{name} is {milliseconds}."), format!("Set it to {form}.")));
+            }
+            Duration::from_millis(milliseconds.into())
+        };
+        let lease = pause("AGENTFLOW_LEASE_MS", usual.lease);
+        let heartbeat = pause("AGENTFLOW_HEARTBEAT_MS", usual.heartbeat);
+        let reaper = pause("AGENTFLOW_REAPER_MS", usual.reaper);
+        if heartbeat * 2 > lease {
+            self.troubles.push(Trouble::new(
+                "AGENTFLOW_HEARTBEAT_MS is more than half of AGENTFLOW_LEASE_MS: one late heartbeat would lose a node.",
+                "Set it to a third of the lease, or less.",
+            ));
+        }
+        let max_runs: u32 = self.parsed("AGENTFLOW_MAX_RUNS", 512, "a number of runs, such as 512");
+        let max_calls: u32 = self.parsed("AGENTFLOW_MAX_CALLS", 128, "a number of calls, such as 128");
+        runner::Settings {
+            lease,
+            heartbeat,
+            reaper,
+            max_runs: max_runs.max(1) as usize,
+            max_calls: max_calls.max(1) as usize,
+            ..usual
+        }
     }
 
     fn log(&mut self) -> Log {

@@ -7,8 +7,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::startup::Trouble;
 
-/// How long open requests and workers may take to end.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// How long open requests and workers may take to end: the engine's drain limit, and the time to give its runs back.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The wish to stop, and the tasks that it waits for. Cheap to clone.
 #[derive(Debug, Clone, Default)]
