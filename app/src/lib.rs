@@ -5,6 +5,7 @@
 #[cfg(feature = "ssr")]
 pub mod door;
 pub mod error;
+pub mod frame;
 pub mod host;
 pub mod kit;
 pub mod live;
@@ -17,15 +18,21 @@ pub mod sign_up;
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
 use leptos_router::{
-    components::{Route, Router, Routes},
+    SsrMode,
+    components::{ParentRoute, Route, Router, Routes},
+    hooks::use_location,
     path,
 };
+use wasm_bindgen::JsCast;
 
-use crate::kit::{
-    Announcer, Clock, NotFoundBody,
-    form::{PageRefused, Replay},
-    live::LiveRegions,
-    title::OrgName,
+use crate::{
+    frame::Frame,
+    kit::{
+        Announcer, Clock, NotFoundBody,
+        form::{PageRefused, Replay},
+        live::LiveRegions,
+        title::OrgName,
+    },
 };
 
 /// The whole app: what pages share, and the table of contents.
@@ -42,22 +49,63 @@ pub fn App() -> impl IntoView {
     view! {
         <LiveRegions announcer/>
         <Router>
+            <Arrivals/>
             <Routes fallback=NotFound>
-                <Route path=path!("/*any") view=NotFound/>
+                <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
+                </ParentRoute>
             </Routes>
         </Router>
     }
     .into_any()
 }
 
+/// After a change of page in the browser, the focus goes to the new heading, and what the old page's form said is gone.
+#[component]
+fn Arrivals() -> impl IntoView {
+    let path = use_location().pathname;
+    let (replay, refused) = (use_context::<Replay>(), use_context::<PageRefused>());
+    Effect::new(move |before: Option<String>| {
+        let now = path.get();
+        if before.is_some_and(|before| before != now) {
+            if let (Some(Replay(replay)), Some(PageRefused(refused))) = (replay, refused) {
+                replay.set(None);
+                refused.set(false);
+            }
+            focus_heading(20);
+        }
+        now
+    });
+}
+
+/// The heading may come with the page's data: it is looked for a few times.
+fn focus_heading(tries: u32) {
+    let look = move || match document().query_selector("main h1") {
+        Ok(Some(heading)) => {
+            if let Some(heading) = heading.dyn_ref::<web_sys::HtmlElement>() {
+                let _ = heading.focus();
+            }
+        }
+        _ if tries > 0 => focus_heading(tries - 1),
+        _ => {}
+    };
+    set_timeout(look, std::time::Duration::from_millis(50));
+}
+
 /// An address that leads nowhere.
 #[component]
 fn NotFound() -> impl IntoView {
-    host::set_status(404);
     view! {
         <main id="content">
-            <NotFoundBody message="There is no page at this address."/>
+            <NotFoundInside/>
         </main>
     }
     .into_any()
+}
+
+/// The same inside of an organization.
+#[component]
+fn NotFoundInside() -> impl IntoView {
+    host::set_status(404);
+    view! { <NotFoundBody message="There is no page at this address."/> }.into_any()
 }

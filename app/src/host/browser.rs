@@ -9,7 +9,7 @@ pub fn cookie(_name: &str) -> Option<String> {
 }
 
 /// The server alone sets cookies.
-pub fn set_cookie(_name: &str, _value: &str) {}
+pub fn set_cookie(_name: &str, _value: Option<&str>) {}
 
 /// The server alone answers with a status.
 pub fn set_status(_status: u16) {}

@@ -21,9 +21,10 @@ pub fn cookie(name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
-/// Keeps a preference of this person for a year. `value` is a plain word.
-pub fn set_cookie(name: &str, value: &str) {
-    let line = format!("{name}={value}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly");
+/// Keeps a preference of this browser for a year, or forgets it. `value` is a plain word.
+pub fn set_cookie(name: &str, value: Option<&str>) {
+    let (value, age) = value.map_or(("", 0), |value| (value, 31_536_000));
+    let line = format!("{name}={value}; Path=/; Max-Age={age}; SameSite=Lax; HttpOnly");
     if let Some(response) = use_context::<ResponseOptions>()
         && let Ok(line) = HeaderValue::from_str(&line)
     {
