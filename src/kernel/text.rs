@@ -55,6 +55,29 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// Replaces the character NUL, which PostgreSQL stores nowhere, in a text.
+#[must_use]
+pub fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Replaces the character NUL, which PostgreSQL stores nowhere, in all texts and keys of a value.
+pub fn clean(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = without_nul(std::mem::take(text)),
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::Object(fields) => {
+            if fields.keys().any(|key| key.contains('\0')) {
+                let taken = std::mem::take(fields);
+                fields.extend(taken.into_iter().map(|(key, field)| (without_nul(key), field)));
+            }
+            fields.values_mut().for_each(clean);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +92,8 @@ mod tests {
         assert_eq!(duration(8_040_000), "2\u{a0}h\u{a0}14\u{a0}min");
         assert_eq!(slug("Acme & Söhne, Inc.", 40), "acme-s-hne-inc");
         assert_eq!(shortened("größer", 3), "grö…");
+        let mut value = serde_json::json!({ "a\0": ["b\0c", 1] });
+        clean(&mut value);
+        assert_eq!(value, serde_json::json!({ "a\u{fffd}": ["b\u{fffd}c", 1] }));
     }
 }

@@ -21,11 +21,11 @@ use crate::{
         decide::decide,
         journal::LogLevel,
         machine::{Effect, Input, Machine, Turn},
-        port::{Call, CallScope, Evaluation, Progress},
+        port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, StepError, StepId, StepState},
         store::{self, Claim, Commit, Committed, Signal},
     },
-    kernel::{Error, Kind, Result, Timestamp},
+    kernel::{Error, Kind, Result, Timestamp, text},
 };
 
 /// A run whose next moment is this near is kept in memory instead of being let go and claimed again.
@@ -332,7 +332,17 @@ impl Actor {
 
 async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> Input {
     let work = AssertUnwindSafe(runner.effects.evaluate(evaluation)).catch_unwind();
-    Input::Evaluated(step, work.await.unwrap_or_else(|_| Err(panicked())))
+    let mut result = work.await.unwrap_or_else(|_| Err(panicked())).map_err(storable);
+    if let Ok(value) = &mut result {
+        text::clean(value);
+    }
+    Input::Evaluated(step, result)
+}
+
+/// What comes from outside may hold what the database does not store: that must not keep the rest from being written.
+fn storable(mut error: StepError) -> StepError {
+    error.message = text::without_nul(error.message);
+    error
 }
 
 async fn perform(runner: Arc<Runner>, call: Call, scope: CallScope) -> Input {
@@ -357,7 +367,18 @@ async fn perform(runner: Arc<Runner>, call: Call, scope: CallScope) -> Input {
             "The call did not answer within the time that its step allows.",
         )),
     };
+    let mut result = result.map_err(storable);
+    match &mut result {
+        Ok(Answer::Model(answer)) => {
+            answer.text = text::without_nul(std::mem::take(&mut answer.text));
+            answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
+        }
+        Ok(Answer::Tool { output }) => text::clean(output),
+        Ok(Answer::AskHuman { question }) => *question = text::without_nul(std::mem::take(question)),
+        Err(_) => {}
+    }
     let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
     Input::Performed(step, attempt, result, lines)
 }
 

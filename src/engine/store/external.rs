@@ -65,7 +65,7 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
     let plan_hash = values::store(tx.conn(), org, &plan, &plan.to_string()).await?;
     let input = values::pack(tx.conn(), org, &run.input).await?;
-    // A week at most, so that the sum stays a date.
+    // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
     sqlx::query!(
         "insert into runs
