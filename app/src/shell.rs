@@ -28,6 +28,11 @@ pub fn shell() -> impl IntoView {
         "import({:?}).then(m => m.default({{ module_or_path: {:?} }}).then(() => m.hydrate()))",
         assets.js, assets.wasm
     );
+    // A page that answers a form has the form's address; the browser is to know it by its own.
+    let address = host::replayed_page().map(|page| {
+        let page = serde_json::Value::String(page).to_string().replace('<', "\\u003c");
+        view! { <script nonce=nonce.clone()>{format!("history.replaceState(null, \"\", {page})")}</script> }
+    });
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=theme>
@@ -35,6 +40,7 @@ pub fn shell() -> impl IntoView {
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover" />
                 <meta name="color-scheme" content=scheme />
+                {address}
                 <link rel="icon" type="image/svg+xml" href="/favicon.svg" />
                 <link rel="stylesheet" href=assets.css />
                 <link rel="modulepreload" href=assets.js nonce=nonce.clone() />

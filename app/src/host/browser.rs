@@ -19,3 +19,9 @@ pub fn set_status(_status: u16) {}
 pub fn form_replay() -> Option<FormReplay> {
     None
 }
+
+/// The address is the page's own by then.
+#[must_use]
+pub fn replayed_page() -> Option<String> {
+    None
+}

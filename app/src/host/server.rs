@@ -46,3 +46,11 @@ pub fn set_status(status: u16) {
 pub fn form_replay() -> Option<FormReplay> {
     use_context::<Parts>()?.extensions.get::<FormReplay>().cloned()
 }
+
+/// The address of this page, if it answers a form that was refused: the browser still shows the form's own address.
+#[must_use]
+pub fn replayed_page() -> Option<String> {
+    let parts = use_context::<Parts>()?;
+    parts.extensions.get::<FormReplay>().filter(|replay| replay.error.is_some())?;
+    parts.uri.path_and_query().map(|page| page.as_str().to_owned())
+}
