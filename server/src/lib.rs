@@ -29,16 +29,17 @@ use workers::Role;
 pub async fn run(config: Config, role: Role) -> Result<(), Trouble> {
     let stop = shutdown::Stop::on_signal()?;
     let started = startup::start(config, &stop).await?;
-    let state = started.state.clone();
+    let state = started.state;
     workers::spawn(&state, role, &stop);
-    let served = if role.serves() {
-        http::serve::serve(started.listener, router(state.clone()), &state.config.http, &stop).await
-    } else {
+    let routes = if role.serves() { router(state.clone()) } else { http::worker_router(state.clone()) };
+    println!("AgentFlow is ready: {}\nStop it with Ctrl-C.", state.config.http.public_url);
+    // Requests and workers end side by side.
+    let workers = async {
         stop.requested().await;
-        Ok(())
+        stop.drained().await;
     };
-    stop.request();
-    stop.drained().await;
+    tokio::join!(http::serve::serve(started.listener, routes, &stop), workers);
     started.database.close().await;
-    served
+    tracing::info!("stopped");
+    Ok(())
 }

@@ -1,17 +1,27 @@
 //! Pages and server functions: what Leptos answers.
 
 use app::{App, shell::shell};
-use axum::{Router, extract::State as Extract, http::Request};
-use leptos::context::provide_context;
-use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
+use axum::{
+    Router,
+    body::Body,
+    extract::State as Extract,
+    http::{Request, StatusCode, header},
+    response::Response,
+};
+use leptos::{
+    context::{provide_context, use_context},
+    nonce::use_nonce,
+};
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list_with_exclusions_and_ssg_and_context};
 
+use super::headers;
 use crate::state::State;
 
 /// The pages and server functions, and the page for every address that is nobody's.
 pub fn routes(state: &State) -> Router<State> {
     let context = context(state);
     let (paths, _) = generate_route_list_with_exclusions_and_ssg_and_context(App, None, context.clone());
-    Router::new().leptos_routes_with_context(state, paths, context.clone(), shell).fallback(not_found)
+    Router::new().leptos_routes_with_context(state, paths, context, shell).fallback(not_found)
 }
 
 /// What pages and server functions find in their context, besides what Leptos itself gives.
@@ -20,14 +30,36 @@ pub fn context(state: &State) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
         provide_context(deps.clone());
         provide_context(assets.clone());
+        // Leptos has just made the nonce that its scripts will carry: the answer's policy names the very same one.
+        if let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>())
+            && let Some(policy) = headers::page_policy(&nonce)
+        {
+            response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+        }
     }
 }
 
-async fn not_found(Extract(state): Extract<State>, request: Request<axum::body::Body>) -> axum::response::Response {
-    let render = leptos_axum::render_app_async_with_context(context(&state), shell);
-    let mut response = render(request).await;
+/// Renders whatever page this request names, with this in its context besides the usual.
+pub async fn render(
+    state: &State,
+    request: Request<Body>,
+    extra: impl Fn() + Clone + Send + Sync + 'static,
+) -> Response {
+    let context = context(state);
+    let render = leptos_axum::render_app_async_with_context(
+        move || {
+            context();
+            extra();
+        },
+        shell,
+    );
+    render(request).await
+}
+
+async fn not_found(Extract(state): Extract<State>, request: Request<Body>) -> Response {
+    let mut response = render(&state, request, || {}).await;
     if response.status().is_success() {
-        *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
+        *response.status_mut() = StatusCode::NOT_FOUND;
     }
     response
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod engine;
 mod gate;
+mod http;
 mod keys;
 mod people;
 mod smoke;

@@ -59,7 +59,7 @@ impl World {
         })
         .expect("settings");
         server::telemetry::init(&server::config::Log {
-            filter: "warn".to_owned(),
+            filter: "error".to_owned(),
             format: server::config::LogFormat::Text,
         });
         let db = Db::connect(url.as_str(), 4).await.expect("pools");
@@ -107,8 +107,8 @@ impl World {
     pub async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
-        let (router, config, stop) = (self.router.clone(), self.state.config.clone(), self.state.stop.clone());
-        tokio::spawn(async move { server::http::serve::serve(listener, router, &config.http, &stop).await });
+        let (router, stop) = (self.router.clone(), self.state.stop.clone());
+        tokio::spawn(async move { server::http::serve::serve(listener, router, &stop).await });
         format!("http://{address}")
     }
 }
