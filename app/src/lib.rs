@@ -52,6 +52,7 @@ pub fn App() -> impl IntoView {
             <Arrivals/>
             <Routes fallback=NotFound>
                 <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/runs/:id") view=runs::page::RunPage ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -116,12 +116,14 @@ pub struct LogPage {
     pub earlier: bool,
     /// Whether there may be lines after the last one already.
     pub later: bool,
+    /// How many lines the log has in all, with the same filters.
+    pub total: u64,
     /// The number of the run's last event: live lines follow after it.
     pub last_seq: i64,
 }
 
 /// Where and how much of a log to read. Without a number: the end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogQuery {
     /// The lines before this number.
@@ -130,6 +132,8 @@ pub struct LogQuery {
     pub after: Option<i64>,
     /// At least this serious.
     pub level: Option<LogLevel>,
+    /// Of this step and the steps below it.
+    pub step: Option<StepId>,
     /// How many, 500 at most and by default.
     pub limit: Option<u32>,
 }

@@ -260,6 +260,8 @@ pub async fn step_events(grant: &Grant<right::ViewPayloads>, run: RunId, step: &
 /// # Errors
 /// `not_found`.
 pub async fn logs(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuery) -> Result<LogPage> {
+    // No step's name holds a zero, and the database takes no text with one.
+    let step = query.step.as_ref().filter(|step| !step.as_str().contains('\0'));
     let limit = query.limit.unwrap_or(LOG_LINES).clamp(1, LOG_LINES) as usize;
     let window = match query.after {
         Some(after) => LogWindow::After(after),
@@ -268,7 +270,8 @@ pub async fn logs(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuer
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     // The number is read first: what comes in between is then among the lines, or follows live, and never gets lost.
     let (_, last_seq) = store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let mut lines = store::logs(&mut tx, run, window, query.level, limit as i64 + 1).await?;
+    let mut lines = store::logs(&mut tx, run, window, query.level, step, limit as i64 + 1).await?;
+    let total = store::count_logs(&mut tx, run, query.level, step).await?;
     let more = lines.len() > limit;
     let (earlier, later) = match window {
         LogWindow::After(after) => {
@@ -282,7 +285,7 @@ pub async fn logs(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuer
             (more, before.is_some())
         }
     };
-    Ok(LogPage { lines, earlier, later, last_seq })
+    Ok(LogPage { lines, earlier, later, total, last_seq })
 }
 
 /// A run's events after a number, in order, `limit` of them at most, and the number of the last event that there is.

@@ -365,7 +365,7 @@ pub enum LogWindow {
     After(i64),
 }
 
-/// Lines of a run's log at least this serious, in order.
+/// Lines of a run's log at least this serious (and of this step or below it), in order.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -374,14 +374,12 @@ pub async fn logs(
     run: RunId,
     window: LogWindow,
     level: Option<LogLevel>,
+    step: Option<&StepId>,
     limit: i64,
 ) -> Result<Vec<LogLine>> {
     let org = tx.org();
-    let levels: Vec<String> = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
-        .into_iter()
-        .filter(|candidate| level.is_none_or(|level| *candidate >= level))
-        .map(|level| level.as_str().to_ascii_lowercase())
-        .collect();
+    let step = step.map(StepId::as_str);
+    let levels = levels_from(level);
     let mut rows = match window {
         LogWindow::After(after) => {
             sqlx::query_as!(
@@ -394,13 +392,15 @@ pub async fn logs(
                   and kind = 'log'
                   and seq > $3
                   and data ->> 'level' = any($4)
+                  and ($5::text is null or step_id = $5 or starts_with(step_id, $5 || '.'))
                 order by seq
-                limit $5
+                limit $6
                 "#,
                 org.uuid(),
                 run.uuid(),
                 after,
                 &levels,
+                step,
                 limit,
             )
             .fetch_all(tx.conn())
@@ -417,13 +417,15 @@ pub async fn logs(
                   and kind = 'log'
                   and seq < $3
                   and data ->> 'level' = any($4)
+                  and ($5::text is null or step_id = $5 or starts_with(step_id, $5 || '.'))
                 order by seq desc
-                limit $5
+                limit $6
                 "#,
                 org.uuid(),
                 run.uuid(),
                 before.unwrap_or(i64::MAX),
                 &levels,
+                step,
                 limit,
             )
             .fetch_all(tx.conn())
@@ -432,6 +434,41 @@ pub async fn logs(
     };
     rows.sort_by_key(|row| row.seq);
     Ok(rows.into_iter().filter_map(LogRow::line).collect())
+}
+
+/// How many lines a run's log has that are at least this serious (and of this step or below it).
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_logs(tx: &mut TenantTx, run: RunId, level: Option<LogLevel>, step: Option<&StepId>) -> Result<u64> {
+    let org = tx.org();
+    let count = sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from run_events
+        where organization_id = $1
+          and run_id = $2
+          and kind = 'log'
+          and data ->> 'level' = any($3)
+          and ($4::text is null or step_id = $4 or starts_with(step_id, $4 || '.'))
+        "#,
+        org.uuid(),
+        run.uuid(),
+        &levels_from(level),
+        step.map(StepId::as_str),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
+/// The levels that are at least this serious, as the database holds them.
+fn levels_from(level: Option<LogLevel>) -> Vec<String> {
+    [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
+        .into_iter()
+        .filter(|candidate| level.is_none_or(|level| *candidate >= level))
+        .map(|level| level.as_str().to_ascii_lowercase())
+        .collect()
 }
 
 struct LogRow {

@@ -42,6 +42,8 @@ const RUN_EVENTS: [&str; 23] = [
 ];
 const RUNS: &str = "runs";
 const APPROVALS: &str = "approvals";
+/// The number that was asked for is unknown: the run's events follow from the first.
+const RESET: &str = "reset";
 
 impl Topic {
     /// The word in the stream's address.
@@ -164,7 +166,7 @@ fn open() {
     let Some(address) = address else { return };
     let Ok(source) = EventSource::new(&address) else { return };
     let on_message = Closure::new(receive);
-    for name in RUN_EVENTS.into_iter().chain([PARTIAL, RUNS, APPROVALS]) {
+    for name in RUN_EVENTS.into_iter().chain([PARTIAL, RUNS, APPROVALS, RESET]) {
         // Adding a listener to a fresh source cannot fail.
         let _ = source.add_event_listener_with_callback(name, on_message.as_ref().unchecked_ref());
     }
@@ -222,7 +224,9 @@ fn receive(event: MessageEvent) {
         hub.last_ms = now();
         for follower in &mut hub.followers {
             let message = match (&mut follower.topic, name.as_str()) {
-                (Topic::Runs, RUNS) | (Topic::Approvals, APPROVALS) => Some(Message::Changed),
+                (Topic::Runs, RUNS) | (Topic::Approvals, APPROVALS) | (Topic::Run { .. }, RESET) => {
+                    Some(Message::Changed)
+                }
                 (Topic::Run { .. }, PARTIAL) => serde_json::from_str::<Partial>(&data).ok().map(Message::Partial),
                 (Topic::Run { after, .. }, word) if word != RUNS && word != APPROVALS => {
                     let event = serde_json::from_str::<StoredEvent>(&data).ok();

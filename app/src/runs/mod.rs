@@ -1,6 +1,14 @@
 //! Runs on screen: a run's tree, its bars and its log.
 
+pub mod api;
+pub mod detail;
 #[cfg(test)]
 mod fixture;
+pub mod line;
+pub mod logs;
+pub mod model;
+pub mod page;
+pub mod steps;
 pub mod tree;
 pub mod waterfall;
+pub mod words;

@@ -374,6 +374,6 @@ pub struct LogsQuery {
 /// `GET /api/v1/runs/{id}/logs`
 pub async fn logs(caller: Caller, Path(run): Path<String>, Query(query): Query<LogsQuery>) -> Answer<Json<Log>> {
     let LogsQuery { before, after, level, limit } = query;
-    let query = LogQuery { before, after, level, limit };
+    let query = LogQuery { before, after, level, step: None, limit };
     Ok(Json(service::logs(&caller.cx.grant()?, id(&run, "run")?, query).await?.into()))
 }

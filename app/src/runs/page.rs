@@ -1,0 +1,457 @@
+//! The page of a run: its header, the tree with its bars, the panel of the selected step, and the log. The server writes
+//! it whole; once it is alive it follows the run's events.
+
+use std::time::Duration;
+
+use agentflow::{
+    access::Permission,
+    engine::state::{RunState, StepId},
+    kernel::{Error, RunId, text},
+    runs::{LogPage, RunDetail},
+};
+use leptos::prelude::*;
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_navigate, use_params_map, use_query_map},
+    params::ParamsMap,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    api::{self, CancelRun, RetryRun},
+    detail::{Content, Detail, Tab, address, fetch, named},
+    line::base,
+    logs::{LogFilter, LogView, clock_offset},
+    model::RunModel,
+    steps::{Patterns, Steps, page_keys},
+    words,
+};
+use crate::{
+    frame::{use_frame, use_org},
+    kit::{
+        Announcer, Crumb, Form, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Submit, Time,
+        Title, time::browser_now,
+    },
+    live::{Message, Topic, use_live},
+};
+
+/// How long a selection rests before the address says so: holding a key down does not flood the history.
+const REST: Duration = Duration::from_millis(80);
+/// While the tab is hidden its stream is closed; now and then the run is asked for all the same, for the title.
+const HIDDEN_POLL: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_millis(1_000);
+
+/// Everything that the first drawing of the page needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Loaded {
+    detail: RunDetail,
+    /// What the panel shows of the step in the address.
+    step: Option<Result<Content, Error>>,
+    /// The log, if that is what is looked at.
+    log: Option<Result<LogPage, Error>>,
+}
+
+/// What of the run is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    Steps,
+    Log,
+}
+
+impl View {
+    fn of(query: &ParamsMap) -> Self {
+        if query.get_str("view") == Some("logs") { Self::Log } else { Self::Steps }
+    }
+}
+
+async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Error> {
+    let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
+    let mut detail = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
+    let full = query.get_str("full").is_some();
+    let tab = tab_of(&query);
+    let wanted = query.get("step").filter(|step| !step.is_empty()).map(|step| named(&step));
+    let known = |id: &StepId| detail.view.step(id).is_some();
+    let step = match wanted.filter(known).or_else(|| root_cause(&detail)) {
+        Some(step) => Some(fetch(org.clone(), run, step, tab, full).await),
+        None => None,
+    };
+    if full && step.is_none() {
+        let (input, output) = api::run_payloads(org.clone(), run).await.map_err(|error| error.0)?;
+        (detail.input, detail.output) = (input, output);
+    }
+    let log = match View::of(&query) {
+        View::Steps => None,
+        View::Log => {
+            let filter = LogFilter::of(|name| query.get(name));
+            Some(api::run_logs(org, run, filter.query()).await.map_err(|error| error.0))
+        }
+    };
+    Ok(Loaded { detail, step, log })
+}
+
+/// The step that a failed run opens with.
+fn root_cause(detail: &RunDetail) -> Option<StepId> {
+    let view = &detail.view;
+    if view.state != RunState::Failed {
+        return None;
+    }
+    let place = super::tree::Tree::of(&view.steps).root_cause(view)?;
+    Some(view.steps[place].id.clone())
+}
+
+fn tab_of(query: &ParamsMap) -> Tab {
+    query.get_str("tab").map(Tab::parse).unwrap_or_default()
+}
+
+/// The page of a run.
+#[component]
+pub fn RunPage() -> impl IntoView {
+    let org = use_org();
+    let params = use_params_map();
+    let query = use_query_map();
+    let run = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let (slug, frame) = (org.clone(), use_frame());
+    let page = Resource::new_blocking(
+        move || run.get(),
+        move |run| {
+            let (org, query) = (slug.clone(), query.get_untracked());
+            async move { load(org, run, query).await }
+        },
+    );
+    view! {
+        <Transition fallback=|| view! { <Skeleton lines=8/> }>
+            {move || {
+                let org = org.clone();
+                Suspend::new(async move {
+                    // Buttons that the server would refuse are not shown.
+                    let may_operate = match frame {
+                        Some(frame) => frame.await.is_ok_and(|frame| frame.role.may(Permission::Operate)),
+                        None => false,
+                    };
+                    match page.await {
+                        Ok(loaded) => view! { <Alive org loaded query may_operate/> }.into_any(),
+                        Err(error) => view! { <PageFailure error/> }.into_any(),
+                    }
+                })
+            }}
+        </Transition>
+    }
+    .into_any()
+}
+
+/// A run that was loaded, from here on alive.
+#[component]
+fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>, may_operate: bool) -> impl IntoView {
+    let Loaded { detail, step, log } = loaded;
+    let (open, wanted, from) = query.with_untracked(|query| {
+        let open: Vec<_> =
+            query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
+        let from = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
+        (open, query.get("step").filter(|step| !step.is_empty()), from)
+    });
+    let server_now = detail.now;
+    let model = RunModel::new(org, detail, &open, wanted.as_deref());
+    let alive = RwSignal::new(false);
+    let tab = Memo::new(move |_| query.with(tab_of));
+    let view = Memo::new(move |_| query.with(View::of));
+    let in_address = Memo::new(move |_| query.with(|query| query.get_str("step").is_some_and(|step| !step.is_empty())));
+    Effect::new(move |_| alive.set(true));
+    stay_current(model, server_now);
+    keep_address(model, query, tab);
+    announce(model);
+    let first_log = StoredValue::new(log);
+    let first_step = StoredValue::new(step);
+    let body = move || match view.get() {
+        View::Steps => view! {
+            <div class="run-split" class:has-step=move || in_address.get()>
+                <Steps model from alive/>
+                <Detail model tab first=first_step.try_update_value(Option::take).flatten()/>
+            </div>
+        }
+        .into_any(),
+        View::Log => {
+            let filter = Memo::new(move |_| query.with(|query| LogFilter::of(|name| query.get(name))));
+            (move || {
+                let first = first_log.try_update_value(Option::take).flatten();
+                view! { <LogView model filter=filter.get() first alive/> }
+            })
+            .into_any()
+        }
+    };
+    view! {
+        <div class="run">
+            <Head model may_operate/>
+            <Views model view/>
+            <Patterns/>
+            {body}
+        </div>
+    }
+    .into_any()
+}
+
+/// Follows the events, lets the clock tick, and asks now and then while the tab is hidden.
+fn stay_current(model: RunModel, server_now: agentflow::kernel::Timestamp) {
+    let goes_on = model.data.with_untracked(|data| !data.view.state.is_end());
+    if !goes_on {
+        return;
+    }
+    let after = model.data.with_untracked(|data| data.view.last_seq);
+    use_live().follow(model.org.get_value(), Topic::Run { id: model.id, after }, move |messages: Vec<Message>| {
+        model.take(messages);
+    });
+    Effect::new(move |_| {
+        let offset = clock_offset(server_now);
+        let tick = move || {
+            if model.data.with_untracked(|data| !data.view.state.is_end())
+                && let Some(now) = agentflow::kernel::Timestamp::from_timestamp_millis(browser_now() + offset)
+            {
+                model.now.set(now);
+            }
+        };
+        let poll = move || {
+            if document().hidden() && model.data.with_untracked(|data| !data.view.state.is_end()) {
+                model.reload();
+            }
+        };
+        for handle in
+            [set_interval_with_handle(tick, TICK), set_interval_with_handle(poll, HIDDEN_POLL)].into_iter().flatten()
+        {
+            on_cleanup(move || handle.clear());
+        }
+    });
+    Effect::new(move |_| page_keys(model));
+}
+
+/// The address always says what is selected, without an entry in the history; and what the address says is selected.
+fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
+    let navigate = StoredValue::new_local(use_navigate());
+    let written = StoredValue::new(None::<String>);
+    Effect::new(move |before: Option<Option<String>>| {
+        let selected = model.selected.get().and_then(|key| model.address_of(key));
+        let shown = query.with_untracked(|query| query.get("step").filter(|step| !step.is_empty()));
+        let log = query.with_untracked(View::of) == View::Log;
+        // What a failed run selects by itself would cover a small screen: there the address stays as it is.
+        let unasked = before.is_none()
+            && window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width < 768.0);
+        if selected != shown && selected.is_some() && !log && !unasked {
+            let step = selected.clone().unwrap_or_default();
+            let timer = set_timeout_with_handle(
+                move || {
+                    written.set_value(Some(step.clone()));
+                    let to = address(model, &step, tab.get_untracked());
+                    let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
+                    navigate.with_value(|navigate| navigate(&to, options));
+                },
+                REST,
+            );
+            if let Ok(timer) = timer {
+                on_cleanup(move || timer.clear());
+            }
+        }
+        selected
+    });
+    Effect::new(move |before: Option<Option<String>>| {
+        let shown = query.with(|query| query.get("step").filter(|step| !step.is_empty()));
+        let own = written.get_value() == shown;
+        if before.as_ref().is_some_and(|before| *before != shown) && !own {
+            match shown.as_deref().and_then(|step| model.key_of(step)) {
+                Some(key) => model.select(key),
+                None => model.selected.set(None),
+            }
+        }
+        shown
+    });
+}
+
+/// Says the run's state aloud when it changes, and how far it is at most every five seconds; and shows it in the tab.
+fn announce(model: RunModel) {
+    let announcer = use_context::<Announcer>();
+    let status = Memo::new(move |_| model.data.with(|data| Status::from((data.view.state, data.view.waiting_on))));
+    Effect::new(move |before: Option<Status>| {
+        let status = status.get();
+        set_favicon(Some(status.family.class()));
+        if let (Some(before), Some(announcer)) = (before, announcer)
+            && before != status
+        {
+            let title = model.data.with_untracked(|data| data.summary.title.clone());
+            announcer.say(format!("Run {title}: {}", status.word.to_lowercase()));
+        }
+        status
+    });
+    Effect::new(move |before: Option<(i64, String)>| {
+        let said = model.data.with(|data| words::progress(&data.view));
+        let now = browser_now();
+        match (before, announcer) {
+            (Some((at, before)), Some(announcer)) if said != before && now - at >= 5_000 => {
+                announcer.say(said.clone());
+                (now, said)
+            }
+            (Some(before), _) => before,
+            (None, _) => (now, said),
+        }
+    });
+    on_cleanup(|| set_favicon(None));
+}
+
+/// The tab's small picture, in the colour of the state; none puts the product's own back.
+fn set_favicon(family: Option<&str>) {
+    #[cfg(feature = "hydrate")]
+    {
+        let link = document().query_selector("link[rel~='icon']").ok().flatten();
+        if let Some(link) = link {
+            let href = family.map_or_else(|| "/favicon.svg".to_owned(), |family| format!("/run-{family}.svg"));
+            let _ = link.set_attribute("href", &href);
+        }
+    }
+    #[cfg(not(feature = "hydrate"))]
+    let _ = family;
+}
+
+#[component]
+fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
+    let summary = model.data.with_untracked(|data| data.summary.clone());
+    let (retry_of, retried_by) = model.data.with_untracked(|data| (data.retry_of, data.retried_by.clone()));
+    let org = model.org.get_value();
+    let status = Memo::new(move |_| model.data.with(|data| Status::from((data.view.state, data.view.waiting_on))));
+    let title = summary.title.clone();
+    let full_title = {
+        let title = title.clone();
+        Signal::derive(move || format!("{} · {title} · Runs", status.get().word))
+    };
+    let run_link = {
+        let org = org.clone();
+        move |id: RunId, words: &'static str| view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }
+    };
+    let workflow = format!("/o/{org}/workflows/{}", summary.workflow_id);
+    let about = {
+        let summary = summary.clone();
+        move || {
+            view! {
+                <div class="run-about">
+                    <span><a href=workflow>{summary.workflow_name}</a>" version "{summary.workflow_version}</span>
+                    <span>{words::trigger(&summary.trigger).to_owned()}" "{summary.started_by}</span>
+                    <Time at=summary.created_at/>
+                    {retry_of.map(|id| run_link.clone()(id, "Retry of"))}
+                    {retried_by.first().map(|id| run_link(*id, "Retried as"))}
+                    <code class="run-id">{summary.id.to_string()}</code>
+                </div>
+                <Facts model/>
+            }
+        }
+    };
+    let crumbs = vec![Crumb::new("Runs", format!("/o/{org}/runs"))];
+    view! {
+        <Title text=full_title/>
+        <PageHeader
+            title=Signal::stored(title)
+            crumbs
+            beside=move || view! { <StatusBadge status=status/> }
+            about
+        >
+            <Show when=move || may_operate>
+                <Actions model/>
+            </Show>
+        </PageHeader>
+    }
+    .into_any()
+}
+
+/// The beginning of an id, as people tell ids apart.
+fn short(id: RunId) -> String {
+    let id = id.to_string();
+    let end = id.len();
+    format!("run_…{}", &id[end - 6..])
+}
+
+/// The numbers of the run.
+#[component]
+fn Facts(model: RunModel) -> impl IntoView {
+    let lasted = move || {
+        let now = model.now.get();
+        model.data.with(|data| text::duration(words::run_lasted(&data.view, data.summary.created_at, now)))
+    };
+    let usage = Memo::new(move |_| model.data.with(|data| data.view.usage));
+    let errors = Memo::new(move |_| model.data.with(|data| data.errors.len()));
+    let to_error = move |event: web_sys::MouseEvent| {
+        event.prevent_default();
+        model.to_error(true);
+    };
+    let first_error = move || {
+        let step = model.data.with(|data| {
+            data.errors.first().and_then(|place| data.view.steps.get(*place)).map(|step| step.id.to_string())
+        });
+        address(model, &step.unwrap_or_default(), Tab::Io)
+    };
+    view! {
+        <dl class="facts">
+            <div><dt>"Duration"</dt><dd>{lasted}</dd></div>
+            <div><dt>"Tokens"</dt><dd>{move || text::grouped(usage.get().tokens())}</dd></div>
+            <div><dt>"Cost"</dt><dd>{move || usage.get().cost.to_string()}</dd></div>
+            <Show when=move || { errors.get() > 0 }>
+                <div>
+                    <dt>"Errors"</dt>
+                    <dd><a class="facts-errors" href=first_error data-noscroll on:click=to_error>{move || words::counted(errors.get(), "error", "errors")}</a></dd>
+                </div>
+            </Show>
+        </dl>
+    }
+    .into_any()
+}
+
+#[component]
+fn Actions(model: RunModel) -> impl IntoView {
+    let state = Memo::new(move |_| model.data.with(|data| data.view.state));
+    let cancel = ServerAction::<CancelRun>::new();
+    let retry = ServerAction::<RetryRun>::new();
+    let org = model.org.get_value();
+    let workflow = model.data.with_untracked(|data| data.summary.workflow_id);
+    let again = format!("/o/{org}/workflows/{workflow}/run?from={}", model.id);
+    let retries = model.data.with_untracked(|data| data.retried_by.len());
+    move || {
+        let (org, again, run) = (org.clone(), again.clone(), model.id.to_string());
+        match state.get() {
+            RunState::Cancelling => ().into_any(),
+            state if words::goes_on(state) => view! {
+                <noscript><a class="btn" href=base(model)>"Refresh"</a></noscript>
+                <Form action=cancel class="form-inline">
+                    <input type="hidden" name="org" value=org/>
+                    <input type="hidden" name="run" value=run/>
+                    <Submit look=Look::Default busy="Stopping…">"Stop run"</Submit>
+                </Form>
+            }
+            .into_any(),
+            state => view! {
+                {(state != RunState::Succeeded).then(|| view! {
+                    <Form action=retry class="form-inline">
+                        <input type="hidden" name="org" value=org/>
+                        <input type="hidden" name="run" value=run/>
+                        <input type="hidden" name="key" value=format!("page-{}-{retries}", model.id)/>
+                        <Submit look=Look::Primary busy="Retrying…">"Retry run"</Submit>
+                    </Form>
+                })}
+                <LinkButton href=Signal::stored(again)>"Run again…"</LinkButton>
+            }
+            .into_any(),
+        }
+    }
+}
+
+/// The views of the same run.
+#[component]
+fn Views(model: RunModel, view: Memo<View>) -> impl IntoView {
+    let steps = move || match model.selected.get().and_then(|key| model.address_of(key)) {
+        Some(step) => address(model, &step, Tab::Io),
+        None => base(model),
+    };
+    let current = move |of: View| (view.get() == of).then_some("page");
+    view! {
+        <nav class="tabs run-views" aria-label="Views of the run">
+            <ul>
+                <li><a href=steps data-noscroll prop:replace=true aria-current=move || current(View::Steps)>"Steps"</a></li>
+                <li><a href=format!("{}?view=logs", base(model)) data-noscroll prop:replace=true aria-current=move || current(View::Log)>"Log"</a></li>
+            </ul>
+        </nav>
+        <noscript><p class="quiet">"Live updates need JavaScript. "<a href=base(model)>"Refresh"</a></p></noscript>
+    }
+    .into_any()
+}
