@@ -21,12 +21,15 @@ create table emails (
     recipients text[] not null,
     subject text not null,
     body text not null,
-    state text not null check (state in ('outbox', 'sending', 'sent')),
+    -- `failed` was refused for certain and may be tried again; `sending` after a crash may have arrived or not.
+    state text not null check (state in ('outbox', 'sending', 'sent', 'failed')),
     created_at timestamptz not null default now(),
     sent_at timestamptz,
     primary key (organization_id, id),
     constraint emails_idempotency_key unique (organization_id, idempotency_key)
 );
+
+create index emails_outbox on emails (organization_id, created_at desc) where state = 'outbox';
 
 create table idempotency_keys (
     organization_id uuid not null references organizations (id) on delete cascade,

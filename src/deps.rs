@@ -1,16 +1,25 @@
 //! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
 
-use crate::{accounts::password::Passwords, db::Db, engine::handle::Engine, live::Hub};
+use crate::{
+    accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine, live::Hub, mail::Mail,
+    models::Models,
+};
 
 /// What operations work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Deps {
     /// The database.
     pub db: Db,
+    /// The way out: every call to an address that somebody else chose.
+    pub egress: Egress,
     /// The engine, to be told of what was committed for it.
     pub engine: Engine,
     /// Where readers hear what is committed.
     pub live: Hub,
+    /// The way out for mail.
+    pub mail: Mail,
+    /// The models that can be chosen and called.
+    pub models: Models,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
 }

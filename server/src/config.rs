@@ -16,6 +16,12 @@
 //! | `AGENTFLOW_REAPER_MS` | the pause between looks for lost nodes | `2000` |
 //! | `AGENTFLOW_MAX_RUNS` | the most runs that a node works on at the same time | `512` |
 //! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
+//! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
+//! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
+//! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
+//! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
+//! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
+//! | `SMTP_URL`, `MAIL_FROM` | the mail server, and who writes | mail stays in the local outbox |
 //! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info,sqlx=warn` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
@@ -25,7 +31,9 @@ use std::{
     time::Duration,
 };
 
-use agentflow::{accounts::sessions::Limits, engine::runner};
+use agentflow::{
+    accounts::sessions::Limits, egress::EgressSettings, engine::runner, mail::MailSettings, models::ModelSettings,
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -42,6 +50,12 @@ pub struct Config {
     pub accounts: Accounts,
     /// How a node works on runs.
     pub engine: runner::Settings,
+    /// The providers of models.
+    pub models: ModelSettings,
+    /// Where mail goes out.
+    pub mail: MailSettings,
+    /// What outside calls may and may not reach.
+    pub egress: EgressSettings,
     /// What is logged, and how.
     pub log: Log,
     /// What was not set, and what holds instead; said at start.
@@ -126,6 +140,9 @@ impl Config {
             database: reader.database(),
             accounts: reader.accounts(),
             engine: reader.engine(),
+            models: reader.models(),
+            mail: MailSettings::read(lookup),
+            egress: reader.egress(),
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
         };
@@ -266,6 +283,30 @@ impl Reader<'_> {
         }
     }
 
+    fn models(&mut self) -> ModelSettings {
+        let settings = ModelSettings::read(self.lookup).unwrap_or_else(|message| {
+            self.troubles.push(Trouble::new(message, "Correct it, or unset it."));
+            ModelSettings::default()
+        });
+        if settings.providers.is_empty() {
+            self.defaulted.push("no key of a model provider: agents work with the sandbox model".to_owned());
+        }
+        settings
+    }
+
+    fn egress(&mut self) -> EgressSettings {
+        let list = self.text("AGENTFLOW_ALLOWED_HOSTS").unwrap_or_default();
+        let allowed = EgressSettings::parse_allowed(&list).unwrap_or_else(|message| {
+            let message = format!("AGENTFLOW_ALLOWED_HOSTS: {message}");
+            self.troubles.push(Trouble::new(message, "Set it to host:port, with commas between them."));
+            Default::default()
+        });
+        // Ours, and never called: neither by name, nor (being private) by address.
+        let host = |text: String| Url::parse(&text).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let own = [self.text("AGENTFLOW_PUBLIC_URL"), self.text("DATABASE_URL")];
+        EgressSettings { allowed, own_hosts: own.into_iter().flatten().filter_map(host).collect() }
+    }
+
     fn log(&mut self) -> Log {
         let format = match self.text("AGENTFLOW_LOG_FORMAT").as_deref() {
             None => LogFormat::Auto,
@@ -297,7 +338,7 @@ mod tests {
         assert!(config.http.address.ip().is_loopback());
         assert!(config.database.url.is_none());
         assert_eq!(config.database.user_data_dir.unwrap(), Path::new("/home/ada/.local/share/agentflow"));
-        assert_eq!(config.defaulted.len(), 2);
+        assert_eq!(config.defaulted.len(), 3);
     }
 
     #[test]

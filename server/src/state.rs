@@ -6,8 +6,11 @@ use agentflow::{
     accounts::password::{Cost, Passwords},
     db::Db,
     deps::Deps,
+    egress::Egress,
     engine::handle::Engine,
     live::Hub,
+    mail::Mail,
+    models::Models,
 };
 use app::shell::Assets;
 use axum::extract::FromRef;
@@ -40,7 +43,11 @@ impl State {
         let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
         let live = Hub::default();
         let engine = Engine::new(Arc::new(live.clone()));
-        let deps = Deps { db, engine, live, passwords };
+        let unusable = |message: String| Trouble::new(message, "Correct the setting, or unset it.");
+        let egress = Egress::new(config.egress.clone()).map_err(|error| unusable(error.to_string()))?;
+        let mail = Mail::new(&config.mail).map_err(unusable)?;
+        let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
+        let deps = Deps { db, egress, engine, live, mail, models, passwords };
         Ok(Self {
             deps,
             config: Arc::new(config),

@@ -168,7 +168,7 @@ fn email_send() -> ToolInfo {
             "type": "object",
             "properties": {
                 "id": { "type": "string" },
-                "delivery": { "type": "string", "enum": ["sent", "outbox"] },
+                "delivery": { "type": "string", "enum": ["sent", "outbox", "unknown"] },
                 "to": { "type": "array", "items": { "type": "string" } },
                 "repeated": { "type": "boolean" }
             },

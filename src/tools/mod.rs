@@ -3,6 +3,17 @@
 
 mod catalog;
 
+#[cfg(feature = "ssr")]
+pub(crate) mod arithmetic;
+#[cfg(feature = "ssr")]
+mod built_in;
+#[cfg(feature = "ssr")]
+mod http_request;
+#[cfg(feature = "ssr")]
+pub mod registry;
+#[cfg(feature = "ssr")]
+mod store;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,0 +1,166 @@
+//! What a run may ask of the world, done with the features: models, tools and expressions behind the engine's port.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::{
+    db::Db,
+    egress::Egress,
+    engine::{
+        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Progress},
+        state::{ErrorClass, StepError},
+    },
+    expressions::{self, Expressions, Work},
+    kernel::Kind,
+    mail::Mail,
+    models::Models,
+    schema, shared_context,
+    tools::registry::{ToolContext, Tools},
+};
+
+/// Performs what runs ask for. Cheap to clone.
+#[derive(Clone)]
+pub struct Performer {
+    db: Db,
+    egress: Egress,
+    mail: Mail,
+    models: Models,
+    tools: Arc<Tools>,
+    expressions: Expressions,
+}
+
+impl Performer {
+    /// A performer that works with these.
+    #[must_use]
+    pub fn new(db: Db, egress: Egress, mail: Mail, models: Models) -> Self {
+        Self { db, egress, mail, models, tools: Arc::default(), expressions: Expressions::default() }
+    }
+
+    async fn call_model(
+        &self,
+        call: &ModelCall,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        let mut answer = self.models.call(call, &|text| progress(Progress::Partial(text))).await?;
+        if answer.tool_calls.is_empty() && !call.output_schema.is_null() {
+            hold_to_schema(&mut answer, &call.output_schema);
+        }
+        Ok(Answer::Model(answer))
+    }
+}
+
+#[async_trait]
+impl Effects for Performer {
+    async fn perform(
+        &self,
+        call: Call,
+        scope: &CallScope,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        match call {
+            Call::Model(call) => self.call_model(&call, progress).await,
+            Call::Tool(call) => {
+                let context = ToolContext {
+                    db: &self.db,
+                    egress: &self.egress,
+                    mail: &self.mail,
+                    scope,
+                    log: &|level, line| progress(Progress::Log(level, line)),
+                };
+                self.tools.call(call, &context).await
+            }
+        }
+    }
+
+    async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {
+        let Evaluation { template, scope, now, seed, org, run } = evaluation;
+        let mut scope = if let Value::Object(scope) = scope { scope } else { Map::new() };
+        if expressions::mentions(&template, "context") {
+            let context = shared_context::load(&self.db, org, run).await.map_err(|error| {
+                let class = match error.kind {
+                    Kind::Unavailable => ErrorClass::Unavailable,
+                    Kind::TooLarge => ErrorClass::BadInput,
+                    _ => ErrorClass::Internal,
+                };
+                StepError::new(class, error.code, error.message)
+            })?;
+            scope.insert("context".to_owned(), Value::Object(context));
+        }
+        self.expressions.evaluate(Work { template, scope, now, seed }).await
+    }
+}
+
+/// Makes the answer's text the JSON that was asked for, or says in the answer what is wrong with it.
+fn hold_to_schema(answer: &mut ModelAnswer, wanted: &Value) {
+    let Some(value) = json_in(&answer.text) else {
+        let fault = "Your answer is not JSON. Answer with one JSON value that fits the schema, and nothing else.";
+        answer.fault = Some(fault.to_owned());
+        return;
+    };
+    let faults = schema::check(wanted, &value);
+    if faults.is_empty() {
+        answer.text = value.to_string();
+    } else {
+        answer.fault = Some(format!("Your answer does not fit the schema. {}", schema::in_words(&faults)));
+    }
+}
+
+/// The JSON of an answer: alone, in a code fence, or between words.
+fn json_in(text: &str) -> Option<Value> {
+    let text = text.trim();
+    if let Ok(value) = serde_json::from_str(text) {
+        return Some(value);
+    }
+    let fenced = text.split("```").nth(1).map(|inside| inside.trim_start_matches("json").trim());
+    if let Some(value) = fenced.and_then(|inside| serde_json::from_str(inside).ok()) {
+        return Some(value);
+    }
+    let start = text.find(['{', '['])?;
+    serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::journal::Usage;
+
+    fn answer(text: &str) -> ModelAnswer {
+        ModelAnswer {
+            text: text.to_owned(),
+            tool_calls: Vec::new(),
+            model: "x/y".to_owned(),
+            usage: Usage::default(),
+            fault: None,
+            stop_reason: String::new(),
+            provider_request_id: None,
+        }
+    }
+
+    #[test]
+    fn json_is_found_however_a_model_wraps_it() {
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
+        for text in ["{\"a\": 1}", " ```json\n{\"a\": 1}\n``` ", "Here you are:\n{\"a\": 1}\nAnything else?"] {
+            let mut answer = answer(text);
+            hold_to_schema(&mut answer, &schema);
+            assert_eq!((answer.text.as_str(), answer.fault), ("{\"a\":1}", None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_faulty_answer_says_what_is_wrong() {
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
+        let fault = |text: &str| {
+            let mut answer = answer(text);
+            hold_to_schema(&mut answer, &schema);
+            answer.fault.unwrap_or_default()
+        };
+        assert!(fault("I cannot do that.").contains("not JSON"));
+        assert!(fault("{\"a\": \"x\"}").contains("a: Must be a whole number."));
+        assert!(fault("{}").contains("a: This is needed"));
+        assert!(!fault(&"[".repeat(100_000)).is_empty());
+    }
+}

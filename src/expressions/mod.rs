@@ -1,0 +1,116 @@
+//! Expressions in `{{ }}`: JavaScript in a bounded interpreter that sees plain data and nothing else. The clock inside is
+//! the run's and the random source is seeded by the step, so the same evaluation always gives the same value.
+
+mod fault;
+mod interpreter;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::{
+    engine::{
+        plan::template,
+        state::{ErrorClass, StepError},
+    },
+    kernel::Timestamp,
+};
+
+pub use fault::Fault;
+
+/// Milliseconds that all expressions of a template may take together.
+pub const MAX_MS: u64 = 250;
+/// The memory that the interpreter may take, the data included.
+pub const MAX_MEMORY: usize = 16 << 20;
+/// The longest expression, in bytes.
+pub const MAX_EXPRESSION: usize = 20 << 10;
+/// How deep a template may nest.
+pub const MAX_NESTING: usize = 64;
+/// The most bytes that a filled-in template may have as JSON.
+pub const MAX_RESULT: usize = 1 << 20;
+
+/// The names that expressions see, where there is something for them to show.
+pub const NAMES: [&str; 7] = ["input", "steps", "context", "item", "index", "run", "now"];
+
+/// A template and what its expressions see.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Work {
+    /// The template value.
+    pub template: Value,
+    /// What expressions see, by name.
+    pub scope: Map<String, Value>,
+    /// The moment of the clock inside.
+    pub now: Timestamp,
+    /// The seed of the random source inside.
+    pub seed: u64,
+}
+
+/// Evaluates templates, as many at a time as there are cores. Cheap to clone.
+#[derive(Clone)]
+pub struct Expressions {
+    places: Arc<Semaphore>,
+}
+
+impl Default for Expressions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { places: Arc::new(Semaphore::new(cores)) }
+    }
+}
+
+impl Expressions {
+    /// Fills in a template.
+    ///
+    /// # Errors
+    /// `expression.failed` where an expression is wrong, `expression.limit` where it takes too much.
+    pub async fn evaluate(&self, work: Work) -> Result<Value, StepError> {
+        if !has_expressions(&work.template) {
+            return interpreter::without_expressions(work.template).map_err(StepError::from);
+        }
+        let broken = || StepError::new(ErrorClass::Internal, "internal", "The expression could not be evaluated.");
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| broken())?;
+        let evaluated = tokio::task::spawn_blocking(move || {
+            // Given back when the work is done, not when somebody stops waiting for it.
+            let _place = place;
+            interpreter::evaluate(&work)
+        });
+        evaluated.await.map_err(|_| broken())?.map_err(StepError::from)
+    }
+}
+
+/// Whether any text of a template begins an expression.
+#[must_use]
+pub fn has_expressions(template: &Value) -> bool {
+    any_text(template, &|text| text.contains("{{"))
+}
+
+/// Whether an expression of a template may read a name: the name stands in it as a word of its own.
+#[must_use]
+pub fn mentions(template: &Value, name: &str) -> bool {
+    any_text(template, &|text| {
+        template::pieces(text).is_ok_and(|pieces| {
+            pieces.iter().any(|piece| matches!(piece, template::Piece::Expression(code) if has_word(code, name)))
+        })
+    })
+}
+
+fn any_text(template: &Value, holds: &dyn Fn(&str) -> bool) -> bool {
+    let mut found = false;
+    template::for_each_text(template, &mut |text| found = found || holds(text));
+    found
+}
+
+fn has_word(code: &str, word: &str) -> bool {
+    let part =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$');
+    // An escaped letter in a name could hide it: then everything counts as mentioned.
+    code.contains("\\u")
+        || code.match_indices(word).any(|(place, _)| {
+            !part(code[..place].chars().next_back()) && !part(code[place + word.len()..].chars().next())
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Sending: once per idempotency key, whatever happens in between.
+
+use std::{sync::Arc, time::Duration};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    message::{Mailbox, header::ContentType},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::store;
+use crate::{
+    db::Db,
+    engine::state::{ErrorClass, StepError},
+    kernel::{EmailId, OrgId, Result},
+};
+
+/// Where mail goes out.
+#[derive(Debug, Clone, Default)]
+pub struct MailSettings {
+    /// `smtps://user:password@host:465` or `smtp://host:587?tls=required`. None: the local outbox.
+    pub smtp_url: Option<SecretString>,
+    /// Who writes, such as `AgentFlow <agentflow@example.com>`. Needed with a server.
+    pub from: Option<String>,
+}
+
+impl MailSettings {
+    /// Reads the settings by the names of their variables: `SMTP_URL` and `MAIL_FROM`.
+    #[must_use]
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let get = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        Self { smtp_url: get("SMTP_URL").map(SecretString::from), from: get("MAIL_FROM") }
+    }
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// To whom.
+    pub to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub body: String,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its id.
+    pub id: EmailId,
+    /// Where it is.
+    pub delivery: Delivery,
+    /// Whether an earlier attempt had written it.
+    pub repeated: bool,
+}
+
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The mail server has taken it.
+    Sent,
+    /// Here, for lack of a mail server.
+    Outbox,
+    /// An earlier attempt was cut off while sending. It is not sent again: nobody gets it twice.
+    Unknown,
+}
+
+/// The way out for mail. Cheap to clone.
+#[derive(Clone)]
+pub struct Mail {
+    server: Option<Arc<Server>>,
+}
+
+struct Server {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+enum Reserved {
+    /// To be sent now.
+    Mine { id: EmailId, repeated: bool },
+    /// Nothing to do.
+    Done(Receipt),
+}
+
+impl Mail {
+    /// Sets the way out up. No connection is made yet.
+    ///
+    /// # Errors
+    /// When a setting cannot be used; the error is a sentence.
+    pub fn new(settings: &MailSettings) -> Result<Self, String> {
+        let Some(url) = &settings.smtp_url else { return Ok(Self { server: None }) };
+        let from = settings.from.as_deref().ok_or("SMTP_URL is set: say in MAIL_FROM who writes.")?;
+        let from =
+            from.parse().map_err(|_| "MAIL_FROM must be an address, such as AgentFlow <agentflow@example.com>.")?;
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
+            .map_err(|_| "SMTP_URL must be an address such as smtps://user:password@mail.example.com.")?
+            .timeout(Some(Duration::from_secs(30)))
+            .build();
+        Ok(Self { server: Some(Arc::new(Server { transport, from })) })
+    }
+
+    /// Whether mail leaves this machine.
+    #[must_use]
+    pub fn has_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Sends a message, or keeps it in the outbox: at most once per key.
+    ///
+    /// # Errors
+    /// When the mail server refuses it or does not answer; then another attempt may send it.
+    pub async fn send(&self, db: &Db, org: OrgId, key: &str, letter: &Letter) -> Result<Receipt, StepError> {
+        let (id, repeated) = match self.reserve(db, org, key, letter).await.map_err(not_written)? {
+            Reserved::Mine { id, repeated } => (id, repeated),
+            Reserved::Done(receipt) => return Ok(receipt),
+        };
+        let Some(server) = &self.server else { return Ok(Receipt { id, delivery: Delivery::Outbox, repeated }) };
+        let sent = server.send(id, letter).await;
+        let state = if sent.is_ok() { "sent" } else { "failed" };
+        settle(db, org, id, state).await.map_err(not_written)?;
+        sent.map(|()| Receipt { id, delivery: Delivery::Sent, repeated })
+    }
+
+    /// Writes the message down before anything is sent, so that a later attempt finds it.
+    async fn reserve(&self, db: &Db, org: OrgId, key: &str, letter: &Letter) -> Result<Reserved> {
+        let id = EmailId::new();
+        let state = if self.server.is_some() { "sending" } else { "outbox" };
+        let mut tx = db.tenant(org).await?;
+        let reserved = if store::insert(&mut tx, id, key, letter, state).await? {
+            Reserved::Mine { id, repeated: false }
+        } else {
+            let kept = store::find(&mut tx, key).await?;
+            let kept = kept.ok_or_else(|| crate::kernel::Error::internal("a message is neither new nor there"))?;
+            let done = |delivery| Reserved::Done(Receipt { id: kept.id, delivery, repeated: true });
+            match kept.state.as_str() {
+                "sent" => done(Delivery::Sent),
+                "outbox" => done(Delivery::Outbox),
+                "failed" if store::advance(&mut tx, kept.id, "failed", state).await? => {
+                    Reserved::Mine { id: kept.id, repeated: true }
+                }
+                _ => done(Delivery::Unknown),
+            }
+        };
+        tx.commit().await?;
+        Ok(reserved)
+    }
+}
+
+async fn settle(db: &Db, org: OrgId, id: EmailId, state: &str) -> Result<()> {
+    let mut tx = db.tenant(org).await?;
+    store::advance(&mut tx, id, "sending", state).await?;
+    tx.commit().await
+}
+
+fn not_written(error: crate::kernel::Error) -> StepError {
+    StepError::new(ErrorClass::Unavailable, "mail.database", error.message)
+}
+
+impl Server {
+    async fn send(&self, id: EmailId, letter: &Letter) -> Result<(), StepError> {
+        let bad = |message: &str| StepError::new(ErrorClass::BadInput, "mail.message", message);
+        let mut message = Message::builder()
+            // The same over all attempts: mail servers drop a second one.
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            .from(self.from.clone())
+            .subject(&letter.subject)
+            .header(ContentType::TEXT_PLAIN);
+        for address in &letter.to {
+            message = message.to(address.parse().map_err(|_| bad("A recipient's address is not one."))?);
+        }
+        let message = message.body(letter.body.clone()).map_err(|_| bad("The message cannot be built."))?;
+        self.transport.send(message).await.map(drop).map_err(|error| {
+            tracing::warn!(%error, "the mail server did not take a message");
+            let (class, code, words) = if error.is_permanent() {
+                (ErrorClass::BadInput, "mail.refused", "The mail server refuses this message or its recipient.")
+            } else if error.is_timeout() {
+                (ErrorClass::Timeout, "mail.timeout", "The mail server took too long.")
+            } else {
+                (ErrorClass::Unavailable, "mail.unavailable", "The mail server cannot be reached or takes no mail now.")
+            };
+            StepError::new(class, code, words)
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! The models that can be chosen, and the one door to calling them.
+
+use std::sync::Arc;
+
+use super::{ModelId, ModelInfo, ModelSettings, SANDBOX, SANDBOX_LABEL, prices, provider::Provider, sandbox::Sandbox};
+use crate::{
+    egress::Egress,
+    engine::{
+        port::{ModelAnswer, ModelCall},
+        state::{ErrorClass, StepError},
+    },
+};
+
+/// What hears the pieces of an answer while it is being written.
+pub type OnText<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// The models that can be chosen. Cheap to clone.
+#[derive(Clone)]
+pub struct Models {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sandbox: Sandbox,
+    providers: Vec<Provider>,
+    available: Vec<ModelInfo>,
+}
+
+impl Models {
+    /// The sandbox model and those of the providers that are set up.
+    ///
+    /// # Errors
+    /// When a provider's client cannot be made; the error is a sentence.
+    pub fn new(settings: ModelSettings, egress: &Egress) -> Result<Self, String> {
+        let mut available = vec![ModelInfo {
+            id: SANDBOX.to_owned(),
+            label: SANDBOX_LABEL.to_owned(),
+            provider: "AgentFlow".to_owned(),
+            context: None,
+            price: None,
+            sandbox: true,
+        }];
+        let mut providers = Vec::new();
+        for one in settings.providers {
+            if one.models.is_empty() {
+                available.extend(prices::of_provider(&one.name).map(|row| row.info(&one.label)));
+            }
+            available.extend(one.models.iter().map(|name| {
+                let id = format!("{}/{name}", one.name);
+                prices::find(&id).map_or_else(
+                    || unpriced(&id, name, &one.label),
+                    |row| ModelInfo { id: id.clone(), ..row.info(&one.label) },
+                )
+            }));
+            providers.push(Provider::new(one, egress.for_operator())?);
+        }
+        let sandbox = Sandbox::new(settings.sandbox_pause);
+        Ok(Self { inner: Arc::new(Inner { sandbox, providers, available }) })
+    }
+
+    /// The models to choose from, the sandbox model first.
+    #[must_use]
+    pub fn available(&self) -> &[ModelInfo] {
+        &self.inner.available
+    }
+
+    /// Whether a model of this id could be called: one of those on offer, or another one of a provider that is set up.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        id == SANDBOX || ModelId::parse(id).is_ok_and(|id| self.provider(id.provider()).is_some())
+    }
+
+    /// The model that a new agent begins with: the first real one, else the sandbox model.
+    #[must_use]
+    pub fn first_choice(&self) -> &ModelInfo {
+        let list = &self.inner.available;
+        list.iter().find(|model| !model.sandbox).unwrap_or(&list[0])
+    }
+
+    fn provider(&self, name: &str) -> Option<&Provider> {
+        self.inner.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// Calls a model. Dropping the future ends the call.
+    ///
+    /// # Errors
+    /// Classed: what the provider says decides whether another attempt can help.
+    pub async fn call(&self, call: &ModelCall, on_text: OnText<'_>) -> Result<ModelAnswer, StepError> {
+        if call.model == SANDBOX {
+            return Ok(self.inner.sandbox.call(call, on_text).await);
+        }
+        let id = ModelId::parse(&call.model)
+            .map_err(|message| StepError::new(ErrorClass::BadInput, "model.unknown", message))?;
+        let provider = self.provider(id.provider()).ok_or_else(|| {
+            let message = format!(
+                "No key is set for “{}”, so its models cannot be called. Set it where the server is started, or choose \
+                 another model for the agent.",
+                id.provider(),
+            );
+            StepError::new(ErrorClass::Auth, "model.no_key", message)
+        })?;
+        provider.call(&id, call, on_text).await
+    }
+}
+
+fn unpriced(id: &str, name: &str, provider: &str) -> ModelInfo {
+    ModelInfo {
+        id: id.to_owned(),
+        label: name.to_owned(),
+        provider: provider.to_owned(),
+        context: None,
+        price: None,
+        sandbox: false,
+    }
+}

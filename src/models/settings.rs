@@ -1,0 +1,189 @@
+//! Which providers there are: those whose key (or address) the operator has set.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// A provider that the product knows: its name in model ids, its label, and where its settings come from.
+struct Known {
+    name: &'static str,
+    label: &'static str,
+    keys: &'static [&'static str],
+    base_url: &'static str,
+    models: &'static str,
+}
+
+const KNOWN: [Known; 8] = [
+    Known {
+        name: "anthropic",
+        label: "Anthropic",
+        keys: &["ANTHROPIC_API_KEY"],
+        base_url: "ANTHROPIC_BASE_URL",
+        models: "ANTHROPIC_MODELS",
+    },
+    Known {
+        name: "openai",
+        label: "OpenAI",
+        keys: &["OPENAI_API_KEY"],
+        base_url: "OPENAI_BASE_URL",
+        models: "OPENAI_MODELS",
+    },
+    Known {
+        name: "gemini",
+        label: "Google Gemini",
+        keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        base_url: "GEMINI_BASE_URL",
+        models: "GEMINI_MODELS",
+    },
+    Known {
+        name: "deepseek",
+        label: "DeepSeek",
+        keys: &["DEEPSEEK_API_KEY"],
+        base_url: "DEEPSEEK_BASE_URL",
+        models: "DEEPSEEK_MODELS",
+    },
+    Known {
+        name: "xai",
+        label: "xAI",
+        keys: &["XAI_API_KEY", "GROK_API_KEY"],
+        base_url: "XAI_BASE_URL",
+        models: "XAI_MODELS",
+    },
+    Known {
+        name: "mistral",
+        label: "Mistral",
+        keys: &["MISTRAL_API_KEY"],
+        base_url: "MISTRAL_BASE_URL",
+        models: "MISTRAL_MODELS",
+    },
+    Known { name: "groq", label: "Groq", keys: &["GROQ_API_KEY"], base_url: "GROQ_BASE_URL", models: "GROQ_MODELS" },
+    // Any server that speaks OpenAI's language: Ollama, vLLM, LM Studio, a gateway. Needs an address and names, no key.
+    Known {
+        name: COMPATIBLE,
+        label: "Own server",
+        keys: &["AGENTFLOW_MODEL_KEY"],
+        base_url: "AGENTFLOW_MODEL_BASE_URL",
+        models: "AGENTFLOW_MODELS",
+    },
+];
+
+/// The provider name of the server that the operator has named by its address.
+pub(super) const COMPATIBLE: &str = "compatible";
+
+/// A provider that can be called.
+#[derive(Debug, Clone)]
+pub struct ProviderSettings {
+    /// Its name in model ids.
+    pub name: String,
+    /// Its name for people.
+    pub label: String,
+    /// Its key. A server of one's own may want none.
+    pub key: Option<SecretString>,
+    /// Where it is, if not at its usual address.
+    pub base_url: Option<Url>,
+    /// The models to offer; empty means those of the price table.
+    pub models: Vec<String>,
+}
+
+/// The providers, and how fast the sandbox model writes.
+#[derive(Debug, Clone)]
+pub struct ModelSettings {
+    /// The providers that can be called.
+    pub providers: Vec<ProviderSettings>,
+    /// The pause after each word of the sandbox model, so that streaming can be seen.
+    pub sandbox_pause: Duration,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self { providers: Vec::new(), sandbox_pause: Duration::from_millis(12) }
+    }
+}
+
+impl ModelSettings {
+    /// Reads the settings by the names of their variables: per provider a key (`ANTHROPIC_API_KEY`, `OPENAI_API_KEY`,
+    /// `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY`), and optionally
+    /// `…_BASE_URL` and `…_MODELS` (names, with commas between); `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS` and
+    /// `AGENTFLOW_MODEL_KEY` for any server that speaks OpenAI's language; `AGENTFLOW_SANDBOX_PAUSE_MS`.
+    ///
+    /// # Errors
+    /// When a value cannot be used; the error is a sentence that names the variable.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let get = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let mut settings = Self::default();
+        if let Some(text) = get("AGENTFLOW_SANDBOX_PAUSE_MS") {
+            let pause = text.parse().ok().filter(|pause| *pause <= 1_000);
+            settings.sandbox_pause =
+                Duration::from_millis(pause.ok_or("AGENTFLOW_SANDBOX_PAUSE_MS must be a number from 0 to 1000.")?);
+        }
+        for known in &KNOWN {
+            let key = known.keys.iter().find_map(|name| get(name));
+            let base_url = get(known.base_url).map(|text| base(known.base_url, &text)).transpose()?;
+            let models: Vec<String> = get(known.models)
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect();
+            let is_own = known.name == COMPATIBLE;
+            if is_own && base_url.is_some() && models.is_empty() {
+                return Err("AGENTFLOW_MODEL_BASE_URL is set: name its models in AGENTFLOW_MODELS.".to_owned());
+            }
+            if (is_own && base_url.is_some()) || (!is_own && key.is_some()) {
+                settings.providers.push(ProviderSettings {
+                    name: known.name.to_owned(),
+                    label: known.label.to_owned(),
+                    key: key.map(SecretString::from),
+                    base_url,
+                    models,
+                });
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// A base address, with the slash at its end that joining needs.
+fn base(variable: &str, text: &str) -> Result<Url, String> {
+    let slash = if text.ends_with('/') { "" } else { "/" };
+    Url::parse(&format!("{text}{slash}"))
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none())
+        .ok_or_else(|| format!("{variable} must be an address such as http://localhost:11434/v1."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<ModelSettings, String> {
+        ModelSettings::read(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn providers_appear_with_their_keys() {
+        assert!(read(&[]).unwrap().providers.is_empty());
+        assert!(read(&[("OPENAI_API_KEY", " ")]).unwrap().providers.is_empty());
+        let both = read(&[("GROK_API_KEY", "x"), ("ANTHROPIC_API_KEY", "y"), ("ANTHROPIC_MODELS", "a, b,")]).unwrap();
+        assert_eq!(both.providers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["anthropic", "xai"]);
+        assert_eq!(both.providers[0].models, ["a", "b"]);
+        assert!(
+            !format!("{:?}", both.providers[1]).contains('x')
+                || format!("{:?}", both.providers[1]).contains("REDACTED")
+        );
+    }
+
+    #[test]
+    fn a_server_of_ones_own_needs_an_address_and_names() {
+        let own =
+            read(&[("AGENTFLOW_MODEL_BASE_URL", "http://localhost:11434/v1"), ("AGENTFLOW_MODELS", "llama")]).unwrap();
+        assert_eq!(own.providers[0].base_url.as_ref().map(Url::as_str), Some("http://localhost:11434/v1/"));
+        assert!(own.providers[0].key.is_none());
+        assert!(read(&[("AGENTFLOW_MODEL_BASE_URL", "http://localhost:11434/v1")]).is_err());
+        assert!(read(&[("AGENTFLOW_MODEL_BASE_URL", "localhost"), ("AGENTFLOW_MODELS", "x")]).is_err());
+        assert!(read(&[("AGENTFLOW_SANDBOX_PAUSE_MS", "fast")]).is_err());
+    }
+}
