@@ -51,8 +51,11 @@ pub fn App() -> impl IntoView {
         <Router>
             <Arrivals/>
             <Routes fallback=NotFound>
+                <Route path=path!("/login") view=sign_in::SignInPage ssr=SsrMode::Async/>
+                <Route path=path!("/signup") view=sign_up::SignUpPage ssr=SsrMode::Async/>
                 <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
                     <Route path=path!("/runs/:id") view=runs::page::RunPage ssr=SsrMode::Async/>
+                    <Route path=path!("/settings") view=settings::SettingsPage ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -30,6 +30,8 @@ pub struct FormReplay {
     pub values: Vec<(String, String)>,
     /// Why it was refused; nothing if it was done.
     pub error: Option<Error>,
+    /// What the function answered, where the page shows it this once: JSON.
+    pub answer: Option<String>,
 }
 
 /// The replay of this page, if it answers a form. Gone as soon as another page is opened.
@@ -46,6 +48,14 @@ pub struct FormState {
     /// Whether it is on its way.
     pub pending: Signal<bool>,
     values: StoredValue<Vec<(String, String)>>,
+}
+
+/// What a function answered to a form that was sent without JavaScript, where the page shows it this once.
+#[must_use]
+pub fn replayed_answer<S: ServerFn<Output: DeserializeOwned>>() -> Option<S::Output> {
+    let Replay(replay) = use_context()?;
+    let replay = replay.get_untracked().filter(|replay| replay.action == S::url())?;
+    serde_json::from_str(replay.answer.as_deref()?).ok()
 }
 
 impl FormState {

@@ -1,11 +1,13 @@
 //! One's own profile, and the organization's API keys.
 
 use agentflow::{
+    access::Role,
     accounts::Profile,
     kernel::ApiKeyId,
     keys::{ApiKey, NewApiKey},
 };
 use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "ssr")]
 use crate::door;
@@ -16,22 +18,33 @@ use agentflow::{
     keys::service::{self as keys, Wish},
 };
 
-/// One's own account.
+/// What the settings show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// One's own account.
+    pub profile: Profile,
+    /// One's own role in the organization.
+    pub role: Role,
+    /// The organization's API keys; nothing for those who may not manage them.
+    pub keys: Option<Vec<ApiKey>>,
+}
+
+/// Everything that the settings show.
 #[server]
-pub async fn own_profile() -> Result<Profile, ApiError> {
-    Ok(accounts::profile(&door::person().await?).await?)
+pub async fn load_settings(org: String) -> Result<Settings, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let profile = accounts::profile(&door::person().await?).await?;
+    let keys = match cx.grant() {
+        Ok(grant) => Some(keys::list(&grant).await?),
+        Err(_) => None,
+    };
+    Ok(Settings { profile, role: cx.role(), keys })
 }
 
 /// Changes one's own name and undo window.
 #[server]
 pub async fn update_profile(name: String, undo: String) -> Result<(), ApiError> {
     Ok(accounts::update_profile(&door::person().await?, &name, &undo).await?)
-}
-
-/// The organization's API keys.
-#[server]
-pub async fn api_keys(org: String) -> Result<Vec<ApiKey>, ApiError> {
-    Ok(keys::list(&door::ctx(&org).await?.grant()?).await?)
 }
 
 /// Makes an API key. Its secret is in this answer and in no other.

@@ -1,3 +1,56 @@
-//! Settings: the profile, and API keys.
+//! Settings: one's own profile, and the organization's API keys.
 
 pub mod api;
+mod keys;
+mod profile;
+
+use leptos::prelude::*;
+
+use crate::{
+    frame::use_org,
+    kit::{Card, PageFailure, PageHeader, Skeleton, Title},
+};
+use api::{CreateApiKey, Settings, UpdateProfile, load_settings};
+
+/// The page of the settings.
+#[component]
+pub fn SettingsPage() -> impl IntoView {
+    let org = use_org();
+    let save = ServerAction::<UpdateProfile>::new();
+    let create = ServerAction::<CreateApiKey>::new();
+    // Counts what was changed in the list.
+    let changes = RwSignal::new(0_u32);
+    let slug = org.clone();
+    let settings = Resource::new_blocking(
+        move || (save.version().get(), create.version().get(), changes.get()),
+        move |_| load_settings(slug.clone()),
+    );
+    let show = move |org: String, settings: Settings| {
+        let Settings { profile, role, keys } = settings;
+        view! {
+            <div class="stack narrow">
+                <Card title="Profile">
+                    <profile::ProfileForm profile action=save/>
+                </Card>
+                <keys::KeysCard org keys role create changes/>
+            </div>
+        }
+        .into_any()
+    };
+    view! {
+        <Title text="Settings"/>
+        <PageHeader title="Settings"/>
+        <Transition fallback=|| view! { <Skeleton lines=8/> }>
+            {move || {
+                let org = org.clone();
+                Suspend::new(async move {
+                    match settings.await {
+                        Ok(settings) => show(org, settings),
+                        Err(error) => view! { <PageFailure error/> }.into_any(),
+                    }
+                })
+            }}
+        </Transition>
+    }
+    .into_any()
+}

@@ -4,7 +4,10 @@
 //! The form's own part is `app::kit::form`; the two meet in [`FormReplay`].
 
 use agentflow::kernel::{Error, Kind};
-use app::kit::form::{FORM_ENTRY, FormReplay};
+use app::{
+    kit::form::{FORM_ENTRY, FormReplay},
+    settings::api::CreateApiKey,
+};
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -13,9 +16,12 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use leptos::server_fn::ServerFn;
 
 use crate::state::State;
 
+/// The functions whose answer is shown this once: it cannot be read again, so nothing may be led past it.
+const SHOWN: [&str; 1] = [CreateApiKey::PATH];
 /// The longest form that is read.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The cookie that tells the next page which form was done.
@@ -50,12 +56,24 @@ async fn answer_form(request: Request, next: Next) -> Response {
         return next.run(Request::from_parts(parts, Body::from(form))).await;
     }
     if !answer.status().is_client_error() && !answer.status().is_server_error() {
+        if let (true, Some(page)) = (SHOWN.contains(&parts.uri.path()), page.clone()) {
+            let headers = answer.headers().clone();
+            let shown = to_bytes(answer.into_body(), MOST_BYTES).await.unwrap_or_default();
+            let replay = FormReplay {
+                answer: Some(String::from_utf8_lossy(&shown).into_owned()),
+                ..replay_of(&parts, &form, None)
+            };
+            let mut again = next.run(request_of(page, parts, replay)).await;
+            keep(&headers, again.headers_mut());
+            return again;
+        }
         return lead_on(&parts, &form, answer.headers(), page.as_ref());
     }
     let (status, headers) = (answer.status(), answer.headers().clone());
     let error = error_in(answer).await;
     let Some(page) = page else { return (status, error.message).into_response() };
-    let mut again = next.run(request_of(page, parts, &form, error)).await;
+    let replay = replay_of(&parts, &form, Some(error));
+    let mut again = next.run(request_of(page, parts, replay)).await;
     if again.status().is_success() {
         *again.status_mut() = status;
     }
@@ -89,13 +107,7 @@ fn keep(answer: &HeaderMap, response: &mut HeaderMap) {
 }
 
 /// The request for the page that the form stands on, as the same browser would send it.
-fn request_of(page: Uri, mut parts: Parts, form: &Bytes, error: Error) -> Request {
-    let replay = FormReplay {
-        action: parts.uri.path().to_owned(),
-        form: form_name(form),
-        values: url::form_urlencoded::parse(form).into_owned().filter(|(name, _)| may_be_shown(name)).collect(),
-        error: Some(error),
-    };
+fn request_of(page: Uri, mut parts: Parts, replay: FormReplay) -> Request {
     parts.method = Method::GET;
     parts.uri = page;
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ORIGIN] {
@@ -103,6 +115,17 @@ fn request_of(page: Uri, mut parts: Parts, form: &Bytes, error: Error) -> Reques
     }
     parts.extensions.insert(replay);
     Request::from_parts(parts, Body::empty())
+}
+
+fn replay_of(parts: &Parts, form: &Bytes, error: Option<Error>) -> FormReplay {
+    let values = url::form_urlencoded::parse(form).into_owned().filter(|(name, _)| may_be_shown(name));
+    FormReplay {
+        action: parts.uri.path().to_owned(),
+        form: form_name(form),
+        values: values.collect(),
+        error,
+        answer: None,
+    }
 }
 
 /// What is secret is typed again.
@@ -143,7 +166,7 @@ fn done_cookie(action: &str, form: &str) -> String {
 /// The page after a form that was done says so, once.
 async fn show_done(mut request: Request, next: Next) -> Response {
     let Some((action, form)) = done_form(request.headers()) else { return next.run(request).await };
-    request.extensions_mut().insert(FormReplay { action, form, values: Vec::new(), error: None });
+    request.extensions_mut().insert(FormReplay { action, form, values: Vec::new(), error: None, answer: None });
     let mut response = next.run(request).await;
     let forget = HeaderValue::from_static("form_done=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly");
     response.headers_mut().append(header::SET_COOKIE, forget);

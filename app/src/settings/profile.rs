@@ -1,0 +1,40 @@
+//! One's own profile.
+
+use agentflow::accounts::{Profile, UndoWindow};
+use leptos::prelude::*;
+
+use super::api::UpdateProfile;
+use crate::kit::{Choice, Field, Form, Kv, KvList, RadioGroup, Submit};
+
+/// The name that others see, and how long a decision can be undone.
+#[component]
+pub(super) fn ProfileForm(
+    /// The profile as it is.
+    profile: Profile,
+    /// What saves it.
+    action: ServerAction<UpdateProfile>,
+) -> impl IntoView {
+    let windows = UndoWindow::ALL.map(|window| match window.seconds() {
+        Some(seconds) => Choice::new(window.as_str(), format!("{seconds} seconds")),
+        None => Choice::new(window.as_str(), "None: ask me to confirm instead"),
+    });
+    view! {
+        <div class="stack">
+            <KvList>
+                <Kv name="E-mail address">{profile.email}</Kv>
+            </KvList>
+            <Form action done="Your profile is saved.">
+                <Field name="name" label="Your name" value=profile.name autocomplete="name"/>
+                <RadioGroup
+                    name="undo"
+                    label="Time to undo a decision"
+                    hint="After you approve or reject, the decision waits this long before it acts."
+                    choices=windows.to_vec()
+                    value=profile.undo.as_str()
+                />
+                <Submit look=crate::kit::Look::Default>"Save profile"</Submit>
+            </Form>
+        </div>
+    }
+    .into_any()
+}
