@@ -48,6 +48,8 @@ pub struct Config {
     pub database: Database,
     /// How people get in.
     pub accounts: Accounts,
+    /// This machine's name, as the list of nodes shows it.
+    pub host: String,
     /// How a node works on runs.
     pub engine: runner::Settings,
     /// The providers of models.
@@ -139,6 +141,7 @@ impl Config {
             http: reader.http(),
             database: reader.database(),
             accounts: reader.accounts(),
+            host: reader.text("HOSTNAME").unwrap_or_else(|| "localhost".to_owned()),
             engine: reader.engine(),
             models: reader.models(),
             mail: MailSettings::read(lookup),

@@ -1,6 +1,12 @@
 //! What a server does besides answering requests. Each worker ends when [`Stop`] is requested, and is waited for.
 
-use agentflow::{engine::runner, live};
+use std::{sync::Arc, time::Duration};
+
+use agentflow::{
+    effects::Performer,
+    engine::runner::{self, Runner},
+    live,
+};
 use clap::ValueEnum;
 
 use crate::{shutdown::Stop, state::State};
@@ -31,8 +37,30 @@ impl Role {
 }
 
 /// Starts the workers of a role.
-pub fn spawn(state: &State, _role: Role, stop: &Stop) {
+pub fn spawn(state: &State, role: Role, stop: &Stop) {
     let deps = &state.deps;
     stop.spawn(live::listen::run(deps.clone(), stop.token()));
     tokio::spawn(runner::notifier(deps.db.engine().clone(), deps.engine.clone()));
+    if role.works() {
+        stop.spawn(node(state.clone(), stop.clone()));
+    }
+}
+
+/// Works on runs until the process is told to stop.
+async fn node(state: State, stop: Stop) {
+    let State { deps, config, .. } = state;
+    let host = format!("{}:{}", config.host, std::process::id());
+    let effects = Performer::new(deps.db.clone(), deps.egress, deps.mail, deps.models);
+    let runner = loop {
+        let (pool, effects) = (deps.db.engine().clone(), Arc::new(effects.clone()));
+        match Runner::register(pool, deps.engine.clone(), effects, config.engine.clone(), &host, stop.token()).await {
+            Ok(runner) => break runner,
+            Err(error) => tracing::warn!(%error, "the node could not register; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.requested() => return,
+        }
+    };
+    runner.run(&host).await;
 }
