@@ -1,0 +1,56 @@
+// The house itself: pages come, hydrate without a word in the console, and survive what happens to servers.
+import { accessible, expect, open, Server, signUp, test, watch } from '../support/world';
+
+test('the sign-in page hydrates in silence @narrow @plain', async ({ page }) => {
+  await open(page, '/login');
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+});
+
+test('an address that is nobody’s is a page that says so', async ({ page, expected }) => {
+  expected.push(/404/);
+  const response = await page.goto('/no-such-page');
+  expect(response?.status()).toBe(404);
+  await accessible(page);
+});
+
+test('a script that is not ours does not run', async ({ page, expected }) => {
+  expected.push(/Content Security Policy/);
+  await open(page, '/login');
+  const ran = await page.evaluate(async () => {
+    const script = document.createElement('div');
+    script.innerHTML = '<img src="data:," onerror="window.intruder = true">';
+    document.body.append(script);
+    await new Promise((done) => setTimeout(done, 200));
+    return 'intruder' in window;
+  });
+  expect(ran).toBe(false);
+});
+
+test('the files of a page are packed, kept for ever, and of the right kind', async ({ page, server }) => {
+  const html = await (await page.request.get('/login')).text();
+  const names = [...new Set(html.match(/\/pkg\/[\w.]+/g))];
+  expect(names.length).toBeGreaterThanOrEqual(3);
+  for (const name of names) {
+    const file = await fetch(server.url + name, { headers: { 'accept-encoding': 'br' } });
+    expect(file.status, name).toBe(200);
+    expect(file.headers.get('content-encoding'), name).toBe('br');
+    expect(file.headers.get('cache-control'), name).toContain('immutable');
+    if (name.endsWith('.wasm')) expect(file.headers.get('content-type')).toBe('application/wasm');
+  }
+});
+
+test('what was there is there after a power cut, and a stop is clean', async ({ browser }) => {
+  const server = await Server.start();
+  const context = await browser.newContext({ baseURL: server.url });
+  const page = await context.newPage();
+  const check = watch(page);
+  const person = await signUp(page);
+  await server.down('SIGKILL');
+  await server.up();
+  await open(page, `/o/${person.slug}/`);
+  expect(new URL(page.url()).pathname).toBe(`/o/${person.slug}/`);
+  check();
+  await context.close();
+  expect(await server.down()).toBe(0);
+  await server.remove();
+});
