@@ -82,6 +82,24 @@ pub async fn prepare(url: &str) -> Result<(), PrepareError> {
     })
 }
 
+/// Makes the role and the database of a cluster that is AgentFlow's own, if they are not there. The role owns the
+/// database, and is no superuser.
+///
+/// # Errors
+/// When the cluster refuses.
+pub async fn found(mut superuser: PgConnection) -> Result<(), sqlx::Error> {
+    let statements = [
+        ("select 1 from pg_roles where rolname = 'agentflow'", "create role agentflow login createrole createdb"),
+        ("select 1 from pg_database where datname = 'agentflow'", "create database agentflow owner agentflow"),
+    ];
+    for (exists, make) in statements {
+        if sqlx::query(exists).fetch_optional(&mut superuser).await?.is_none() {
+            sqlx::query(make).execute(&mut superuser).await?;
+        }
+    }
+    superuser.close().await
+}
+
 /// The three pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {

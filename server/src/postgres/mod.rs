@@ -11,6 +11,7 @@ mod keeper;
 
 use std::{fs::File, path::Path, time::Duration};
 
+use agentflow::db;
 use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
@@ -147,7 +148,11 @@ async fn wait_until_ready(folder: &Folder, keeper: Option<&Keeper>) -> Result<()
     let begun = Instant::now();
     loop {
         match PgConnection::connect_with(&options).await {
-            Ok(connection) => return prepare(connection).await,
+            Ok(connection) => {
+                return db::found(connection)
+                    .await
+                    .map_err(|error| Trouble::new(format!("The private PostgreSQL refuses: {error}."), ""));
+            }
             Err(error) if begun.elapsed() > START => {
                 return Err(Trouble::new(format!("The private PostgreSQL does not answer: {error}."), ""));
             }
@@ -161,20 +166,4 @@ async fn wait_until_ready(folder: &Folder, keeper: Option<&Keeper>) -> Result<()
         }
         sleep(Duration::from_millis(30)).await;
     }
-}
-
-async fn prepare(mut connection: PgConnection) -> Result<(), Trouble> {
-    // A role that owns its database and is no superuser. Two that are made at once: the second finds it made.
-    let statements = [
-        ("select 1 from pg_roles where rolname = 'agentflow'", "create role agentflow login createrole createdb"),
-        ("select 1 from pg_database where datname = 'agentflow'", "create database agentflow owner agentflow"),
-    ];
-    for (exists, make) in statements {
-        let failed = |error: sqlx::Error| Trouble::new(format!("The private PostgreSQL refuses: {error}."), "");
-        if sqlx::query(exists).fetch_optional(&mut connection).await.map_err(failed)?.is_none() {
-            sqlx::query(make).execute(&mut connection).await.map_err(failed)?;
-        }
-    }
-    drop(connection.close().await);
-    Ok(())
 }

@@ -6,6 +6,8 @@ mod gate;
 mod http;
 mod keys;
 mod people;
+mod private_postgres;
 mod smoke;
 mod tenancy;
+mod tidy;
 mod world;
