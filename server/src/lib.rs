@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod exports;
 pub mod http;
 pub mod live;
 pub mod postgres;

@@ -87,11 +87,21 @@ pub enum Content {
 }
 
 /// For which step and tab something was fetched, and at which moment of the step.
-#[derive(Debug, Clone, PartialEq)]
-struct Wanted {
-    step: StepId,
-    tab: Tab,
-    moment: Option<(StepState, u32)>,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The step.
+    pub step: StepId,
+    /// The tab.
+    pub tab: Tab,
+    moment: (StepState, u32),
+}
+
+impl Wanted {
+    /// What the tab shows of a step as it stands.
+    #[must_use]
+    pub fn of(step: &StepView, tab: Tab) -> Self {
+        Self { step: step.id.clone(), tab, moment: (step.state, step.attempt) }
+    }
 }
 
 /// Fetches what a tab shows.
@@ -125,14 +135,11 @@ pub fn Detail(
     model: RunModel,
     /// Which tab shows.
     tab: Memo<Tab>,
-    /// What came with the page for the step that it selects.
-    first: Option<Result<Content, Error>>,
+    /// What came with the page.
+    first: Fetched,
 ) -> impl IntoView {
-    let wanted = Memo::new(move |_| {
-        let step = model.selected_step()?;
-        Some(Wanted { moment: Some((step.state, step.attempt)), step: step.id, tab: tab.get() })
-    });
-    let content = RwSignal::new(first.and_then(|first| Some((wanted.get_untracked()?, first))));
+    let wanted = Memo::new(move |_| Some(Wanted::of(&model.selected_step()?, tab.get())));
+    let content = RwSignal::new(first);
     follow_selection(model, wanted, content);
     let step = Memo::new(move |_| model.selected_step());
     let id = Memo::new(move |_| step.with(|step| step.as_ref().map(|step| step.id.clone())));
@@ -147,7 +154,8 @@ pub fn Detail(
     .into_any()
 }
 
-type Fetched = Option<(Wanted, Result<Content, Error>)>;
+/// What was fetched last, and for what.
+pub type Fetched = Option<(Wanted, Result<Content, Error>)>;
 
 /// Fetches what the selection needs, once it rests.
 fn follow_selection(model: RunModel, wanted: Memo<Option<Wanted>>, content: RwSignal<Fetched>) {

@@ -8,6 +8,7 @@ use agentflow::{
     runs::{LogLine, LogPage, LogQuery},
 };
 use leptos::{ev, html, prelude::*, task::spawn_local};
+use serde::{Deserialize, Serialize};
 
 use super::{
     api,
@@ -32,7 +33,7 @@ const HEIGHT: f64 = 20.0;
 const NEAR: usize = 60;
 
 /// Which lines are shown; all of it stands in the address.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFilter {
     /// At least this serious.
     pub level: Option<LogLevel>,
@@ -153,10 +154,13 @@ impl Log {
                         self.take(page, fresh);
                         self.take_fresh();
                         if !goes_on {
-                            return;
+                            return self.loading.set(false);
                         }
                     }
-                    Err(error) => return self.failed.set(Some(error.0)),
+                    Err(error) => {
+                        self.loading.set(false);
+                        return self.failed.set(Some(error.0));
+                    }
                 }
             }
         });
@@ -278,7 +282,6 @@ fn keep_current(log: Log, known: bool, later: bool) {
     // The end stays in sight until the reader scrolls away from it.
     Effect::new(move |_| {
         log.lines.track();
-        log.loading.set(false);
         if log.paused_at.get_untracked().is_none() && model.data.with_untracked(|data| !data.view.state.is_end()) {
             set_timeout(
                 move || {
@@ -405,7 +408,7 @@ fn Body(log: Log, alive: RwSignal<bool>) -> impl IntoView {
         log.lines.with(|lines| lines.get(from..to).unwrap_or_default().to_vec())
     };
     #[expect(clippy::cast_precision_loss, reason = "lines of a log")]
-    let space = move |lines: usize| alive.get().then(|| (lines as f64 * HEIGHT).to_string());
+    let space = move |lines: usize| (if alive.get() { lines as f64 * HEIGHT } else { 0.0 }).to_string();
     let above = move || space(window.get().0);
     let below = move || space(log.lines.with(Vec::len).saturating_sub(window.get().1));
     let row = move |line: LogLine| {

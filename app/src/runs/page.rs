@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     api::{self, CancelRun, RetryRun},
-    detail::{Content, Detail, Tab, address, fetch, named},
+    detail::{Detail, Fetched, Tab, Wanted, address, fetch, named},
     line::base,
     logs::{LogFilter, LogView, clock_offset},
     model::RunModel,
@@ -46,9 +46,9 @@ const TICK: Duration = Duration::from_millis(1_000);
 struct Loaded {
     detail: RunDetail,
     /// What the panel shows of the step in the address.
-    step: Option<Result<Content, Error>>,
+    step: Fetched,
     /// The log, if that is what is looked at.
-    log: Option<Result<LogPage, Error>>,
+    log: Option<(LogFilter, Result<LogPage, Error>)>,
 }
 
 /// What of the run is looked at.
@@ -70,9 +70,16 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
     let full = query.get_str("full").is_some();
     let tab = tab_of(&query);
     let wanted = query.get("step").filter(|step| !step.is_empty()).map(|step| named(&step));
-    let known = |id: &StepId| detail.view.step(id).is_some();
-    let step = match wanted.filter(known).or_else(|| root_cause(&detail)) {
-        Some(step) => Some(fetch(org.clone(), run, step, tab, full).await),
+    let wanted = match wanted {
+        Some(wanted) => Some(wanted),
+        None => root_cause(&detail),
+    };
+    let wanted = wanted.and_then(|wanted| detail.view.step(&wanted)).map(|step| Wanted::of(step, tab));
+    let step = match wanted {
+        Some(wanted) => {
+            let fetched = fetch(org.clone(), run, wanted.step.clone(), tab, full).await;
+            Some((wanted, fetched))
+        }
         None => None,
     };
     if full && step.is_none() {
@@ -83,7 +90,8 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
         View::Steps => None,
         View::Log => {
             let filter = LogFilter::of(|name| query.get(name));
-            Some(api::run_logs(org, run, filter.query()).await.map_err(|error| error.0))
+            let page = api::run_logs(org, run, filter.query()).await.map_err(|error| error.0);
+            Some((filter, page))
         }
     };
     Ok(Loaded { detail, step, log })
@@ -163,17 +171,19 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>, may_operate: bool)
     let first_step = StoredValue::new(step);
     let body = move || match view.get() {
         View::Steps => view! {
+            <a class="skip" href="#step-detail" rel="external">"Skip to step detail"</a>
             <div class="run-split" class:has-step=move || in_address.get()>
                 <Steps model from alive/>
-                <Detail model tab first=first_step.try_update_value(Option::take).flatten()/>
+                <Detail model tab first=first_step.get_value()/>
             </div>
         }
         .into_any(),
         View::Log => {
             let filter = Memo::new(move |_| query.with(|query| LogFilter::of(|name| query.get(name))));
             (move || {
-                let first = first_log.try_update_value(Option::take).flatten();
-                view! { <LogView model filter=filter.get() first alive/> }
+                let filter = filter.get();
+                let first = first_log.get_value().filter(|(of, _)| *of == filter).map(|(_, page)| page);
+                view! { <LogView model filter first alive/> }
             })
             .into_any()
         }
@@ -224,7 +234,7 @@ fn stay_current(model: RunModel, server_now: agentflow::kernel::Timestamp) {
 
 /// The address always says what is selected, without an entry in the history; and what the address says is selected.
 fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     let written = StoredValue::new(None::<String>);
     Effect::new(move |before: Option<Option<String>>| {
         let selected = model.selected.get().and_then(|key| model.address_of(key));
@@ -412,7 +422,7 @@ fn Actions(model: RunModel) -> impl IntoView {
         match state.get() {
             RunState::Cancelling => ().into_any(),
             state if words::goes_on(state) => view! {
-                <noscript><a class="btn" href=base(model)>"Refresh"</a></noscript>
+                <noscript inner_html=refresh_link(model)></noscript>
                 <Form action=cancel class="form-inline">
                     <input type="hidden" name="org" value=org/>
                     <input type="hidden" name="run" value=run/>
@@ -436,6 +446,15 @@ fn Actions(model: RunModel) -> impl IntoView {
     }
 }
 
+/// Inside of a `noscript`, which a browser that runs scripts reads as text: so it is given as text. Slugs and ids hold
+/// letters, digits and hyphens only.
+fn refresh_link(model: RunModel) -> String {
+    format!(
+        r#"<span class="quiet">Live updates need JavaScript.</span> <a class="btn" href="{}">Refresh</a>"#,
+        base(model)
+    )
+}
+
 /// The views of the same run.
 #[component]
 fn Views(model: RunModel, view: Memo<View>) -> impl IntoView {
@@ -451,7 +470,6 @@ fn Views(model: RunModel, view: Memo<View>) -> impl IntoView {
                 <li><a href=format!("{}?view=logs", base(model)) data-noscroll prop:replace=true aria-current=move || current(View::Log)>"Log"</a></li>
             </ul>
         </nav>
-        <noscript><p class="quiet">"Live updates need JavaScript. "<a href=base(model)>"Refresh"</a></p></noscript>
     }
     .into_any()
 }
