@@ -2,6 +2,7 @@
 
 #![recursion_limit = "256"]
 
+pub mod agents;
 #[cfg(feature = "ssr")]
 pub mod door;
 pub mod error;
@@ -14,6 +15,8 @@ pub mod settings;
 pub mod shell;
 pub mod sign_in;
 pub mod sign_up;
+mod wire;
+pub mod workflows;
 
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
@@ -54,6 +57,17 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=sign_in::SignInPage ssr=SsrMode::Async/>
                 <Route path=path!("/signup") view=sign_up::SignUpPage ssr=SsrMode::Async/>
                 <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/agents") view=agents::AgentsListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/new") view=agents::AgentEditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id") view=agents::AgentEditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows") view=workflows::WorkflowsListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/new") view=workflows::NewWorkflowPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id") view=workflows::OutlinePage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/versions") view=workflows::VersionsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/settings") view=workflows::SettingsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/run") view=workflows::RunFormPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/steps/new") view=workflows::NewStepPage ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/steps/:path") view=workflows::StepEditPage ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=runs::page::RunPage ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=settings::SettingsPage ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>

@@ -164,6 +164,21 @@ impl AgentConfig {
     }
 }
 
+/// An agent to begin with.
+#[must_use]
+pub fn blank() -> AgentConfig {
+    AgentConfig {
+        name: String::new(),
+        role: String::new(),
+        instructions: String::new(),
+        model: "sandbox/sandbox".to_owned(),
+        temperature: None,
+        tools: BTreeMap::new(),
+        output_schema: Value::Null,
+        limits: AgentLimits::default(),
+    }
+}
+
 /// Whether a text has the form `provider/name`.
 #[must_use]
 pub fn is_model_id(text: &str) -> bool {

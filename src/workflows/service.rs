@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion, edit::Edit, faults_of_words,
-    store,
+    store, yaml,
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
@@ -83,6 +83,14 @@ pub async fn create(grant: &Grant<right::Build>, new: NewWorkflow) -> Result<Wor
     let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     tx.commit().await?;
     Ok(workflow)
+}
+
+/// A workflow out of a file, with the agents that the file brings.
+///
+/// # Errors
+/// `too_large`; `invalid`, with step, field and line of each fault that can be told.
+pub async fn import(grant: &Grant<right::Build>, file: &str) -> Result<Workflow> {
+    create(grant, yaml::import(file)?).await
 }
 
 /// A name like the wanted one that no workflow has: what a template or an imported file is called at first.
@@ -258,6 +266,21 @@ pub async fn plan_for_run(tx: &mut TenantTx, id: WorkflowId) -> Result<Runnable>
         })?,
     };
     plan_of(tx, workflow, version).await
+}
+
+/// A workflow with the version that a run would run: the deployed one, else the newest that can run, else the newest.
+///
+/// # Errors
+/// `not_found`.
+pub async fn to_run(grant: &Grant<right::View>, id: WorkflowId) -> Result<(Workflow, WorkflowVersion)> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let version = match workflow.deployed_version {
+        Some(version) => version,
+        None => store::newest_valid(&mut tx, id).await?.unwrap_or(workflow.version),
+    };
+    let version = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
+    Ok((workflow, version))
 }
 
 /// What a run of one version is made of, as when a draft is tried out.

@@ -21,7 +21,7 @@ impl Wiring {
         let form = use_context::<FormState>();
         let id = form.map_or_else(|| name.to_owned(), |form| form.field_id(name));
         Self {
-            hint_id: hint.map(|_| format!("{id}-hint")),
+            hint_id: hint.filter(|hint| !hint.is_empty()).map(|_| format!("{id}-hint")),
             error_id: format!("{id}-error"),
             error: form
                 .map_or_else(|| Signal::stored(None), |form| form.field_error(path.unwrap_or_else(|| name.to_owned()))),
@@ -63,7 +63,7 @@ fn labelled(wiring: &Wiring, label: String, hint: Option<String>, optional: bool
 
 fn hint_view(wiring: &Wiring, hint: Option<String>) -> Option<AnyView> {
     let id = wiring.hint_id.clone();
-    hint.map(|hint| view! { <p class="hint" id=id>{hint}</p> }.into_any())
+    hint.filter(|hint| !hint.is_empty()).map(|hint| view! { <p class="hint" id=id>{hint}</p> }.into_any())
 }
 
 fn error_view(wiring: &Wiring) -> impl IntoView + use<> {
