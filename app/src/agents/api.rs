@@ -15,6 +15,7 @@ use crate::{door, wire::in_form};
 use agentflow::{
     access::{Ctx, Permission},
     agents::service,
+    models::ModelInfo,
 };
 
 /// The list of agents.
@@ -135,8 +136,11 @@ fn empty_page(cx: &Ctx) -> AgentPage {
 
 /// The models that there are, the sandbox labelled as such.
 #[cfg(feature = "ssr")]
-pub(crate) fn models(_cx: &Ctx) -> Vec<(String, String)> {
-    vec![("sandbox/sandbox".to_owned(), "Sandbox model".to_owned())]
+fn models(cx: &Ctx) -> Vec<(String, String)> {
+    let label = |model: &ModelInfo| {
+        if model.sandbox { model.label.clone() } else { format!("{} ({})", model.label, model.provider) }
+    };
+    cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model))).collect()
 }
 
 /// The tools that there are.

@@ -3,7 +3,10 @@
 pub mod api;
 mod form;
 
-use agentflow::kernel::{AgentId, Error};
+use agentflow::{
+    kernel::{AgentId, Error},
+    models,
+};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
@@ -63,7 +66,7 @@ fn agents_list(org: &str, page: AgentsPage) -> AnyView {
                             <a href=format!("/o/{org}/agents/{}", agent.id)>{agent.config.name}</a>
                             <span class="sub">{agent.config.role}</span>
                         </th>
-                        <td data-label="Model">{model_label(&agent.config.model)}</td>
+                        <td data-label="Model">{models::label(&agent.config.model).to_owned()}</td>
                         <td data-label="Tools" class="num">{if tools == 0 { view! { <NoValue/> }.into_any() } else { tools.into_any() }}</td>
                         <td data-label="Version">{version_words(agent.version, agent.deployed_version)}</td>
                         <td data-label="Saved"><Time at=agent.updated_at/></td>
@@ -80,11 +83,6 @@ fn agents_list(org: &str, page: AgentsPage) -> AnyView {
         {body}
     }
     .into_any()
-}
-
-/// A model's name on screen. The sandbox is always labelled as such.
-pub fn model_label(id: &str) -> String {
-    if id.starts_with("sandbox/") { "Sandbox model".to_owned() } else { id.to_owned() }
 }
 
 /// `Version 4, deployed`, `Version 4, version 2 deployed`, `Version 1, not deployed`.
