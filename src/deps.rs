@@ -1,8 +1,8 @@
 //! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
 
 use crate::{
-    accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine, live::Hub, mail::Mail,
-    models::Models,
+    accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine, expressions::Expressions, live::Hub,
+    mail::Mail, models::Models,
 };
 
 /// What operations work with. Cheap to clone.
@@ -14,6 +14,8 @@ pub struct Deps {
     pub egress: Egress,
     /// The engine, to be told of what was committed for it.
     pub engine: Engine,
+    /// Evaluates expressions in templates.
+    pub expressions: Expressions,
     /// Where readers hear what is committed.
     pub live: Hub,
     /// The way out for mail.

@@ -2,6 +2,7 @@
 
 use std::{future::Future, process::ExitCode};
 
+use agentflow::expressions::worker;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
@@ -34,6 +35,9 @@ enum Command {
     /// Make accounts and API keys, reset passwords
     #[command(subcommand)]
     Admin(Admin),
+    /// Evaluate expressions from standard input; the server starts itself so
+    #[command(name = worker::COMMAND, hide = true)]
+    EvaluateExpressions,
     /// Print the completions for a shell
     Completions {
         /// The shell to complete in
@@ -46,7 +50,13 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command.unwrap_or(Command::Serve { role: Role::All }) {
-            Command::Serve { role } => with_config(|config| crate::run(config, role)),
+            Command::Serve { role } => with_config(|config| {
+                crate::run(Config { expression_worker: std::env::current_exe().ok(), ..config }, role)
+            }),
+            Command::EvaluateExpressions => match worker::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
             Command::Migrate => with_config(startup::migrate),
             Command::Doctor => with_config(startup::doctor),
             Command::Admin(admin) => with_config(|config| admin.run(config)),

@@ -58,6 +58,8 @@ pub struct Config {
     pub mail: MailSettings,
     /// What outside calls may and may not reach.
     pub egress: EgressSettings,
+    /// The program that expressions run in, a process of their own; none: they run in this one.
+    pub expression_worker: Option<PathBuf>,
     /// What is logged, and how.
     pub log: Log,
     /// What was not set, and what holds instead; said at start.
@@ -146,6 +148,7 @@ impl Config {
             models: reader.models(),
             mail: MailSettings::read(lookup),
             egress: reader.egress(),
+            expression_worker: None,
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
         };

@@ -8,6 +8,7 @@ use agentflow::{
     deps::Deps,
     egress::Egress,
     engine::handle::Engine,
+    expressions::Expressions,
     live::Hub,
     mail::Mail,
     models::Models,
@@ -47,7 +48,8 @@ impl State {
         let egress = Egress::new(config.egress.clone()).map_err(|error| unusable(error.to_string()))?;
         let mail = Mail::new(&config.mail).map_err(unusable)?;
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
-        let deps = Deps { db, egress, engine, live, mail, models, passwords };
+        let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
+        let deps = Deps { db, egress, engine, expressions, live, mail, models, passwords };
         Ok(Self {
             deps,
             config: Arc::new(config),

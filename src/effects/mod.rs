@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     db::Db,
+    deps::Deps,
     egress::Egress,
     engine::{
         port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Progress},
@@ -34,8 +35,15 @@ pub struct Performer {
 impl Performer {
     /// A performer that works with these.
     #[must_use]
-    pub fn new(db: Db, egress: Egress, mail: Mail, models: Models) -> Self {
-        Self { db, egress, mail, models, tools: Arc::default(), expressions: Expressions::default() }
+    pub fn new(db: Db, egress: Egress, mail: Mail, models: Models, expressions: Expressions) -> Self {
+        Self { db, egress, mail, models, tools: Arc::default(), expressions }
+    }
+
+    /// A performer that works with what all operations work with.
+    #[must_use]
+    pub fn of(deps: &Deps) -> Self {
+        let Deps { db, egress, mail, models, expressions, .. } = deps.clone();
+        Self::new(db, egress, mail, models, expressions)
     }
 
     async fn call_model(

@@ -21,7 +21,8 @@ use crate::{
     schema::is_shallow,
 };
 
-/// What the language has inside: no typed arrays, no promises, no proxies, nothing from outside.
+/// What the language has inside: no typed arrays, no proxies, nothing from outside. Promises are there because functions
+/// that are `async` cannot be freed without them.
 type Inside = (
     intrinsic::Date,
     intrinsic::Eval,
@@ -29,15 +30,11 @@ type Inside = (
     intrinsic::RegExp,
     intrinsic::Json,
     intrinsic::MapSet,
+    intrinsic::Promise,
 );
 
 const MAX_STACK: usize = 256 << 10;
 const PRELUDE: &str = include_str!("prelude.js");
-
-/// A template without expressions is its own value.
-pub(super) fn without_expressions(template: Value) -> Result<Value, Fault> {
-    if is_shallow(&template, MAX_NESTING) { Ok(template) } else { Err(Fault::Nesting) }
-}
 
 /// Fills in a template.
 pub(super) fn evaluate(work: &Work) -> Result<Value, Fault> {
@@ -140,6 +137,13 @@ impl<'js> Filling<'js, '_> {
         let value = self.run(expression)?;
         if value.is_undefined() {
             return Ok("null".to_owned());
+        }
+        if value.is_promise() {
+            return Err(Fault::failed(
+                expression,
+                "the result is a promise, and nothing can be waited for here",
+                self.scope,
+            ));
         }
         if let Some(number) = value.as_number().filter(|number| !number.is_finite()) {
             let error = format!("the result is {number}, which is not a number that data can hold");

@@ -3,8 +3,9 @@
 
 mod fault;
 mod interpreter;
+pub mod worker;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,9 +17,11 @@ use crate::{
         state::{ErrorClass, StepError},
     },
     kernel::Timestamp,
+    schema::is_shallow,
 };
 
 pub use fault::Fault;
+use worker::Workers;
 
 /// Milliseconds that all expressions of a template may take together.
 pub const MAX_MS: u64 = 250;
@@ -51,32 +54,55 @@ pub struct Work {
 #[derive(Clone)]
 pub struct Expressions {
     places: Arc<Semaphore>,
+    /// None: the interpreter runs in this process, on threads for blocking work.
+    workers: Option<Arc<Workers>>,
 }
 
 impl Default for Expressions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { places: Arc::new(Semaphore::new(cores)) }
+        Self { places: Arc::new(Semaphore::new(cores)), workers: None }
     }
 }
 
 impl Expressions {
+    /// Evaluates in processes of their own, which can be ended whatever an expression does. `program` runs
+    /// [`worker::serve`] when it is called with [`worker::COMMAND`].
+    #[must_use]
+    pub fn in_workers(program: PathBuf) -> Self {
+        Self { workers: Some(Arc::new(Workers::new(program))), ..Self::default() }
+    }
+
     /// Fills in a template.
     ///
     /// # Errors
     /// `expression.failed` where an expression is wrong, `expression.limit` where it takes too much.
     pub async fn evaluate(&self, work: Work) -> Result<Value, StepError> {
-        if !has_expressions(&work.template) {
-            return interpreter::without_expressions(work.template).map_err(StepError::from);
+        if !is_shallow(&work.template, MAX_NESTING) {
+            return Err(Fault::Nesting.into());
         }
-        let broken = || StepError::new(ErrorClass::Internal, "internal", "The expression could not be evaluated.");
+        if !has_expressions(&work.template) {
+            return Ok(work.template);
+        }
+        let broken = || {
+            StepError::new(ErrorClass::Unavailable, "expression.unavailable", "Expressions cannot be evaluated now.")
+        };
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| broken())?;
-        let evaluated = tokio::task::spawn_blocking(move || {
-            // Given back when the work is done, not when somebody stops waiting for it.
-            let _place = place;
-            interpreter::evaluate(&work)
-        });
-        evaluated.await.map_err(|_| broken())?.map_err(StepError::from)
+        let evaluated = match &self.workers {
+            Some(workers) => workers.evaluate(&work).await.map_err(|error| {
+                tracing::error!(%error, "no worker for expressions can be started");
+                broken()
+            })?,
+            None => {
+                let in_here = tokio::task::spawn_blocking(move || {
+                    // Given back when the work is done, not when somebody stops waiting for it.
+                    let _place = place;
+                    interpreter::evaluate(&work)
+                });
+                in_here.await.map_err(|_| broken())?
+            }
+        };
+        evaluated.map_err(StepError::from)
     }
 }
 

@@ -55,6 +55,8 @@
   }
   delete globalThis.Function;
   delete globalThis.eval;
+  // Nothing waits here: what a promise would do later never happens.
+  delete globalThis.Promise;
 
   // --- The data.
   const { freeze, isFrozen } = Object;
