@@ -53,10 +53,8 @@
   for (const made of [function () {}, function* () {}, async function () {}, async function* () {}]) {
     set(Object.getPrototypeOf(made), "constructor", undefined);
   }
-  delete globalThis.Function;
-  delete globalThis.eval;
-  // Nothing waits here: what a promise would do later never happens.
-  delete globalThis.Promise;
+  // Nor anything that waits: what a promise would do later never happens.
+  for (const name of ["Function", "eval", "Promise", "queueMicrotask", "AsyncDisposableStack"]) delete globalThis[name];
 
   // --- The data.
   const { freeze, isFrozen } = Object;

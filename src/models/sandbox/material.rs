@@ -38,7 +38,7 @@ impl<'a> Material<'a> {
             .filter_map(|message| if let Message::User { text } = message { Some(text.as_str()) } else { None })
             .collect();
         let since = &call.messages[asked.unwrap_or(0)..];
-        let text = texts.join("\n\n");
+        let text = words::unwrapped(&texts.join("\n\n"));
         let results = results(since);
         let mut json = words::json_in(&text);
         json.extend(results.iter().filter(|one| !one.failed).map(|one| one.output.clone()));
@@ -90,6 +90,35 @@ impl<'a> Material<'a> {
             .filter(|(_, value)| value.len() > 80 || value.contains('\n'))
             .map(|(label, value)| (label.as_str(), value.as_str()))
             .collect()
+    }
+
+    /// The short labelled values, where the text is a form filled in: three of them or more.
+    pub fn form(&self) -> Vec<(&str, &str)> {
+        let short = |value: &str| !value.is_empty() && value.len() <= 300 && !value.contains('\n');
+        let fields = self.labelled.iter().filter(|(_, value)| short(value));
+        let fields: Vec<_> = fields.map(|(label, value)| (label.as_str(), value.as_str())).collect();
+        if fields.len() >= 3 { fields } else { Vec::new() }
+    }
+
+    /// The number under a name.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        match self.lookup(name)? {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => words::numbers(&text).first().map(|one| one.value),
+            _ => None,
+        }
+    }
+
+    /// What is given besides the question: the sentences under all other labels.
+    pub fn given(&self) -> Vec<&str> {
+        let of_question = ["question", "subject", "title", "topic", "readers", "audience"];
+        let others = self.labelled.iter().filter(|(label, _)| !of_question.contains(&key(label).as_str()));
+        others.flat_map(|(_, value)| words::sentences(value)).filter(|one| *one != "nothing yet").take(6).collect()
+    }
+
+    /// Whether the text puts a question under that label.
+    pub fn has_question(&self) -> bool {
+        self.lookup_exact("question").is_some()
     }
 
     /// The lists of objects in the text and in results, the longest first.
@@ -148,7 +177,7 @@ impl<'a> Material<'a> {
                 }
             }
         }
-        words::signature(&self.core())
+        words::author(&self.text).or_else(|| words::signature(&self.core()))
     }
 }
 

@@ -48,8 +48,7 @@ impl Sandbox {
     async fn show(&self, text: &str, on_text: OnText<'_>) {
         let words: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
         // A long text appears in larger pieces instead of taking long.
-        let most =
-            if self.pause.is_zero() { 1 } else { (LONGEST_SHOW.as_millis() / self.pause.as_millis().max(1)).max(1) };
+        let most = LONGEST_SHOW.as_millis().checked_div(self.pause.as_millis()).unwrap_or(u128::MAX).max(1);
         let piece = words.len().div_ceil(usize::try_from(most).unwrap_or(usize::MAX)).max(1);
         for piece in words.chunks(piece) {
             on_text(piece.concat());

@@ -65,6 +65,11 @@ fn looking(material: &Material<'_>) -> Vec<Wish> {
         mark: "expression",
         arguments: json!({ "expression": expression }),
     }));
+    wishes.extend(excess(material).map(|expression| Wish {
+        tool: "calculator",
+        mark: "expression",
+        arguments: json!({ "expression": expression }),
+    }));
     let about_time = [
         "what time",
         "current time",
@@ -89,6 +94,18 @@ fn looking(material: &Material<'_>) -> Vec<Wish> {
     }));
     wishes.extend(recalled(ask).map(|key| Wish { tool: "context_get", mark: "key", arguments: json!({ "key": key }) }));
     wishes
+}
+
+/// How far an amount is above its limit, where the instructions want that worked out.
+fn excess(material: &Material<'_>) -> Option<String> {
+    let wanted = words::has(material.system, "above the limit") || words::has(material.system, "over the limit");
+    let amount = material.figure("amount").filter(|_| wanted)?;
+    let named = ["limit", "budget", "allowance"].into_iter().find_map(|name| material.figure(name));
+    let limit = named.or_else(|| {
+        let place = words::places(&material.text, "up to").next()?;
+        words::numbers(material.text[place..].lines().next()?).first().map(|one| one.value)
+    })?;
+    Some(format!("{amount} - {limit}"))
 }
 
 /// The arithmetic that a text asks for.

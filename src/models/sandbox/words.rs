@@ -59,6 +59,22 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// A text whose lines were broken to fit a width, with each paragraph's lines as one again.
+pub(super) fn unwrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        let goes_on = !line.trim().is_empty()
+            && !line.trim_end().ends_with(['.', '!', '?', ':', ',', ';', '}', ']'])
+            && lines.peek().is_some_and(|next| next.starts_with(char::is_lowercase) && !next.starts_with("http"));
+        if lines.peek().is_some() {
+            out.push(if goes_on { ' ' } else { '\n' });
+        }
+    }
+    out
+}
+
 fn is_abbreviation(before: &str) -> bool {
     let last = before.rsplit(char::is_whitespace).next().unwrap_or_default();
     ["mr", "mrs", "ms", "dr", "e.g", "i.e", "no", "st", "inc", "ltd", "approx", "vs", "etc"]
@@ -135,13 +151,17 @@ fn label_of(line: &str) -> Option<(&str, &str)> {
     fits.then_some((label, value.trim().trim_matches('*').trim()))
 }
 
-/// All `Label: value` lines, and blocks below a line that is only a label (or a heading), up to the next of these.
+/// All `Label: value` lines, and blocks below a line that is only a label (or a heading), up to the next of these. List
+/// items inside of a block belong to it, whatever they begin with.
 pub(super) fn labelled(text: &str) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut open = false;
     for line in text.lines() {
         let heading = line.trim().strip_prefix('#').map(|rest| (rest.trim_start_matches('#').trim(), ""));
-        match heading.filter(|(title, _)| !title.is_empty()).or_else(|| label_of(line)) {
+        let is_item = line.trim_start().starts_with(['-', '*', '•']);
+        let found =
+            heading.filter(|(title, _)| !title.is_empty()).or_else(|| label_of(line)).filter(|_| !(open && is_item));
+        match found {
             Some((label, value)) => {
                 out.push((label.to_owned(), value.to_owned()));
                 open = value.is_empty();
@@ -310,27 +330,31 @@ pub(super) fn date(text: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The name below a greeting at the end: `Best regards,\nMaria Lopez`.
+/// Whether a text could be a person's name: up to three words that begin with capitals.
+fn is_name(text: &str) -> bool {
+    (1..=3).contains(&text.split_whitespace().count())
+        && text.chars().all(|letter| letter.is_alphabetic() || " .-'".contains(letter))
+        && text.split_whitespace().all(|word| word.starts_with(char::is_uppercase))
+}
+
+/// The name at the end of a letter: alone in the last line, below a greeting or an empty line.
 pub(super) fn signature(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let greeting = |line: &str| {
-        let line = line.to_lowercase();
-        ["regards", "thanks", "thank you", "best", "cheers", "sincerely", "yours", "greetings"]
-            .iter()
-            .any(|word| line.trim_end_matches([',', '!', '.']).ends_with(word))
-    };
-    let last = lines.last()?;
-    let is_name = |name: &str| {
-        let words = name.split_whitespace().count();
-        (1..=3).contains(&words)
-            && name.chars().all(|letter| letter.is_alphabetic() || " .-'".contains(letter))
-            && name.chars().next().is_some_and(char::is_uppercase)
-    };
-    if lines.len() >= 2 && greeting(lines[lines.len() - 2]) && is_name(last) {
-        return Some((*last).to_owned());
-    }
-    let dash = last.trim_start_matches(['-', '–', '—', ' ']);
-    (dash.len() < last.len() && is_name(dash)).then(|| dash.to_owned())
+    let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
+    let last = lines.last()?.trim_start_matches(['-', '–', '—', ' ']);
+    let before = lines.len().checked_sub(2).map(|place| lines[place].to_lowercase())?;
+    let ends = ["regards", "thanks", "thank you", "best", "cheers", "sincerely", "yours", "greetings", "wishes"];
+    let greets = before.is_empty() || ends.iter().any(|word| before.trim_end_matches([',', '!', '.']).ends_with(word));
+    let is_greeting = ends.iter().any(|word| last.to_lowercase().contains(word));
+    (greets && is_name(last) && !is_greeting).then(|| last.to_owned())
+}
+
+/// Whose message a text says it is: `this message of Ana Marković`.
+pub(super) fn author(text: &str) -> Option<String> {
+    ["message of", "message from", "letter of", "letter from", "mail of", "mail from"].into_iter().find_map(|phrase| {
+        let place = places(text, phrase).next()?;
+        let name = text[place + phrase.len()..].split(['.', ',', ':', ';', '\n', '(']).next()?.trim();
+        is_name(name).then(|| name.to_owned())
+    })
 }
 
 const COMMON: &str = " a about above after again all also am an and any are as at be because been before being below \
