@@ -50,7 +50,7 @@ pub fn spawn(state: &State, role: Role, stop: &Stop) {
 async fn node(state: State, stop: Stop) {
     let State { deps, config, .. } = state;
     let host = format!("{}:{}", config.host, std::process::id());
-    let effects = Performer::new(deps.db.clone(), deps.egress, deps.mail, deps.models);
+    let effects = Performer::of(&deps);
     let runner = loop {
         let (pool, effects) = (deps.db.engine().clone(), Arc::new(effects.clone()));
         match Runner::register(pool, deps.engine.clone(), effects, config.engine.clone(), &host, stop.token()).await {
