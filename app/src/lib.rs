@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 pub mod agents;
+pub mod approvals;
 #[cfg(feature = "ssr")]
 pub mod door;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod frame;
 pub mod host;
 pub mod kit;
 pub mod live;
+pub mod refresh;
 pub mod runs;
 pub mod settings;
 pub mod shell;
@@ -70,6 +72,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/workflows/:id/steps/:path") view=workflows::StepEditPage ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=runs::page::RunPage ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=settings::SettingsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/runs") view=runs::list::RunsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/approvals") view=approvals::ApprovalsPage ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

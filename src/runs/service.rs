@@ -162,6 +162,21 @@ pub async fn list(
     Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))
 }
 
+/// A window on the list of runs together with the moment of the answer.
+///
+/// # Errors
+/// As [`list`].
+pub async fn list_now(
+    grant: &Grant<right::View>,
+    filter: &RunFilter,
+    cursor: Option<&Cursor>,
+    limit: u32,
+) -> Result<(Page<RunSummary>, Timestamp)> {
+    let page = list(grant, filter, cursor, limit).await?;
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    Ok((page, store::now(&mut tx).await?))
+}
+
 /// A run with its tree.
 ///
 /// # Errors

@@ -193,6 +193,14 @@ pub async fn links(tx: &mut TenantTx, run: RunId) -> Result<Option<Links>> {
     .await?)
 }
 
+/// The moment, by the database's clock.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn now(tx: &mut TenantTx) -> Result<Timestamp> {
+    Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(tx.conn()).await?)
+}
+
 /// The runs that retry a run, the newest first.
 ///
 /// # Errors

@@ -279,7 +279,7 @@ pub fn ErrorBox(
 
 fn approval_box(model: RunModel, step: &StepView) -> Option<AnyView> {
     let approval = step.approval.filter(|_| step.state == StepState::Waiting)?;
-    let inbox = format!("/o/{}/approvals#{approval}", model.org.get_value());
+    let inbox = format!("/o/{}/approvals?sel={approval}", model.org.get_value());
     Some(
         view! {
             <Callout tone=Tone::Info>

@@ -5,6 +5,7 @@ pub mod detail;
 #[cfg(test)]
 mod fixture;
 pub mod line;
+pub mod list;
 pub mod logs;
 pub mod model;
 pub mod page;

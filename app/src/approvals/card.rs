@@ -1,0 +1,274 @@
+//! One approval, with everything that a person needs to decide it, in the order in which they ask for it.
+
+use agentflow::{
+    approvals::{Approval, ApprovalKind, ApprovalState, Decision, Shown},
+    kernel::text,
+};
+use leptos::prelude::*;
+use serde_json::Value;
+
+use super::{
+    decide::{AnswerForm, ApproveForm, RejectForm, Undo},
+    edit::EditForm,
+};
+use crate::kit::{Callout, Json, Kv, KvList, Reversibility, Status, StatusBadge, Time, Tone};
+
+/// The actions of a card are those of this approval alone.
+#[derive(Clone)]
+pub(super) struct Desk {
+    /// The organization's part of the address.
+    pub org: String,
+    /// Told what an approval became.
+    pub on_change: Callback<(Shown,)>,
+    /// The address of this approval with the confirmation in sight, for browsers without JavaScript.
+    pub confirm_href: String,
+    /// The address without it.
+    pub plain_href: String,
+    /// Whether the confirmation is in sight.
+    pub confirms: Signal<bool>,
+}
+
+/// An approval and what can be done with it. `on_change` is told what it became after a decision or an undo.
+#[component]
+pub fn ApprovalCard(
+    /// The organization's part of the address.
+    #[prop(into)]
+    org: String,
+    /// The approval.
+    #[prop(into)]
+    shown: Signal<Shown>,
+    /// Told what it became.
+    on_change: Callback<(Shown,)>,
+    /// The address where this card shows.
+    #[prop(into)]
+    href: String,
+    /// Whether the address asks for the confirmation of what cannot be undone.
+    #[prop(optional, into)]
+    confirms: Signal<bool>,
+) -> impl IntoView {
+    let joint = if href.contains('?') { '&' } else { '?' };
+    let desk = Desk { org, on_change, confirm_href: format!("{href}{joint}confirm=1"), plain_href: href, confirms };
+    // What was typed stays while only the moment of the answer changes.
+    let stage = Memo::new(move |_| {
+        shown.with(|shown| {
+            let at = shown.approval.decision.as_ref().map(|decision| (decision.at, decision.can_undo));
+            (shown.approval.id, shown.approval.state, shown.approval.may_decide, at)
+        })
+    });
+    move || {
+        stage.track();
+        body(shown.get_untracked(), desk.clone())
+    }
+}
+
+fn body(shown: Shown, desk: Desk) -> AnyView {
+    let Approval { id, kind, reversible, title, message, payload, .. } = shown.approval.clone();
+    let heading = format!("card-{id}");
+    let is_question = kind == ApprovalKind::Question;
+    let message =
+        (!message.is_empty() && message != title).then(|| view! { <p class="approval-message">{message}</p> });
+    let payload = (!payload.is_null() && !is_question).then(|| {
+        let what = if kind == ApprovalKind::Tool { "The tool gets exactly this" } else { "Exactly this" };
+        view! {
+            <section class="approval-payload">
+                <h3>{what}</h3>
+                <Json value=payload label=what/>
+            </section>
+        }
+    });
+    let outcome = match shown.approval.state {
+        ApprovalState::Pending => pending(&shown, desk.clone()),
+        _ => ended(&shown, desk.clone()),
+    };
+    let facts = facts(shown.approval, &desk.org, !is_question, reversible);
+    view! {
+        <article class="approval-card" aria-labelledby=heading.clone()>
+            <header class="approval-head">
+                <h2 id=heading.clone() tabindex="-1">{title}</h2>
+                {message}
+            </header>
+            {payload}
+            {facts}
+            {outcome}
+        </article>
+    }
+    .into_any()
+}
+
+/// What is to be known besides, in the order in which people ask for it.
+fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyView {
+    let run = format!("/o/{org}/runs/{}", approval.run_id);
+    let (deadline, others) = (deadline(&approval), others(&approval));
+    let reversibility = can_act.then(|| view! { <Kv name="Can it be undone"><Reversibility reversible/></Kv> });
+    let impact = (!approval.impact.is_empty()).then(|| view! { <Kv name="Impact">{approval.impact}</Kv> });
+    let version = format!(", version {}", approval.workflow_version);
+    view! {
+        <KvList>
+            {reversibility}
+            {impact}
+            <Kv name="Cost of the run so far">{approval.cost_so_far.to_string()}</Kv>
+            <Kv name="Who asks">{approval.requested_by}</Kv>
+            <Kv name="For the run">
+                <a href=run>{approval.run_title}</a>
+                " · " {approval.workflow_name} {version}
+            </Kv>
+            <Kv name="Asked"><Time at=approval.created_at/></Kv>
+            {deadline}
+            {others}
+        </KvList>
+    }
+    .into_any()
+}
+
+fn deadline(approval: &Approval) -> Option<AnyView> {
+    if approval.state != ApprovalState::Pending {
+        return None;
+    }
+    let then = if approval.on_expiry == "approve" { "approved" } else { "rejected" };
+    Some(match approval.expires_at {
+        Some(at) => view! {
+            <Kv name="Decide by"><Time at=at/> {format!(", or it counts as {then}")}</Kv>
+        }
+        .into_any(),
+        None => view! { <Kv name="Decide by">"No deadline: the run waits"</Kv> }.into_any(),
+    })
+}
+
+fn others(approval: &Approval) -> Option<AnyView> {
+    if approval.state != ApprovalState::Pending {
+        return None;
+    }
+    let names = match approval.deciders.as_slice() {
+        [] => "Nobody else".to_owned(),
+        names => names.join(", "),
+    };
+    let name = if approval.may_decide { "Who else may decide" } else { "Who may decide" };
+    Some(view! { <Kv name=name>{names}</Kv> }.into_any())
+}
+
+fn pending(shown: &Shown, desk: Desk) -> AnyView {
+    let approval = &shown.approval;
+    if !approval.may_decide {
+        let who = match approval.deciders.as_slice() {
+            [] => "Nobody in this organization can at the moment.".to_owned(),
+            names => format!("Ask one of them: {}.", names.join(", ")),
+        };
+        return view! { <Callout tone=Tone::Info><p>"You cannot decide this. " {who}</p></Callout> }.into_any();
+    }
+    if approval.kind == ApprovalKind::Question {
+        return view! {
+            <div class="approval-answer">
+                <AnswerForm id=approval.id desk=desk.clone()/>
+                <RejectForm id=approval.id desk question=true/>
+            </div>
+        }
+        .into_any();
+    }
+    let editable = !approval.payload.is_null();
+    let proposal = approval.payload.clone();
+    let id = approval.id;
+    let irreversible = !approval.reversible;
+    let edits = desk.clone();
+    view! {
+        <div class="approval-actions">
+            <ApproveForm shown=shown.clone() desk=desk.clone()/>
+            <RejectForm id desk question=false/>
+            {editable.then(move || view! { <EditForm id proposal irreversible desk=edits/> })}
+        </div>
+    }
+    .into_any()
+}
+
+fn ended(shown: &Shown, desk: Desk) -> AnyView {
+    let approval = &shown.approval;
+    let state = Signal::stored(Status::from(approval.state));
+    let Some(decision) = approval.decision.clone() else {
+        let why = match approval.state {
+            ApprovalState::Withdrawn => "The run ended first, so there is nothing to decide any more.",
+            _ => "The deadline passed before anybody decided.",
+        };
+        return view! { <div class="approval-outcome"><StatusBadge status=state/><p>{why}</p></div> }.into_any();
+    };
+    let edits = decision.edited_payload.as_ref().map(|edited| edits(&approval.payload, edited));
+    let reason = decision.reason.clone().map(|reason| {
+        let name = if approval.kind == ApprovalKind::Question { "Answer" } else { "Reason" };
+        view! { <p class="approval-reason"><strong>{name}</strong> " " {reason}</p> }
+    });
+    let undo = decision.can_undo.then(|| view! { <Undo shown=shown.clone() desk place="card"/> });
+    view! {
+        <div class="approval-outcome">
+            <p class="approval-verdict">
+                <StatusBadge status=state/>
+                {by(&decision)}
+            </p>
+            {reason}
+            {edits}
+            {undo}
+        </div>
+    }
+    .into_any()
+}
+
+/// "by Ana 4 s ago", and with edits if there were any.
+pub(super) fn by(decision: &Decision) -> impl IntoView + use<> {
+    let edited = decision.edited_payload.is_some().then_some("with edits ");
+    view! { <span>{edited} "by " {decision.by_name.clone()} " " <Time at=decision.at/></span> }
+}
+
+/// What was approved instead of the proposal, entry by entry.
+fn edits(proposal: &Value, edited: &Value) -> AnyView {
+    let rows: Vec<_> = changes(proposal, edited)
+        .into_iter()
+        .map(|(name, old, new)| {
+            view! {
+                <li>
+                    <span class="edit-name">{name}</span>
+                    <del><span class="visually-hidden">"was "</span>{old}</del>
+                    " "
+                    <ins><span class="visually-hidden">"is now "</span>{new}</ins>
+                </li>
+            }
+        })
+        .collect();
+    view! { <section class="approval-edits"><h3>"Edits"</h3><ul>{rows}</ul></section> }.into_any()
+}
+
+/// The entries that differ: name, old and new value as short texts.
+fn changes(proposal: &Value, edited: &Value) -> Vec<(String, String, String)> {
+    let short = |value: &Value| match value {
+        Value::String(it) => text::shortened(it, 300),
+        other => text::shortened(&other.to_string(), 300),
+    };
+    match (proposal, edited) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+                .into_iter()
+                .filter(|name| old.get(*name) != new.get(*name))
+                .map(|name| {
+                    let shown = |it: Option<&Value>| it.map_or_else(|| "nothing".to_owned(), short);
+                    (name.clone(), shown(old.get(name)), shown(new.get(name)))
+                })
+                .collect()
+        }
+        _ => vec![("Value".to_owned(), short(proposal), short(edited))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn edits_name_what_differs_and_nothing_else() {
+        let changed =
+            changes(&json!({ "to": "ana", "amount": 40 }), &json!({ "to": "ana", "amount": 41, "cc": "ben" }));
+        let texts = |name: &str, old: &str, new: &str| (name.to_owned(), old.to_owned(), new.to_owned());
+        assert_eq!(changed, [texts("amount", "40", "41"), texts("cc", "nothing", "ben")]);
+        assert_eq!(changes(&json!("a"), &json!("b")), [texts("Value", "a", "b")]);
+    }
+}

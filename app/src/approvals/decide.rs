@@ -1,0 +1,197 @@
+//! The forms that decide, and the one that takes a decision back. Each works as a plain form without JavaScript.
+
+use std::time::Duration;
+
+use agentflow::{
+    approvals::Shown,
+    kernel::{ApprovalId, Kind},
+};
+use leptos::{prelude::*, web_sys::MouseEvent};
+use wasm_bindgen::JsCast;
+
+use super::{
+    api::{Answer, Approve, Reject, UndoDecision},
+    card::Desk,
+};
+use crate::{
+    error::ApiError,
+    kit::{CancelDialog, Choice, Dialog, Form, Look, RadioGroup, Submit, TextArea},
+};
+
+/// The usual reasons for a no.
+const REASONS: [&str; 4] = ["Not needed", "Details are wrong", "Too risky", "Needs more information"];
+
+/// Tells the card's owner what an action made of the approval; after a refusal because somebody was first, what it is now.
+pub(super) fn report<S>(action: ServerAction<S>, id: ApprovalId, desk: &Desk)
+where
+    S: leptos::server_fn::ServerFn<Output = Shown, Error = ApiError> + Clone + Send + Sync + 'static,
+    S::Error: Clone + Send + Sync,
+{
+    let (org, on_change) = (desk.org.clone(), desk.on_change);
+    Effect::new(move |_| match action.value().get() {
+        Some(Ok(shown)) => on_change.run((shown,)),
+        Some(Err(ApiError(error))) if error.kind == Kind::Conflict => {
+            let org = org.clone();
+            leptos::task::spawn_local(async move {
+                if let Ok(shown) = super::api::approval(org, id).await {
+                    on_change.run((shown,));
+                }
+            });
+        }
+        _ => {}
+    });
+}
+
+/// The hidden entries that each form of an approval sends.
+#[component]
+pub(super) fn Which(org: String, id: ApprovalId) -> impl IntoView {
+    view! {
+        <input type="hidden" name="org" value=org/>
+        <input type="hidden" name="id" value=id.to_string()/>
+    }
+}
+
+/// Yes. What cannot be undone is confirmed first, and so is everything for people who want that.
+#[component]
+pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
+    let approval = shown.approval;
+    let id = approval.id;
+    let action = ServerAction::<Approve>::new();
+    report(action, id, &desk);
+    if approval.reversible && shown.undo_window_s.is_some() {
+        return view! {
+            <div data-key="a">
+                <Form action id=format!("approve-{id}")>
+                    <Which org=desk.org id/>
+                    <Submit busy="Approving…">"Approve"</Submit>
+                </Form>
+            </div>
+        }
+        .into_any();
+    }
+    let dialog = format!("confirm-{id}");
+    let words =
+        if approval.reversible { "It takes effect at once." } else { "It takes effect at once and cannot be undone." };
+    let open = {
+        let dialog = dialog.clone();
+        move |event: MouseEvent| {
+            let found = document().get_element_by_id(&dialog);
+            let found = found.and_then(|it| it.dyn_into::<leptos::web_sys::HtmlDialogElement>().ok());
+            if let Some(dialog) = found
+                && dialog.show_modal().is_ok()
+            {
+                event.prevent_default();
+                event.stop_propagation();
+            }
+        }
+    };
+    let look = if approval.reversible { Look::Primary } else { Look::Danger };
+    let (org, confirms, cancel_href) = (desk.org.clone(), desk.confirms, desk.plain_href.clone());
+    let title = approval.title.clone();
+    let in_page = move || {
+        let (org, cancel, title) = (org.clone(), cancel_href.clone(), title.clone());
+        confirms.get().then(|| {
+            view! {
+                <section class="approval-confirm" aria-label="Confirm">
+                    <p><strong>{title}</strong> " " {words}</p>
+                    <a class="btn" href=cancel>"Cancel"</a>
+                    <Form action id=format!("approve-{id}")>
+                        <Which org id/>
+                        <Submit look busy="Approving…">"Approve"</Submit>
+                    </Form>
+                </section>
+            }
+        })
+    };
+    view! {
+        <a class="btn btn-primary" data-key="a" aria-haspopup="dialog" href=desk.confirm_href on:click=open>
+            "Approve…"
+        </a>
+        {in_page}
+        <Dialog id=dialog title="Approve this?">
+            <p><strong>{approval.title}</strong></p>
+            <p>{words} " " {approval.impact}</p>
+            <Form action id=format!("approve-now-{id}")>
+                <Which org=desk.org id/>
+                <div class="dialog-actions">
+                    <CancelDialog/>
+                    <Submit look busy="Approving…">"Approve"</Submit>
+                </div>
+            </Form>
+        </Dialog>
+    }
+    .into_any()
+}
+
+/// No, with a reason.
+#[component]
+pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl IntoView {
+    let action = ServerAction::<Reject>::new();
+    report(action, id, &desk);
+    let (verb, open) = if question { ("Decline", "Decline to answer…") } else { ("Reject", "Reject…") };
+    let choices = REASONS.map(|reason| Choice::new(reason, reason)).to_vec();
+    view! {
+        <details class="approval-more" name="decide">
+            <summary class="btn" data-key="r">{open}</summary>
+            <Form action id=format!("reject-{id}")>
+                <Which org=desk.org id/>
+                <RadioGroup name="quick" label="Reason" choices/>
+                <TextArea name="reason" label="In your words" hint="The run's log and its people see it." rows=2 optional=true/>
+                <Submit look=Look::Danger busy="Rejecting…">{verb}</Submit>
+            </Form>
+        </details>
+    }
+    .into_any()
+}
+
+/// The answer to a question.
+#[component]
+pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {
+    let action = ServerAction::<Answer>::new();
+    report(action, id, &desk);
+    view! {
+        <div data-key="a">
+            <Form action id=format!("answer-{id}")>
+                <Which org=desk.org id/>
+                <TextArea name="text" label="Your answer" rows=3/>
+                <Submit busy="Sending…">"Send answer"</Submit>
+            </Form>
+        </div>
+    }
+    .into_any()
+}
+
+/// Takes one's own decision back, for as long as the server holds it.
+#[component]
+pub(super) fn Undo(
+    shown: Shown,
+    desk: Desk,
+    /// Where on the page it stands: the same decision may be shown twice.
+    place: &'static str,
+) -> impl IntoView {
+    let id = shown.approval.id;
+    let action = ServerAction::<UndoDecision>::new();
+    report(action, id, &desk);
+    let until = shown.approval.decision.as_ref().map_or(shown.now, |decision| decision.effective_at);
+    let milliseconds = until.signed_duration_since(shown.now).num_milliseconds().max(0);
+    let left = RwSignal::new((milliseconds + 999) / 1_000);
+    Effect::new(move |_| {
+        let tick = move || {
+            left.try_update(|left| *left = (*left - 1).max(0));
+        };
+        if let Ok(interval) = set_interval_with_handle(tick, Duration::from_secs(1)) {
+            on_cleanup(move || interval.clear());
+        }
+    });
+    let ended = move || left.get() == 0;
+    view! {
+        <div class="approval-undo" hidden=ended data-key="z">
+            <Form action id=format!("undo-{place}-{id}") class="inline">
+                <Which org=desk.org id/>
+                <Submit look=Look::Default busy="Undoing…">"Undo"</Submit>
+                <span class="hint">{move || format!("{}\u{a0}s left", left.get())}</span>
+            </Form>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,76 @@
+//! Editing a proposal before it is approved: a field for each of its entries, of the entry's own type.
+
+use agentflow::kernel::ApprovalId;
+use leptos::prelude::*;
+use serde_json::Value;
+
+use super::{
+    api::ApproveEdited,
+    card::Desk,
+    decide::{Which, report},
+};
+use crate::kit::{Checkbox, Field, Form, Look, Submit, TextArea};
+
+/// The most entries that get a field each; larger proposals are edited as JSON.
+const FIELDS: usize = 20;
+
+/// Yes, to something a little different.
+#[component]
+pub(super) fn EditForm(id: ApprovalId, proposal: Value, irreversible: bool, desk: Desk) -> impl IntoView {
+    let action = ServerAction::<ApproveEdited>::new();
+    report(action, id, &desk);
+    let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
+    let look = if irreversible { Look::Danger } else { Look::Primary };
+    view! {
+        <details class="approval-more" name="decide">
+            <summary class="btn" data-key="e">"Edit and approve…"</summary>
+            <Form action id=format!("edit-{id}")>
+                <Which org=desk.org id/>
+                {fields(&proposal)}
+                {words}
+                <Submit look busy="Approving…">"Approve with edits"</Submit>
+            </Form>
+        </details>
+    }
+    .into_any()
+}
+
+fn fields(proposal: &Value) -> AnyView {
+    match proposal {
+        Value::Object(entries) if entries.len() <= FIELDS && entries.keys().all(|key| is_plain(key)) => {
+            entries.iter().map(|(key, value)| field(key, value)).collect::<Vec<_>>().into_any()
+        }
+        Value::String(text) => {
+            view! { <TextArea name="fields[value]" label="Text" path="payload" value=text.clone() rows=6/> }.into_any()
+        }
+        other => {
+            let text = serde_json::to_string_pretty(other).unwrap_or_default();
+            view! { <TextArea name="fields[value]" label="JSON" path="payload" value=text rows=10 class="mono"/> }
+                .into_any()
+        }
+    }
+}
+
+/// Whether a key can be part of a field's name as it is.
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 60 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+fn field(key: &str, value: &Value) -> AnyView {
+    let (name, path, label) = (format!("fields[{key}]"), format!("payload.{key}"), key.to_owned());
+    match value {
+        Value::Bool(checked) => view! { <Checkbox name label checked=*checked/> }.into_any(),
+        Value::Number(number) => {
+            view! { <Field name label path value=number.to_string() inputmode="decimal" class="short"/> }.into_any()
+        }
+        Value::String(text) if text.chars().count() > 60 || text.contains('\n') => {
+            view! { <TextArea name label path value=text.clone() rows=4 optional=true/> }.into_any()
+        }
+        Value::String(text) => view! { <Field name label path value=text.clone() optional=true/> }.into_any(),
+        Value::Null => view! { <Field name label path hint="JSON; empty means nothing." optional=true/> }.into_any(),
+        Value::Array(_) | Value::Object(_) => {
+            let text = serde_json::to_string_pretty(value).unwrap_or_default();
+            view! { <TextArea name label path hint="JSON" value=text rows=4 class="mono"/> }.into_any()
+        }
+    }
+}

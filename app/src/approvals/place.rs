@@ -1,0 +1,117 @@
+//! Where in the inbox one is: all of it stands in the address.
+
+use agentflow::{
+    approvals::{ApprovalFilter, ApprovalKind},
+    kernel::ApprovalId,
+};
+use leptos_router::params::ParamsMap;
+
+/// What the address of the inbox says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which approvals.
+    pub filter: ApprovalFilter,
+    /// The one whose card shows.
+    pub selected: Option<ApprovalId>,
+    /// Whether what cannot be undone is being confirmed, without JavaScript.
+    pub confirm: bool,
+}
+
+impl Place {
+    /// Reads an address. What is not understood is left out.
+    pub fn read(query: &ParamsMap) -> Self {
+        let text = |name: &str| query.get_str(name).filter(|value| !value.is_empty());
+        Self {
+            filter: ApprovalFilter {
+                decided: text("view") == Some("decided"),
+                kind: text("kind").and_then(ApprovalKind::parse),
+                workflow: text("workflow").and_then(|id| id.parse().ok()),
+                mine: text("mine").is_some(),
+            },
+            selected: text("sel").and_then(|id| id.parse().ok()),
+            confirm: text("confirm").is_some(),
+        }
+    }
+
+    /// The address.
+    pub fn href(&self, org: &str) -> String {
+        let mut pairs: Vec<(&str, String)> = Vec::new();
+        if self.filter.decided {
+            pairs.push(("view", "decided".to_owned()));
+        }
+        if let Some(kind) = self.filter.kind {
+            pairs.push(("kind", kind.as_str().to_owned()));
+        }
+        if let Some(workflow) = self.filter.workflow {
+            pairs.push(("workflow", workflow.to_string()));
+        }
+        if self.filter.mine {
+            pairs.push(("mine", "true".to_owned()));
+        }
+        if let Some(selected) = self.selected {
+            pairs.push(("sel", selected.to_string()));
+        }
+        // Only words and ids: nothing that would have to be escaped.
+        let query: Vec<_> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let question = if query.is_empty() { "" } else { "?" };
+        format!("/o/{org}/approvals{question}{}", query.join("&"))
+    }
+
+    /// The same with another card.
+    pub fn select(&self, id: ApprovalId) -> Self {
+        Self { selected: Some(id), confirm: false, ..self.clone() }
+    }
+
+    /// The same with no card chosen.
+    pub fn without_choice(&self) -> Self {
+        Self { selected: None, confirm: false, ..self.clone() }
+    }
+
+    /// The list of what waits, or of what was decided.
+    pub fn in_view(&self, decided: bool) -> Self {
+        Self { filter: ApprovalFilter { decided, ..self.filter.clone() }, ..Self::default() }
+    }
+
+    /// The same list without filters.
+    pub fn unfiltered(&self) -> Self {
+        Self::default().in_view(self.filter.decided)
+    }
+
+    /// Whether something is left out.
+    pub fn is_filtered(&self) -> bool {
+        self.filter != self.unfiltered().filter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_is_written() {
+        let place = Place {
+            filter: ApprovalFilter { decided: true, kind: Some(ApprovalKind::Tool), workflow: None, mine: true },
+            selected: "apr_01jd0000000000000000000000".parse().ok(),
+            confirm: false,
+        };
+        let href = place.href("acme");
+        assert_eq!(href, "/o/acme/approvals?view=decided&kind=tool&mine=true&sel=apr_01jd0000000000000000000000");
+        let mut query = ParamsMap::new();
+        for pair in href.split_once('?').unwrap().1.split('&') {
+            let (name, value) = pair.split_once('=').unwrap();
+            query.insert(name.to_owned(), value.to_owned());
+        }
+        assert_eq!(Place::read(&query), place);
+        assert!(place.is_filtered() && !place.unfiltered().is_filtered());
+        assert_eq!(Place::default().href("acme"), "/o/acme/approvals");
+    }
+
+    #[test]
+    fn nonsense_in_an_address_is_left_out() {
+        let mut query = ParamsMap::new();
+        for (name, value) in [("kind", "x"), ("workflow", "x"), ("sel", "x"), ("view", "x"), ("mine", "")] {
+            query.insert(name, value.to_owned());
+        }
+        assert_eq!(Place::read(&query), Place::default());
+    }
+}
