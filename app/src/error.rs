@@ -11,9 +11,9 @@ use leptos::server_fn::{
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(feature = "ssr"))]
-use self::browser::{note, tell};
+use self::browser::{note, tell, unreadable};
 #[cfg(feature = "ssr")]
-use self::server::{note, tell};
+use self::server::{note, tell, unreadable};
 
 /// The error of every server function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,21 +48,13 @@ impl FromServerFnError for ApiError {
     fn from_server_fn_error(value: ServerFnErrorErr) -> Self {
         note(&value);
         match value {
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => Error::new(
-                Kind::Malformed,
-                "request.malformed",
-                "The request could not be read. Reload the page and try again.",
-            ),
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => malformed(),
             ServerFnErrorErr::Request(_) => Error::new(
                 Kind::Unavailable,
                 "network",
                 "AgentFlow could not be reached. Check your connection and try again; what you typed is still here.",
             ),
-            ServerFnErrorErr::Deserialization(_) => Error::new(
-                Kind::Unavailable,
-                "answer.unreadable",
-                "The answer could not be read, perhaps because AgentFlow was updated. Reload the page and try again.",
-            ),
+            ServerFnErrorErr::Deserialization(_) => unreadable(),
             ServerFnErrorErr::Registration(_)
             | ServerFnErrorErr::UnsupportedRequestMethod(_)
             | ServerFnErrorErr::ServerError(_)
@@ -74,6 +66,11 @@ impl FromServerFnError for ApiError {
         }
         .into()
     }
+}
+
+fn malformed() -> Error {
+    let message = "The request could not be read. Reload the page and try again.";
+    Error::new(Kind::Malformed, "request.malformed", message)
 }
 
 #[cfg(feature = "ssr")]
@@ -94,10 +91,15 @@ mod server {
         }
     }
 
+    /// On the server it is the request's JSON that could not be read.
+    pub(super) fn unreadable() -> Error {
+        super::malformed()
+    }
+
     /// Keeps for the log what the framework said.
     pub(super) fn note(cause: &ServerFnErrorErr) {
         match cause {
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) | ServerFnErrorErr::Deserialization(_) => {
                 tracing::debug!(error = %cause, "unreadable arguments of a server function");
             }
             _ => tracing::error!(error = %cause, "a server function could not answer"),
@@ -107,11 +109,17 @@ mod server {
 
 #[cfg(not(feature = "ssr"))]
 mod browser {
-    use agentflow::kernel::Error;
+    use agentflow::kernel::{Error, Kind};
     use leptos::server_fn::error::ServerFnErrorErr;
 
     /// The browser has no answer to give a status to.
     pub(super) const fn tell(_: &Error) {}
+
+    /// In the browser it is the answer that could not be read.
+    pub(super) fn unreadable() -> Error {
+        let message = "The answer could not be read, perhaps because AgentFlow was updated. Reload the page and try again.";
+        Error::new(Kind::Unavailable, "answer.unreadable", message)
+    }
 
     /// The browser keeps no log.
     pub(super) const fn note(_: &ServerFnErrorErr) {}
@@ -138,8 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_ours_is_said_so() {
-        let error = ApiError::de(leptos::server_fn::Bytes::from_static(b"<html>bad gateway</html>"));
-        assert_eq!(error.0.code, "answer.unreadable");
+    fn json_that_cannot_be_read_is_a_fault_of_the_request() {
+        let error = ApiError::from_server_fn_error(ServerFnErrorErr::Deserialization("expected value".into()));
+        assert_eq!((error.0.kind.status(), error.0.code.as_str()), (400, "request.malformed"));
     }
 }

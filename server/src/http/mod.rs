@@ -37,8 +37,8 @@ use crate::{exports, live, rest, state::State};
 /// The whole of what is served.
 pub fn router(state: State) -> Router {
     // The stream answers for itself who may hear what: a redirect to the sign-in would mean nothing to it.
-    let pages =
-        replay::around(gate::around(pages::routes(&state).merge(exports::routes()), &state)).merge(live::routes());
+    let gated = gate::around(pages::routes(&state).merge(exports::routes()), &state);
+    let pages = replay::around(gated, &state).merge(live::routes());
     let pages = session::around(pages, &state);
     let routes = Router::new().merge(assets::routes()).merge(health::routes()).merge(rest::routes()).merge(pages);
     around(routes, state)

@@ -27,9 +27,10 @@ const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The cookie that tells the next page which form was done.
 const DONE: &str = "form_done";
 
-/// Puts the answers of forms around these routes.
-pub fn around(routes: Router<State>) -> Router<State> {
-    routes.layer(middleware::from_fn(replay))
+/// Puts the answers of forms around these routes. They are one service inside of the layer, so that what goes on from
+/// here is routed anew: from a form's function to the form's page.
+pub fn around(routes: Router<State>, state: &State) -> Router<State> {
+    Router::new().fallback_service(routes.with_state(state.clone())).layer(middleware::from_fn(replay))
 }
 
 async fn replay(request: Request, next: Next) -> Response {

@@ -99,3 +99,166 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
     let reply = client.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, 401);
 }
+
+/// Server functions that work for a person, not for an organization.
+const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
+
+/// An argument for every name that server functions use, in the form that an address or a form has.
+const ARGUMENTS: [(&str, &str); 31] = [
+    ("agent", "ag_01jd0000000000000000000000"),
+    ("workflow", "wf_01jd0000000000000000000000"),
+    ("run", "run_01jd0000000000000000000000"),
+    ("approval", "apr_01jd0000000000000000000000"),
+    ("key", "key_01jd0000000000000000000000"),
+    ("step", "fetch"),
+    ("path", "nodes.fetch"),
+    ("scope", ""),
+    ("kind", "transform"),
+    ("template", "triage"),
+    ("yaml", "name: x"),
+    ("version", "1"),
+    ("base", "1"),
+    ("name", "x"),
+    ("title", "x"),
+    ("description", "x"),
+    ("role", "viewer"),
+    ("days", "30"),
+    ("full", "true"),
+    ("deadline_h", "1"),
+    ("input", "{}"),
+    ("range", "day"),
+    ("decision", "approve"),
+    ("reason", "x"),
+    ("filter", ""),
+    ("form[name]", "x"),
+    ("form[role]", "x"),
+    ("form[instructions]", "x"),
+    ("form[model]", "sandbox/sandbox"),
+    ("form[kind]", "transform"),
+    ("form[title]", "x"),
+];
+
+/// Calls a function for an organization: as a form, or as JSON where it takes that.
+async fn call(client: &mut crate::world::Client, path: &str, org: &str) -> (u16, String) {
+    let mut fields = vec![("org", org)];
+    fields.extend(ARGUMENTS);
+    let reply = client.post_form(path, &fields).await;
+    if reply.status != 400 {
+        return (reply.status.0.as_u16(), reply.text().to_owned());
+    }
+    let mut body: serde_json::Map<_, _> = fields
+        .iter()
+        .filter(|(name, _)| !name.contains('['))
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect();
+    body.insert("query".into(), serde_json::json!({}));
+    let reply = client.post_json(path, &body.into()).await;
+    (reply.status.0.as_u16(), reply.text().to_owned())
+}
+
+#[tokio::test]
+async fn for_people_outside_an_organization_every_function_answers_as_if_there_were_none() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    world.sign_up("Bob").await;
+    let mut tried = 0;
+    for (path, _) in server_fn_paths() {
+        if PUBLIC.contains(&path) || OF_A_PERSON.contains(&path) {
+            continue;
+        }
+        let foreign = call(&mut ada.client, path, "bob-s-team").await;
+        assert_ne!(foreign.0, 400, "{path}: say in ARGUMENTS what its arguments look like: {}", foreign.1);
+        assert_eq!(foreign.0, 404, "{path}: {}", foreign.1);
+        assert!(!foreign.1.contains("Bob"), "{path}: {}", foreign.1);
+        let absent = call(&mut ada.client, path, "nobody-s-team").await;
+        assert_eq!(foreign, absent, "{path}: the answer tells that the organization exists");
+        let blank = call(&mut ada.client, path, "").await;
+        assert_eq!(blank.0, 404, "{path}: {}", blank.1);
+        tried += 1;
+    }
+    assert!(tried >= 10, "{tried}");
+}
+
+#[tokio::test]
+async fn the_pages_of_a_foreign_organization_are_as_those_of_one_that_does_not_exist() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    world.sign_up("Bob").await;
+    for page in PAGES {
+        for org in ["bob-s-team", "nobody-s-team"] {
+            let reply = ada.client.get(&format!("/o/{org}{page}")).await;
+            assert_eq!(reply.status, 404, "{org}{page}");
+            assert!(!reply.text().contains("Bob's team"), "{org}{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_function_can_be_called_from_another_site() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let cookie = ada.client.cookies().iter().map(|(name, value)| format!("{name}={value}")).next().unwrap();
+    let forged: [&[(&str, &str)]; 6] = [
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "http://localhost:3001")],
+        &[],
+    ];
+    for (path, _) in server_fn_paths() {
+        for marks in forged {
+            for kind in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"] {
+                let mut request = axum::http::Request::builder()
+                    .method(Method::POST)
+                    .uri(path)
+                    .header(header::HOST, "localhost:3000")
+                    .header(header::COOKIE, &cookie)
+                    .header(header::CONTENT_TYPE, kind)
+                    .header(header::ACCEPT, "text/html");
+                for (name, value) in marks {
+                    request = request.header(*name, *value);
+                }
+                let body = Body::from(format!("org={}&name=Mallory&undo=5&role=viewer&days=30", ada.org));
+                let reply = ada.client.send(request.body(body).unwrap()).await;
+                assert_eq!(reply.status, 403, "{path} {marks:?} {kind}");
+            }
+        }
+    }
+    assert!(crate::people::is_signed_in(&mut ada.client).await, "another site signed Ada out");
+}
+
+#[tokio::test]
+async fn programs_without_a_key_are_refused_by_every_address_of_the_api() {
+    let world = World::new().await;
+    let run = "/api/v1/runs/run_01jd0000000000000000000000";
+    let approval = "/api/v1/approvals/apr_01jd0000000000000000000000";
+    let mut paths = vec![
+        (Method::GET, "/api/v1/runs".to_owned()),
+        (Method::GET, "/api/v1/approvals".to_owned()),
+        (Method::POST, "/api/v1/workflows/wf_01jd0000000000000000000000/run".to_owned()),
+        (Method::GET, run.to_owned()),
+        (Method::GET, approval.to_owned()),
+    ];
+    for below in ["steps", "steps/fetch", "logs", "events"] {
+        paths.push((Method::GET, format!("{run}/{below}")));
+    }
+    for below in ["cancel", "retry"] {
+        paths.push((Method::POST, format!("{run}/{below}")));
+    }
+    for below in ["decide", "undo"] {
+        paths.push((Method::POST, format!("{approval}/{below}")));
+    }
+    let mut cookie_alone = world.sign_up("Ada").await.client;
+    for (method, path) in paths {
+        for key in ["", "agentflow_0000000000000000000000000000000000000000000"] {
+            let mut program = world.program(key);
+            let request = program.request(method.clone(), &path).header(header::CONTENT_TYPE, "application/json");
+            let reply = program.send(request.body(Body::from("{}")).unwrap()).await;
+            assert_eq!(reply.status, 401, "{method} {path}");
+        }
+        let request = cookie_alone.request(method.clone(), &path).header(header::CONTENT_TYPE, "application/json");
+        let reply = cookie_alone.send(request.body(Body::from("{}")).unwrap()).await;
+        assert_eq!(reply.status, 401, "{method} {path}: a page's cookie is no key");
+    }
+}

@@ -178,3 +178,25 @@ async fn the_operator_makes_a_key_of_an_organization() {
     assert_eq!((cx.org_id(), cx.role()), (org.id, Role::Admin));
     assert_eq!(orgs::service::by_slug(world.deps(), "nobody-s").await.unwrap_err().kind, Kind::NotFound);
 }
+
+#[tokio::test]
+async fn without_a_script_the_page_shows_the_secret_once() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let fields = "org=ada-s-team&name=CI&role=member&days=30&_form=create_api_key";
+    let request = ada
+        .client
+        .request(axum::http::Method::POST, CreateApiKey::PATH)
+        .header("accept", "text/html")
+        .header("referer", "http://localhost:3000/o/ada-s-team/settings")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let page = ada.client.send(request.body(fields.into()).unwrap()).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let at = page.text().find("class=\"secret\"").expect("the secret is on the page");
+    let start = at + page.text()[at..].find("agentflow_").expect("the secret");
+    let secret = page.text()[start..start + 53].to_owned();
+    assert!(opens(&world, &secret).await.is_ok());
+    let again = ada.client.get("/o/ada-s-team/settings").await;
+    assert_eq!(again.status, 200);
+    assert!(again.text().contains(&secret[..16]) && !again.text().contains(&secret[16..]));
+}
