@@ -117,7 +117,8 @@ mod browser {
 
     /// In the browser it is the answer that could not be read.
     pub(super) fn unreadable() -> Error {
-        let message = "The answer could not be read, perhaps because AgentFlow was updated. Reload the page and try again.";
+        let message =
+            "The answer could not be read, perhaps because AgentFlow was updated. Reload the page and try again.";
         Error::new(Kind::Unavailable, "answer.unreadable", message)
     }
 

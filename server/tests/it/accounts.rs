@@ -6,7 +6,10 @@ use agentflow::accounts::{
     password::{Cost, Passwords},
     service,
 };
-use app::sign_in::api::{SignIn, SignOut};
+use app::{
+    sign_in::api::{SignIn, SignOut},
+    sign_up::api::SignUp,
+};
 use axum::http::{Method, header};
 use leptos::server_fn::ServerFn;
 use server::http::session::COOKIE;
@@ -319,4 +322,34 @@ async fn a_new_password_from_the_operator_ends_all_sessions() {
     assert!(!is_signed_in(&mut ada.client).await);
     assert_eq!(sign_in(&mut world.client(), &ada.email, PASSWORD).await.status, 422);
     assert_eq!(sign_in(&mut world.client(), &ada.email, "a-completely-other-one-4").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_script_a_refused_form_is_the_page_again_with_what_was_typed_and_why() {
+    let world = World::new().await;
+    world.sign_up("Ada").await;
+    let mut client = world.client();
+    let mut send = async |path: &str, page: &str, body: &str| {
+        let request = client
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ACCEPT, "text/html")
+            .header(header::REFERER, format!("http://localhost:3000{page}"));
+        let request = request.body(axum::body::Body::from(body.to_owned())).unwrap();
+        client.send(request).await
+    };
+    let up = "name=Bob&email=ada%40example.com&password=violet-tractor-sings-9&organization=Acme&_form=sign_up";
+    let page = send(SignUp::PATH, "/signup", up).await;
+    assert_eq!(page.status, 409, "{}", page.text());
+    for part in ["<h1 tabindex=\"-1\">Sign up", "value=\"Bob\"", "has an account already", "Error: Sign up"] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    assert!(!page.text().contains("violet-tractor"), "a password is never sent back");
+    let wrong = "email=ada%40example.com&password=not-the-one&next=%2Fo%2Fada-s-team%2Fruns&_form=sign_in";
+    let page = send(SignIn::PATH, "/login?next=%2Fo%2Fada-s-team%2Fruns", wrong).await;
+    assert_eq!(page.status, 422);
+    assert!(page.text().contains("do not belong together"));
+    let right = format!("email=ada%40example.com&password={PASSWORD}&next=%2Fo%2Fada-s-team%2Fruns&_form=sign_in");
+    let done = send(SignIn::PATH, "/login?next=%2Fo%2Fada-s-team%2Fruns", &right).await;
+    assert_eq!((done.status.0.as_u16(), done.header("location")), (303, "/o/ada-s-team/runs"));
 }
