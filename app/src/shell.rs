@@ -24,14 +24,23 @@ pub fn shell() -> impl IntoView {
     let nonce = use_nonce();
     let theme = host::cookie("theme").filter(|theme| theme == "light" || theme == "dark");
     let scheme = theme.clone().unwrap_or_else(|| "light dark".to_owned());
-    let start = format!(
-        "import({:?}).then(m => m.default({{ module_or_path: {:?} }}).then(() => m.hydrate()))",
-        assets.js, assets.wasm
-    );
+    // A server that was built without its browser's half serves pages that work as they do with JavaScript off.
+    let files = (!assets.js.is_empty()).then(|| {
+        let start = format!(
+            "import({:?}).then(m => m.default({{ module_or_path: {:?} }}).then(() => m.hydrate()))",
+            assets.js, assets.wasm
+        );
+        view! {
+            <link rel="stylesheet" href=assets.css />
+            <link rel="modulepreload" href=assets.js nonce=nonce.clone() />
+            <link rel="preload" href=assets.wasm r#as="fetch" r#type="application/wasm" crossorigin="" />
+            <script type="module" nonce=nonce.clone()>{start}</script>
+        }
+    });
     // A page that answers a form has the form's address; the browser is to know it by its own.
     let address = host::replayed_page().map(|page| {
         let page = serde_json::Value::String(page).to_string().replace('<', "\\u003c");
-        view! { <script nonce=nonce.clone()>{format!("history.replaceState(null, \"\", {page})")}</script> }
+        view! { <script nonce=nonce>{format!("history.replaceState(null, \"\", {page})")}</script> }
     });
     view! {
         <!DOCTYPE html>
@@ -42,10 +51,7 @@ pub fn shell() -> impl IntoView {
                 <meta name="color-scheme" content=scheme />
                 {address}
                 <link rel="icon" type="image/svg+xml" href="/favicon.svg" />
-                <link rel="stylesheet" href=assets.css />
-                <link rel="modulepreload" href=assets.js nonce=nonce.clone() />
-                <link rel="preload" href=assets.wasm r#as="fetch" r#type="application/wasm" crossorigin="" />
-                <script type="module" nonce=nonce>{start}</script>
+                {files}
                 <MetaTags />
             </head>
             <body>

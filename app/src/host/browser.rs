@@ -25,3 +25,11 @@ pub fn form_replay() -> Option<FormReplay> {
 pub fn replayed_page() -> Option<String> {
     None
 }
+
+/// Gives the tab another small picture.
+pub fn set_favicon(href: &str) {
+    if let Some(link) = leptos::prelude::document().query_selector("link[rel~='icon']").ok().flatten() {
+        // A tab without it is the same page.
+        drop(link.set_attribute("href", href));
+    }
+}

@@ -6,6 +6,6 @@ mod browser;
 mod server;
 
 #[cfg(not(feature = "ssr"))]
-pub use browser::{cookie, form_replay, replayed_page, set_cookie, set_status};
+pub use browser::{cookie, form_replay, replayed_page, set_cookie, set_favicon, set_status};
 #[cfg(feature = "ssr")]
-pub use server::{cookie, form_replay, replayed_page, set_cookie, set_status};
+pub use server::{cookie, form_replay, replayed_page, set_cookie, set_favicon, set_status};

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     frame::{use_frame, use_org},
+    host,
     kit::{
         Announcer, Crumb, Form, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Submit, Time,
         Title, time::browser_now,
@@ -305,16 +306,8 @@ fn announce(model: RunModel) {
 
 /// The tab's small picture, in the colour of the state; none puts the product's own back.
 fn set_favicon(family: Option<&str>) {
-    #[cfg(feature = "hydrate")]
-    {
-        let link = document().query_selector("link[rel~='icon']").ok().flatten();
-        if let Some(link) = link {
-            let href = family.map_or_else(|| "/favicon.svg".to_owned(), |family| format!("/run-{family}.svg"));
-            let _ = link.set_attribute("href", &href);
-        }
-    }
-    #[cfg(not(feature = "hydrate"))]
-    let _ = family;
+    let href = family.map_or_else(|| "/favicon.svg".to_owned(), |family| format!("/run-{family}.svg"));
+    host::set_favicon(&href);
 }
 
 #[component]

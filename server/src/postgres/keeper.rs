@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{binaries::Binaries, folder::Folder};
@@ -21,6 +21,9 @@ use crate::startup::Trouble;
 
 /// Lines of its log that are kept to explain a start that failed.
 const KEPT: usize = 8;
+
+/// How long the processes of a killed predecessor may take to end.
+const LEFT_OVER: Duration = Duration::from_secs(20);
 
 /// A PostgreSQL that is kept running.
 pub struct Keeper {
@@ -93,6 +96,7 @@ pub async fn pg_ctl_stop(folder: &Folder, binaries: &Binaries) {
 /// What the thread does: start, read, and start again unless it was stopped.
 fn keep(shared: &Shared, folder: &Folder, binaries: &Binaries) {
     let mut was_up = false;
+    let begun = Instant::now();
     loop {
         match spawn(folder, binaries) {
             Ok(child) => was_up |= follow(child, shared),
@@ -100,6 +104,10 @@ fn keep(shared: &Shared, folder: &Folder, binaries: &Binaries) {
         }
         if shared.stopping.load(Ordering::Acquire) {
             return;
+        }
+        if !was_up && left_over(shared) && begun.elapsed() < LEFT_OVER {
+            std::thread::sleep(Duration::from_millis(200));
+            continue;
         }
         if !was_up {
             // It never answered: whoever waits for it is told.
@@ -109,6 +117,12 @@ fn keep(shared: &Shared, folder: &Folder, binaries: &Binaries) {
         tracing::error!("the private PostgreSQL has ended by itself: starting it again");
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Whether it has just said that processes of a killed predecessor are still at their end.
+fn left_over(shared: &Shared) -> bool {
+    let words = shared.words.lock().unwrap_or_else(PoisonError::into_inner);
+    words.iter().any(|line| line.contains("is still in use"))
 }
 
 fn spawn(folder: &Folder, binaries: &Binaries) -> std::io::Result<Child> {

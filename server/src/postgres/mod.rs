@@ -105,22 +105,25 @@ async fn create(folder: &Folder, binaries: &Binaries) -> Result<(), Trouble> {
     ))
 }
 
-/// Stops the PostgreSQL that a killed server left behind, and removes the trace of one that is gone.
+/// Stops the PostgreSQL that a killed server left behind, and makes the trace of one that is gone harmless.
 async fn stop_leftover(folder: &Folder, binaries: &Binaries) -> Result<(), Trouble> {
     let trace = folder.data().join("postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&trace) else { return Ok(()) };
-    let alive = match text.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) {
-        Some(pid) => is_postgres_of(pid, folder.data()).await,
-        None => false,
+    let (pid, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let alive = match pid.trim().parse::<u32>() {
+        Ok(pid) => is_postgres_of(pid, folder.data()).await,
+        Err(_) => false,
     };
     if alive {
         tracing::warn!("a PostgreSQL of an earlier server is still running: stopping it first");
         keeper::pg_ctl_stop(folder, binaries).await;
-    }
-    if trace.exists() && !alive {
-        // Its process is gone. The number may belong to somebody else by now, which PostgreSQL would take for itself.
+    } else {
         tracing::warn!("PostgreSQL was not stopped cleanly: it will repeat what its log holds");
-        std::fs::remove_file(&trace).map_err(|error| folder::unusable(&trace, &error.to_string()))?;
+        // The number may belong to somebody else by now, which PostgreSQL would take for itself, and refuse. Its parent's
+        // number it knows to be a chance. The rest of the trace stays: by it PostgreSQL finds what is left of its
+        // processes, and waits for their end.
+        std::fs::write(&trace, format!("{}\n{rest}", std::process::id()))
+            .map_err(|error| folder::unusable(&trace, &error.to_string()))?;
     }
     Ok(())
 }
