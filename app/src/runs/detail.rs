@@ -467,10 +467,10 @@ fn Timing(model: RunModel, step: StepView) -> impl IntoView {
             let began = failure.from.map(|from| text::duration((failure.at - from).num_milliseconds()));
             view! {
                 <tr>
-                    <td>{failure.attempt}</td>
-                    <td>{began}</td>
+                    <td class="num">{failure.attempt}</td>
+                    <td class="num">{began}</td>
                     <td>{words::class_words(failure.error.class)}": "{failure.error.message.clone()}</td>
-                    <td>{words::backoff(failure)}</td>
+                    <td class="num">{words::backoff(failure)}</td>
                 </tr>
             }
         })

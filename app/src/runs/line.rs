@@ -9,7 +9,7 @@ use agentflow::{
     },
     kernel::{Timestamp, text},
 };
-use leptos::prelude::*;
+use leptos::{attr::custom::custom_attribute, prelude::*};
 
 use super::{
     model::{RunData, RunModel, address_of},
@@ -243,7 +243,7 @@ pub fn draw(model: RunModel, key: RowKey, live: Option<Callback<RowKey>>) -> Any
             id=when_live(line_id(key))
             role=is_live.then_some("treeitem")
             aria-label=move || when_live(get(|line| line.label.clone())())
-            attr:aria-level=move || when_live((row.get().depth + 1).to_string())
+            {..custom_attribute("aria-level", move || when_live((row.get().depth + 1).to_string()))}
             aria-posinset=move || when_live(row.get().position.to_string())
             aria-setsize=move || when_live(row.get().siblings.to_string())
             aria-expanded=move || row.get().open.and_then(|open| when_live(open.to_string()))

@@ -339,11 +339,10 @@ pub fn address_of(data: &RunData, key: RowKey) -> Option<String> {
     Some(if key.attempt == 0 { step.id.to_string() } else { format!("{}~{}", step.id, key.attempt) })
 }
 
-/// The line that the address means; without one, where a failed run went wrong.
+/// The line that the address means; without one, the line that the page opens with.
 fn key_of(data: &RunData, wanted: Option<&str>) -> Option<RowKey> {
     let Some(wanted) = wanted else {
-        let failed = data.view.state == RunState::Failed;
-        return data.tree.root_cause(&data.view).filter(|_| failed).map(RowKey::of);
+        return data.tree.opens_with(&data.view).map(RowKey::of);
     };
     let (id, attempt) = step_of(wanted);
     let step = data.tree.find(&id)?;

@@ -73,7 +73,7 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
     let wanted = query.get("step").filter(|step| !step.is_empty()).map(|step| named(&step));
     let wanted = match wanted {
         Some(wanted) => Some(wanted),
-        None => root_cause(&detail),
+        None => opens_with(&detail),
     };
     let wanted = wanted.and_then(|wanted| detail.view.step(&wanted)).map(|step| Wanted::of(step, tab));
     let step = match wanted {
@@ -98,14 +98,10 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
     Ok(Loaded { detail, step, log })
 }
 
-/// The step that a failed run opens with.
-fn root_cause(detail: &RunDetail) -> Option<StepId> {
-    let view = &detail.view;
-    if view.state != RunState::Failed {
-        return None;
-    }
-    let place = super::tree::Tree::of(&view.steps).root_cause(view)?;
-    Some(view.steps[place].id.clone())
+/// The step that the page opens with when the address names none.
+fn opens_with(detail: &RunDetail) -> Option<StepId> {
+    let place = super::tree::Tree::of(&detail.view.steps).opens_with(&detail.view)?;
+    Some(detail.view.steps[place].id.clone())
 }
 
 fn tab_of(query: &ParamsMap) -> Tab {

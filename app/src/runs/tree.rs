@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use agentflow::{
     engine::{
         journal::{RunView, StepView, Usage},
-        state::{StepId, StepKind, StepState},
+        state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
     kernel::Timestamp,
 };
@@ -239,6 +239,19 @@ impl Tree {
             .copied()
             .filter(|place| steps[*place].state == StepState::Failed && !self.nodes[*place].failed_below)
             .collect()
+    }
+
+    /// The step that a run's page opens with: where a failed run went wrong, or what waits for a person.
+    #[must_use]
+    pub fn opens_with(&self, view: &RunView) -> Option<usize> {
+        match (view.state, view.waiting_on) {
+            (RunState::Failed, _) => self.root_cause(view),
+            (RunState::Waiting, Some(WaitingOn::Approval)) => self.order.iter().copied().find(|place| {
+                let step = &view.steps[*place];
+                step.state == StepState::Waiting && step.approval.is_some()
+            }),
+            _ => None,
+        }
     }
 
     /// Where a failed run went wrong: the step that its error names, else the first one that failed, and in both cases
