@@ -6,20 +6,33 @@ use agentflow::{
     runs::{LogPage, LogQuery, RunDetail, StepDetail},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[cfg(feature = "ssr")]
 use crate::door;
 use crate::error::ApiError;
+#[cfg(feature = "ssr")]
+use agentflow::access::Permission;
+
+/// A run, and what the one who asks may do with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// The run with its tree.
+    pub detail: RunDetail,
+    /// Whether they may stop, retry and start runs: buttons that the server would refuse are not shown.
+    pub may_operate: bool,
+}
 
 /// A run with its tree.
 ///
 /// # Errors
 /// `not_found`.
 #[server]
-pub async fn find_run(org: String, run: RunId) -> Result<RunDetail, ApiError> {
+pub async fn find_run(org: String, run: RunId) -> Result<Found, ApiError> {
     let cx = door::ctx(&org).await?;
-    Ok(agentflow::runs::service::find(&cx.grant()?, run).await?)
+    let detail = agentflow::runs::service::find(&cx.grant()?, run).await?;
+    Ok(Found { detail, may_operate: cx.role().may(Permission::Operate) })
 }
 
 /// A run's whole input and output, however large.

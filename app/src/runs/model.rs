@@ -240,7 +240,7 @@ impl RunModel {
         spawn_local(async move {
             let answer = api::find_run(org, self.id).await;
             let _ = self.reloading.try_set(false);
-            let Ok(detail) = answer else { return };
+            let Ok(api::Found { detail, .. }) = answer else { return };
             let _ = self.mended.try_update(|times| *times += 1);
             let _ = self.data.try_update(|data| {
                 if detail.view.last_seq >= data.view.last_seq {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use agentflow::{
-    access::Permission,
     engine::state::{RunState, StepId},
     kernel::{Error, RunId, text},
     runs::{LogPage, RunDetail},
@@ -27,7 +26,7 @@ use super::{
     words,
 };
 use crate::{
-    frame::{use_frame, use_org},
+    frame::use_org,
     host,
     kit::{
         Announcer, Crumb, Form, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Submit, Time,
@@ -46,6 +45,7 @@ const TICK: Duration = Duration::from_millis(1_000);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Loaded {
     detail: RunDetail,
+    may_operate: bool,
     /// What the panel shows of the step in the address.
     step: Fetched,
     /// The log, if that is what is looked at.
@@ -67,7 +67,7 @@ impl View {
 
 async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Error> {
     let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
-    let mut detail = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
+    let api::Found { mut detail, may_operate } = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
     let full = query.get_str("full").is_some();
     let tab = tab_of(&query);
     let wanted = query.get("step").filter(|step| !step.is_empty()).map(|step| named(&step));
@@ -95,7 +95,7 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
             Some((filter, page))
         }
     };
-    Ok(Loaded { detail, step, log })
+    Ok(Loaded { detail, may_operate, step, log })
 }
 
 /// The step that the page opens with when the address names none.
@@ -115,7 +115,7 @@ pub fn RunPage() -> impl IntoView {
     let params = use_params_map();
     let query = use_query_map();
     let run = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    let (slug, frame) = (org.clone(), use_frame());
+    let slug = org.clone();
     let page = Resource::new_blocking(
         move || run.get(),
         move |run| {
@@ -128,13 +128,8 @@ pub fn RunPage() -> impl IntoView {
             {move || {
                 let org = org.clone();
                 Suspend::new(async move {
-                    // Buttons that the server would refuse are not shown.
-                    let may_operate = match frame {
-                        Some(frame) => frame.await.is_ok_and(|frame| frame.role.may(Permission::Operate)),
-                        None => false,
-                    };
                     match page.await {
-                        Ok(loaded) => view! { <Alive org loaded query may_operate/> }.into_any(),
+                        Ok(loaded) => view! { <Alive org loaded query/> }.into_any(),
                         Err(error) => view! { <PageFailure error/> }.into_any(),
                     }
                 })
@@ -146,8 +141,8 @@ pub fn RunPage() -> impl IntoView {
 
 /// A run that was loaded, from here on alive.
 #[component]
-fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>, may_operate: bool) -> impl IntoView {
-    let Loaded { detail, step, log } = loaded;
+fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
+    let Loaded { detail, may_operate, step, log } = loaded;
     let (open, wanted, from) = query.with_untracked(|query| {
         let open: Vec<_> =
             query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
