@@ -6,7 +6,7 @@ use agentflow::{
         journal::{RunView, StepView, StoredEvent},
         state::{StepError, StepId, StepKind, StepState},
     },
-    kernel::{Error, RunId, text},
+    kernel::{ApprovalId, Error, RunId, text},
     runs::{LogPage, LogQuery, StepDetail},
 };
 use leptos::{prelude::*, task::spawn_local};
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{
     api,
+    asked::{Asked, FetchedApproval},
     line::{base, encoded},
     logs::log_row,
     model::{RunModel, step_of},
@@ -137,17 +138,22 @@ pub fn Detail(
     tab: Memo<Tab>,
     /// What came with the page.
     first: Fetched,
+    /// The approval that came with the page.
+    approval: FetchedApproval,
+    /// Whether the address asks for the confirmation of what cannot be undone.
+    confirms: Signal<bool>,
 ) -> impl IntoView {
     let wanted = Memo::new(move |_| Some(Wanted::of(&model.selected_step()?, tab.get())));
     let content = RwSignal::new(first);
     follow_selection(model, wanted, content);
     let step = Memo::new(move |_| model.selected_step());
     let id = Memo::new(move |_| step.with(|step| step.as_ref().map(|step| step.id.clone())));
+    let approvals = StoredValue::new(approval);
     view! {
         <aside class="detail" id="step-detail" aria-label="Step detail">
             {move || match id.get() {
                 None => view! { <OfRun model/> }.into_any(),
-                Some(_) => view! { <OfStep model step tab wanted content/> }.into_any(),
+                Some(_) => view! { <OfStep model step tab wanted content approvals confirms/> }.into_any(),
             }}
         </aside>
     }
@@ -189,7 +195,10 @@ fn OfStep(
     tab: Memo<Tab>,
     wanted: Memo<Option<Wanted>>,
     content: RwSignal<Fetched>,
+    approvals: StoredValue<FetchedApproval>,
+    confirms: Signal<bool>,
 ) -> impl IntoView {
+    let asked = Memo::new(move |_| step.with(|step| step.as_ref().and_then(asked_of)));
     let shown = move || {
         let wanted = wanted.get()?;
         content.with(|content| {
@@ -207,7 +216,12 @@ fn OfStep(
     view! {
         {move || step.get().map(|step| view! { <Head model step/> })}
         {move || step.get().and_then(|step| attempt_error(model, &step)).map(|error| view! { <ErrorBox error/> })}
-        {move || step.get().and_then(|step| approval_box(model, &step))}
+        {move || {
+            asked.get().map(|approval| {
+                let step = step.with_untracked(|step| step.as_ref().map(|step| step.id.to_string())).unwrap_or_default();
+                view! { <Asked model approval first=approvals.get_value() href=address(model, &step, Tab::Io) confirms/> }
+            })
+        }}
         <Writing model step/>
         <Tabs model tab/>
         <div class="detail-body">{body}</div>
@@ -277,18 +291,10 @@ pub fn ErrorBox(
     .into_any()
 }
 
-fn approval_box(model: RunModel, step: &StepView) -> Option<AnyView> {
-    let approval = step.approval.filter(|_| step.state == StepState::Waiting)?;
-    let inbox = format!("/o/{}/approvals?sel={approval}", model.org.get_value());
-    Some(
-        view! {
-            <Callout tone=Tone::Info>
-                <p>"This step waits for a decision."</p>
-                <p><a class="btn btn-primary" href=inbox>"Open the approval"</a></p>
-            </Callout>
-        }
-        .into_any(),
-    )
+/// The approval that the selected step waits for.
+#[must_use]
+pub fn asked_of(step: &StepView) -> Option<ApprovalId> {
+    step.approval.filter(|_| step.state == StepState::Waiting)
 }
 
 /// The text that a model is writing right now.

@@ -1,6 +1,7 @@
 //! Runs on screen: a run's tree, its bars and its log.
 
 pub mod api;
+pub mod asked;
 pub mod detail;
 #[cfg(test)]
 mod fixture;

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     api::{self, CancelRun, RetryRun},
-    detail::{Detail, Fetched, Tab, Wanted, address, fetch, named},
+    asked::FetchedApproval,
+    detail::{Detail, Fetched, Tab, Wanted, address, asked_of, fetch, named},
     line::base,
     logs::{LogFilter, LogView, clock_offset},
     model::RunModel,
@@ -26,6 +27,7 @@ use super::{
     words,
 };
 use crate::{
+    approvals::api as approvals,
     frame::use_org,
     host,
     kit::{
@@ -48,6 +50,8 @@ struct Loaded {
     may_operate: bool,
     /// What the panel shows of the step in the address.
     step: Fetched,
+    /// The approval that this step waits for.
+    approval: FetchedApproval,
     /// The log, if that is what is looked at.
     log: Option<(LogFilter, Result<LogPage, Error>)>,
 }
@@ -76,6 +80,11 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
         None => opens_with(&detail),
     };
     let wanted = wanted.and_then(|wanted| detail.view.step(&wanted)).map(|step| Wanted::of(step, tab));
+    let asked = wanted.as_ref().and_then(|wanted| detail.view.step(&wanted.step)).and_then(asked_of);
+    let approval = match asked {
+        Some(id) => Some((id, approvals::approval(org.clone(), id).await.map_err(|error| error.0))),
+        None => None,
+    };
     let step = match wanted {
         Some(wanted) => {
             let fetched = fetch(org.clone(), run, wanted.step.clone(), tab, full).await;
@@ -95,7 +104,7 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
             Some((filter, page))
         }
     };
-    Ok(Loaded { detail, may_operate, step, log })
+    Ok(Loaded { detail, may_operate, step, approval, log })
 }
 
 /// The step that the page opens with when the address names none.
@@ -142,7 +151,7 @@ pub fn RunPage() -> impl IntoView {
 /// A run that was loaded, from here on alive.
 #[component]
 fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
-    let Loaded { detail, may_operate, step, log } = loaded;
+    let Loaded { detail, may_operate, step, approval, log } = loaded;
     let (open, wanted, from) = query.with_untracked(|query| {
         let open: Vec<_> =
             query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
@@ -160,13 +169,17 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     keep_address(model, query, tab);
     announce(model);
     let first_log = StoredValue::new(log);
-    let first_step = StoredValue::new(step);
+    let first_step = StoredValue::new((step, approval));
+    let confirms = Signal::derive(move || query.with(|query| query.get_str("confirm").is_some()));
     let body = move || match view.get() {
         View::Steps => view! {
             <a class="skip" href="#step-detail" rel="external">"Skip to step detail"</a>
             <div class="run-split" class:has-step=move || in_address.get()>
                 <Steps model from alive/>
-                <Detail model tab first=first_step.get_value()/>
+                {
+                    let (first, approval) = first_step.get_value();
+                    view! { <Detail model tab first approval confirms/> }
+                }
             </div>
         }
         .into_any(),
