@@ -13,6 +13,7 @@ pub mod access;
 pub mod accounts;
 pub mod agents;
 pub mod approvals;
+pub mod dashboard;
 #[cfg(feature = "ssr")]
 pub mod db;
 #[cfg(feature = "ssr")]

@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod dashboard;
 #[cfg(feature = "ssr")]
 pub mod door;
 pub mod error;
@@ -31,6 +32,7 @@ use leptos_router::{
 use wasm_bindgen::JsCast;
 
 use crate::{
+    dashboard::DashboardPageView,
     frame::Frame,
     kit::{
         Announcer, Clock, NotFoundBody,
@@ -59,6 +61,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=sign_in::SignInPage ssr=SsrMode::Async/>
                 <Route path=path!("/signup") view=sign_up::SignUpPage ssr=SsrMode::Async/>
                 <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("") view=DashboardPageView ssr=SsrMode::Async/>
                     <Route path=path!("/agents") view=agents::AgentsListPage ssr=SsrMode::Async/>
                     <Route path=path!("/agents/new") view=agents::AgentEditPage ssr=SsrMode::Async/>
                     <Route path=path!("/agents/:id") view=agents::AgentEditPage ssr=SsrMode::Async/>

@@ -28,6 +28,8 @@ pub struct FrameData {
     pub organizations: Vec<Membership>,
     /// How many approvals wait that the person may decide.
     pub approvals: i64,
+    /// Whether no model but the sandbox model can be called.
+    pub sandbox_only: bool,
 }
 
 /// Reads what is around every page of an organization.
@@ -43,6 +45,7 @@ pub async fn frame(org: String) -> Result<FrameData, ApiError> {
         role: cx.role(),
         organizations: orgs::service::list(&person).await?,
         approvals: approvals::service::pending_count(&cx.grant()?).await?,
+        sandbox_only: cx.deps().models.available().iter().all(|model| model.sandbox),
     })
 }
 

@@ -67,9 +67,27 @@ pub fn Frame() -> impl IntoView {
         <div class="shell">
             <Sidebar org data/>
             <main id="content" class="content" tabindex="-1">
+                <Transition fallback=|| ()>
+                    {move || Suspend::new(async move { data.await.is_ok_and(|data| data.sandbox_only).then(sandbox) })}
+                </Transition>
                 <Outlet/>
             </main>
         </div>
+    }
+    .into_any()
+}
+
+/// A calm word on every page for as long as no provider is connected.
+fn sandbox() -> AnyView {
+    view! {
+        <p class="banner">
+            <Icon glyph=Glyph::Info/>
+            <span>
+                <strong>"Sandbox model only."</strong>
+                " Agents answer by fixed rules, at no cost. To use a real model, start AgentFlow with "
+                <code>"OPENAI_API_KEY"</code>" or "<code>"ANTHROPIC_API_KEY"</code>"."
+            </span>
+        </p>
     }
     .into_any()
 }

@@ -50,10 +50,22 @@ pub fn in_short(at: Timestamp) -> String {
     format!("{} {}, {:02}:{:02}", at.day(), month(at), at.hour(), at.minute())
 }
 
+/// The time of day: `14:02:11`.
+#[must_use]
+pub fn in_clock(at: Timestamp) -> String {
+    at.time().trunc_subsecs(0).to_string()
+}
+
 /// The moment for programs: RFC 3339, to the second.
 #[must_use]
 pub fn for_machines(at: Timestamp) -> String {
     format!("{}T{}Z", at.date_naive(), at.time().trunc_subsecs(0))
+}
+
+/// The moment for an address that must lead to the very same rows: to the microsecond, as the database counts.
+#[must_use]
+pub fn exactly(at: Timestamp) -> String {
+    for_machines(at).replace('Z', &format!(".{:06}Z", at.timestamp_subsec_micros()))
 }
 
 fn month(at: Timestamp) -> &'static str {

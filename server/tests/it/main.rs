@@ -2,6 +2,7 @@
 
 mod accounts;
 mod engine;
+mod forms;
 mod gate;
 mod http;
 mod keys;

@@ -20,6 +20,7 @@ use crate::{
     kit::{
         Announcer, DataTable, EmptyState, Glyph, Icon, NoValue, PageFailure, PageHeader, Pager, Skeleton, StatusBadge,
         Th, Time, Title,
+        time::{exactly, in_full},
     },
     live::{Topic, use_live},
     refresh,
@@ -213,6 +214,9 @@ fn Filters(org: String, place: Place, workflows: Vec<(WorkflowId, String)>) -> i
         let selected = place.state.as_deref() == Some(word);
         view! { <option value=word selected=selected>{label}</option> }
     });
+    let period = period(&place);
+    let moments = [("from", place.from), ("to", place.to)]
+        .map(|(name, moment)| moment.map(|moment| view! { <input type="hidden" name=name value=exactly(moment)/> }));
     let workflow = place.workflow;
     let workflows: Vec<_> = workflows
         .into_iter()
@@ -237,11 +241,24 @@ fn Filters(org: String, place: Place, workflows: Vec<(WorkflowId, String)>) -> i
                 <option value="">"All workflows"</option>
                 {workflows}
             </select>
+            {moments}
             <button class="btn" type="submit"><Icon glyph=Glyph::Filter/> "Filter"</button>
             {clear}
         </QueryForm>
+        {period}
     }
     .into_any()
+}
+
+/// Which period the list is of, where it is of one.
+fn period(place: &Place) -> Option<AnyView> {
+    let words = match (place.from.map(in_full), place.to.map(in_full)) {
+        (None, None) => return None,
+        (Some(from), None) => format!("Accepted since {from}"),
+        (None, Some(to)) => format!("Accepted before {to}"),
+        (Some(from), Some(to)) => format!("Accepted from {from} to {to}"),
+    };
+    Some(view! { <p class="hint">{words}</p> }.into_any())
 }
 
 fn empty(org: &str, place: &Place, has_workflows: bool) -> AnyView {

@@ -2,10 +2,12 @@
 
 use agentflow::{
     engine::state::RunState,
-    kernel::{Cursor, WorkflowId},
+    kernel::{Cursor, Timestamp, WorkflowId},
     runs::RunFilter,
 };
 use leptos_router::params::ParamsMap;
+
+use crate::kit::time::exactly;
 
 /// What can be chosen as a status: the word in the address, what is read, and the states that it means.
 pub(super) const STATES: [(&str, &str, &[RunState]); 7] = [
@@ -31,6 +33,10 @@ pub(super) struct Place {
     pub workflow: Option<WorkflowId>,
     /// With this text.
     pub q: Option<String>,
+    /// Accepted at or after this moment.
+    pub from: Option<Timestamp>,
+    /// Accepted before this moment.
+    pub to: Option<Timestamp>,
     /// Where the page begins.
     pub cursor: Option<Cursor>,
 }
@@ -43,6 +49,8 @@ impl Place {
             state: text("state").filter(|word| STATES.iter().any(|(known, ..)| known == word)),
             workflow: text("workflow").and_then(|id| id.parse().ok()),
             q: text("q"),
+            from: text("from").and_then(|at| at.parse().ok()),
+            to: text("to").and_then(|at| at.parse().ok()),
             cursor: text("cursor").map(Cursor),
         }
     }
@@ -54,6 +62,8 @@ impl Place {
             states: chosen.map(|(_, _, states)| states.to_vec()).unwrap_or_default(),
             workflow: self.workflow,
             q: self.q.clone(),
+            from: self.from,
+            to: self.to,
             ..RunFilter::default()
         }
     }
@@ -70,6 +80,11 @@ impl Place {
         if let Some(q) = &self.q {
             query.insert("q", q.clone());
         }
+        for (name, moment) in [("from", self.from), ("to", self.to)] {
+            if let Some(moment) = moment {
+                query.insert(name, exactly(moment));
+            }
+        }
         if let Some(cursor) = &self.cursor {
             query.insert("cursor", cursor.0.clone());
         }
@@ -78,7 +93,7 @@ impl Place {
 
     /// Whether something is left out.
     pub fn is_filtered(&self) -> bool {
-        self.state.is_some() || self.workflow.is_some() || self.q.is_some()
+        self.state.is_some() || self.workflow.is_some() || self.q.is_some() || self.from.is_some() || self.to.is_some()
     }
 }
 
@@ -101,5 +116,10 @@ mod tests {
         query.insert("state", "x".to_owned());
         assert_eq!(Place::read(&query), Place::default());
         assert_eq!(Place::default().href("acme"), "/o/acme/runs");
+        let mut query = ParamsMap::new();
+        query.insert("from", "2026-11-20T04:02:11.000987Z".to_owned());
+        let place = Place::read(&query);
+        assert_eq!(place.filter().from.map(|at| at.timestamp_subsec_micros()), Some(987));
+        assert!(place.href("acme").contains("11.000987Z"), "a period leads to the same runs again");
     }
 }
