@@ -3,14 +3,15 @@
 use agentflow::{
     access::{Grant, right},
     accounts::service::Visitor,
-    kernel::{Error, Result, RunId},
+    kernel::{Error, Result, RunId, WorkflowId, text},
     orgs,
     runs::{LogLine, LogQuery, service},
+    workflows,
 };
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Request, State as Extract},
+    extract::{Path, Query, Request, State as Extract, rejection::QueryRejection},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -24,7 +25,46 @@ const WINDOW: u32 = 500;
 
 /// The files: to be put behind the session layer and the gate.
 pub fn routes() -> Router<State> {
-    Router::new().route("/o/{org}/runs/{id}/log.txt", get(log))
+    Router::new()
+        .route("/o/{org}/runs/{id}/log.txt", get(log))
+        .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
+}
+
+/// Which version of a workflow.
+#[derive(serde::Deserialize)]
+struct At {
+    v: Option<i32>,
+}
+
+/// `GET /o/{org}/workflows/{id}/export.yaml?v=`: a workflow with the agents that it needs, as a file to import elsewhere.
+async fn workflow(
+    Extract(state): Extract<State>,
+    Path((org, workflow)): Path<(String, String)>,
+    at: Result<Query<At>, QueryRejection>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let asker = Asker::of(&parts);
+    let written = async {
+        let id: WorkflowId = workflow.parse().map_err(|_| Error::not_found("workflow"))?;
+        let Query(At { v: version }) = at.map_err(|_| Error::not_found("workflow"))?;
+        let person = Visitor::of(&state.deps, &parts)?.signed_in().await?;
+        let grant: Grant<right::View> = orgs::service::enter(&person, &org).await?.grant()?;
+        let whole = workflows::service::with_agents(&grant, id, version).await?;
+        Ok::<_, Error>((text::slug(&whole.name, 60), workflows::yaml::export(&whole)?))
+    };
+    let (name, file) = match written.await {
+        Ok(written) => written,
+        Err(error) => return asker.refuse(&error),
+    };
+    let mut response = file.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
+    let name = if name.is_empty() { "workflow".to_owned() } else { name };
+    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.yaml\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    response
 }
 
 /// `GET /o/{org}/runs/{id}/log.txt`: every line of a run's log. It is sent as it is read, however long it is.

@@ -1,6 +1,7 @@
 //! Everything that needs a database or the real router, in one binary.
 
 mod accounts;
+mod agents;
 mod engine;
 mod forms;
 mod gate;
@@ -11,4 +12,5 @@ mod private_postgres;
 mod smoke;
 mod tenancy;
 mod tidy;
+mod workflows;
 mod world;
