@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
+use super::views::empty_page;
+#[cfg(feature = "ssr")]
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
-use agentflow::{
-    access::{Ctx, Permission},
-    agents::service,
-    models::ModelInfo,
-};
+use agentflow::{access::Permission, agents::service};
 
 /// The list of agents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,43 +114,4 @@ pub async fn archive_agent(org: String, agent: AgentId) -> Result<(), ApiError> 
     service::archive(&cx.grant()?, agent).await?;
     leptos_axum::redirect(&format!("/o/{}/agents", cx.org().slug));
     Ok(())
-}
-
-#[cfg(feature = "ssr")]
-fn empty_page(cx: &Ctx) -> AgentPage {
-    let blank = agentflow::agents::blank();
-    AgentPage {
-        agent: None,
-        shown: 0,
-        form: AgentForm::of(&blank),
-        versions: Vec::new(),
-        used_by: Vec::new(),
-        models: models(cx),
-        tools: tool_choices(),
-        can_build: cx.role().may(Permission::Build),
-        can_deploy: cx.role().may(Permission::Deploy),
-    }
-}
-
-/// The models that there are, the sandbox labelled as such.
-#[cfg(feature = "ssr")]
-fn models(cx: &Ctx) -> Vec<(String, String)> {
-    let label = |model: &ModelInfo| {
-        if model.sandbox { model.label.clone() } else { format!("{} ({})", model.label, model.provider) }
-    };
-    cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model))).collect()
-}
-
-/// The tools that there are.
-#[cfg(feature = "ssr")]
-pub(crate) fn tool_choices() -> Vec<ToolChoice> {
-    agentflow::tools::catalog()
-        .iter()
-        .map(|tool| ToolChoice {
-            name: tool.name.clone(),
-            title: tool.title.clone(),
-            description: tool.description.clone(),
-            effect: tool.effect,
-        })
-        .collect()
 }

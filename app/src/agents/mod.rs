@@ -2,6 +2,8 @@
 
 pub mod api;
 mod form;
+#[cfg(feature = "ssr")]
+pub mod views;
 
 use agentflow::{
     kernel::{AgentId, Error},

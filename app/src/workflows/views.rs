@@ -18,7 +18,7 @@ use agentflow::{
 use serde_json::Value;
 
 use super::api::{Argument, May, OutlineRow, RunPage, StepPage, WorkflowPage};
-use crate::agents::api::tool_choices;
+use crate::agents::views::tool_choices;
 
 /// What the role may do.
 pub fn may(cx: &Ctx) -> May {
