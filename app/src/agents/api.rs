@@ -8,9 +8,9 @@ use agentflow::{
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use super::views::empty_page;
+use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]

@@ -38,11 +38,22 @@ async fn a_refused_form_comes_back_as_its_page_with_what_was_typed_and_what_is_w
     assert_eq!(reply.status, 422, "{page}");
     assert!(page.contains("<title>Error: "), "the title says it");
     assert!(page.contains("There is a problem"), "the summary is there");
-    assert!(page.contains("href=\"#sign-up-email\"") || page.contains("href=\"#sign_up-email\""), "it leads to the field");
-    assert!(page.contains("value=\"not an address\"") && page.contains("value=\"Analytical Engines\""), "the text is kept");
-    assert!(page.contains("value=\"Ada &quot;&lt;b&gt;&quot; Lovelace\"") || page.contains("Ada &quot;<b>&quot; Lovelace"));
+    assert!(
+        page.contains("href=\"#sign-up-email\"") || page.contains("href=\"#sign_up-email\""),
+        "it leads to the field"
+    );
+    assert!(
+        page.contains("value=\"not an address\"") && page.contains("value=\"Analytical Engines\""),
+        "the text is kept"
+    );
+    assert!(
+        page.contains("value=\"Ada &quot;&lt;b&gt;&quot; Lovelace\"") || page.contains("Ada &quot;<b>&quot; Lovelace")
+    );
     assert!(!page.contains(PASSWORD), "a password never comes back");
-    assert!(page.contains("history.replaceState(null, \"\", \"/signup?next=%2Fo%2Fx\")"), "reload and back lead to the page");
+    assert!(
+        page.contains("history.replaceState(null, \"\", \"/signup?next=%2Fo%2Fx\")"),
+        "reload and back lead to the page"
+    );
     assert!(page.contains("aria-invalid=\"true\""));
 }
 
@@ -70,7 +81,8 @@ async fn a_form_of_a_page_elsewhere_is_never_answered_with_one_of_ours() {
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "text/html")
         .header(header::REFERER, "https://elsewhere.example/signup");
-    let reply = client.send(request.body(Body::from("name=x&email=x&password=x&organization=x")).expect("request")).await;
+    let reply =
+        client.send(request.body(Body::from("name=x&email=x&password=x&organization=x")).expect("request")).await;
     assert_eq!(reply.status, 422);
     assert!(!reply.text().contains("<form"), "{}", reply.text());
 }
