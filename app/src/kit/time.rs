@@ -80,6 +80,8 @@ pub fn relative(at_ms: i64, now_ms: i64) -> String {
     let (past, seconds) = (seconds >= 0, seconds.unsigned_abs());
     let span = match seconds {
         0..5 => return "just now".to_owned(),
+        // The page's clock is up to ten seconds behind: what happened meanwhile is not to come.
+        5..12 if !past => return "just now".to_owned(),
         5..60 => format!("{seconds}\u{a0}s"),
         60..3_600 => format!("{}\u{a0}min", seconds / 60),
         3_600..86_400 => format!("{}\u{a0}h", seconds / 3_600),
