@@ -124,6 +124,10 @@ async fn stop_leftover(folder: &Folder, binaries: &Binaries) -> Result<(), Troub
         // processes, and waits for their end.
         std::fs::write(&trace, format!("{}\n{rest}", std::process::id()))
             .map_err(|error| folder::unusable(&trace, &error.to_string()))?;
+        // The same for the socket, whose folder nobody else uses: its lock says nothing that the one of the data does not.
+        for file in [".s.PGSQL.5432", ".s.PGSQL.5432.lock"] {
+            drop(std::fs::remove_file(folder.socket().join(file)));
+        }
     }
     Ok(())
 }
