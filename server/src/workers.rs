@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use agentflow::{
+    accounts::sessions::Sessions,
     effects::Performer,
     engine::runner::{self, Runner},
     live,
@@ -41,8 +42,25 @@ pub fn spawn(state: &State, role: Role, stop: &Stop) {
     let deps = &state.deps;
     stop.spawn(live::listen::run(deps.clone(), stop.token()));
     tokio::spawn(runner::notifier(deps.db.engine().clone(), deps.engine.clone()));
+    if role.serves() {
+        stop.spawn(sweep(state.clone(), stop.clone()));
+    }
     if role.works() {
         stop.spawn(node(state.clone(), stop.clone()));
+    }
+}
+
+/// Removes what has ended and nobody asks for: sessions past a limit, failed sign-ins of yesterday.
+async fn sweep(state: State, stop: Stop) {
+    let sessions = Sessions::new(state.deps.db.clone(), state.config.accounts.sessions);
+    loop {
+        if let Err(error) = sessions.sweep().await {
+            tracing::warn!(%error, "ended sessions could not be removed; trying again in an hour");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            () = stop.requested() => return,
+        }
     }
 }
 

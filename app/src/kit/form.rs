@@ -12,12 +12,16 @@ use leptos::{
     prelude::*,
     server_fn::{Http, ServerFn, client::Client, codec::PostUrl, request::ClientReq},
 };
+use leptos_router::hooks::use_location;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsCast;
 use web_sys::{FormData, HtmlElement, SubmitEvent};
 
 /// The name of the hidden entry that tells forms of the same action apart.
 pub const FORM_ENTRY: &str = "_form";
+/// The name of the hidden entry that says on which page a form stands. The `Referer` cannot: a page that answers a form
+/// has the form's address in the browser, and so have the forms on it.
+pub const PAGE_ENTRY: &str = "_page";
 
 /// A form that was sent without JavaScript, as the page that answers it shows it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,6 +184,7 @@ fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'sta
         }));
     };
     let entry = id.clone();
+    let page = this_page();
     view! {
         <form
             id=id
@@ -192,6 +197,7 @@ fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'sta
             on:submit=on_submit
         >
             <input type="hidden" name=FORM_ENTRY value=entry/>
+            <input type="hidden" name=PAGE_ENTRY value=page/>
             <ErrorSummary state node_ref=summary/>
             {move || done.clone().filter(|_| last.get() == Some(None)).map(|words| view! {
                 <p class="form-done" role="status"><super::Icon glyph=super::Glyph::Check/>{words}</p>
@@ -200,6 +206,13 @@ fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'sta
         </form>
     }
     .into_any()
+}
+
+/// The address of the page, as a path.
+fn this_page() -> String {
+    let location = use_location();
+    let (path, search) = (location.pathname.get_untracked(), location.search.get_untracked());
+    if search.is_empty() { path } else { format!("{path}?{search}") }
 }
 
 /// The children with the form's state in their context, and in no one else's.

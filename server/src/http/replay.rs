@@ -3,9 +3,12 @@
 //!
 //! The form's own part is `app::kit::form`; the two meet in [`FormReplay`].
 
-use agentflow::kernel::{Error, Kind};
+use agentflow::{
+    accounts::local_path,
+    kernel::{Error, Kind},
+};
 use app::{
-    kit::form::{FORM_ENTRY, FormReplay},
+    kit::form::{FORM_ENTRY, FormReplay, PAGE_ENTRY},
     settings::api::CreateApiKey,
 };
 use axum::{
@@ -47,7 +50,7 @@ async fn answer_form(request: Request, next: Next) -> Response {
     let Ok(form) = to_bytes(body, MOST_BYTES).await else {
         return (StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Go back and shorten it.").into_response();
     };
-    let page = page_of(&parts.headers);
+    let page = page_named(&form).or_else(|| page_of(&parts.headers));
     // The function answers as it does to a script: with JSON, and with the way to go in a header.
     let mut call = parts.clone();
     call.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -132,7 +135,7 @@ fn replay_of(parts: &Parts, form: &Bytes, error: Option<Error>) -> FormReplay {
 /// What is secret is typed again.
 fn may_be_shown(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name != FORM_ENTRY && !name.contains("password") && !name.contains("secret")
+    name != FORM_ENTRY && name != PAGE_ENTRY && !name.contains("password") && !name.contains("secret")
 }
 
 fn form_name(form: &Bytes) -> String {
@@ -146,13 +149,23 @@ async fn error_in(answer: Response) -> Error {
     })
 }
 
-/// The page of ours that the form stands on.
+/// The page of ours that the form says it stands on.
+fn page_named(form: &Bytes) -> Option<Uri> {
+    let (_, page) = url::form_urlencoded::parse(form).find(|(name, _)| name == PAGE_ENTRY)?;
+    let page: Uri = local_path(&page)?.parse().ok()?;
+    is_page(page.path()).then_some(page)
+}
+
+fn is_page(path: &str) -> bool {
+    path.starts_with("/o/") || matches!(path, "/login" | "/signup")
+}
+
+/// The page of ours that the form stands on, as the browser says.
 fn page_of(headers: &HeaderMap) -> Option<Uri> {
     let referrer: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let path = referrer.path_and_query()?;
-    let is_page = path.path().starts_with("/o/") || matches!(path.path(), "/login" | "/signup");
-    (referrer.authority()?.as_str() == host && is_page).then(|| Uri::from(path.clone()))
+    (referrer.authority()?.as_str() == host && is_page(path.path())).then(|| Uri::from(path.clone()))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -203,6 +216,21 @@ mod tests {
         assert_eq!(page("https://evil.example.com/o/acme/runs"), None);
         assert_eq!(page("https://flows.example.com/api/v1/runs"), None);
         assert_eq!(page("https://flows.example.com/rpc/app/x"), None);
+    }
+
+    #[test]
+    fn a_form_on_a_page_that_answered_a_form_names_its_page() {
+        let named = |form: &'static str| page_named(&Bytes::from_static(form.as_bytes())).map(|page| page.to_string());
+        assert_eq!(named("a=b&_page=%2Fo%2Facme%2Fsettings%3Fx%3D1").as_deref(), Some("/o/acme/settings?x=1"));
+        for bad in [
+            "a=b",
+            "_page=",
+            "_page=%2Frpc%2Fx",
+            "_page=%2F%2Fevil.example%2Fo%2F",
+            "_page=https%3A%2F%2Fevil.example%2Fo%2F",
+        ] {
+            assert_eq!(named(bad), None, "{bad}");
+        }
     }
 
     #[test]
