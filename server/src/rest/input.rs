@@ -46,6 +46,11 @@ fn says_json(request: &Request) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    // Serde would take a list for a struct, entry by entry.
+    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if begins != Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        return Err(Problem(Error::new(Kind::Invalid, "request.body", "The body must be a JSON object.")));
+    }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         // It is JSON and says something that we have no place for.
         Category::Data => {
@@ -134,6 +139,7 @@ mod tests {
         assert!(of(r#"{"reason":"x"}"#).is_ok());
         let unknown = of(r#"{"reason":"x","extra":1}"#).unwrap_err();
         assert_eq!((unknown.kind, unknown.fields[0].field.as_str()), (Kind::Invalid, "extra"));
+        assert_eq!(of(r#"["x"]"#).unwrap_err().kind, Kind::Invalid);
         assert_eq!(of(r#"{"reason":"#).unwrap_err().kind, Kind::Malformed);
         assert_eq!(of(&"[".repeat(100_000)).unwrap_err().kind, Kind::Malformed);
     }

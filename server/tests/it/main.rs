@@ -2,14 +2,19 @@
 
 mod accounts;
 mod agents;
+mod api;
+mod approvals;
 mod engine;
 mod forms;
 mod gate;
 mod http;
 mod keys;
+mod office;
 mod people;
 mod private_postgres;
+mod runs;
 mod smoke;
+mod stream;
 mod tenancy;
 mod tidy;
 mod workflows;

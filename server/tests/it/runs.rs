@@ -1,0 +1,267 @@
+//! Starting, listing, stopping and retrying runs, through the door for programs.
+
+use agentflow::{
+    access::Role,
+    engine::state::RunState,
+    kernel::{Cursor, Kind, RunId},
+    runs::{RunFilter, service},
+};
+use axum::{
+    body::Body,
+    http::{Method, header},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    office::{Office, any, start},
+    world::{Client, Reply, World},
+};
+
+async fn post(client: &Client, path: &str, key: Option<&str>, body: &Value) -> Reply {
+    let mut request = client.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    client.clone().send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn fifty_starts_with_one_key_are_one_run() {
+    let world = World::new().await;
+    let (acme, other) = (Office::new(&world, "Acme").await, Office::new(&world, "Other").await);
+    let (workflow, foreign) = (acme.simple().await, other.simple().await);
+    let program = world.program(&acme.key(Role::Member).await);
+    let path = format!("/api/v1/workflows/{workflow}/run");
+    let body = json!({ "input": { "title": "Once" } });
+
+    let starts = (0..50).map(|_| post(&program, &path, Some("order-4812"), &body));
+    let replies = futures::future::join_all(starts).await;
+    let mut ids: Vec<String> = replies
+        .iter()
+        .map(|reply| {
+            assert_eq!(reply.status, 202, "{}", reply.text());
+            let id = reply.json()["id"].as_str().unwrap().to_owned();
+            assert_eq!(reply.header("location"), format!("/api/v1/runs/{id}"));
+            id
+        })
+        .collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one key, one run");
+    let fresh = replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
+    assert_eq!(fresh, 1, "one answer is the first one");
+    let runs: i64 = sqlx::query_scalar("select count(*) from runs").fetch_one(&mut world.owner().await).await.unwrap();
+    assert_eq!(runs, 1);
+
+    // Another body is another request, and is refused under the same key.
+    let reply = post(&program, &path, Some("order-4812"), &json!({ "input": { "title": "Twice" } })).await;
+    assert_eq!(reply.status, 422);
+    assert_eq!(reply.json()["code"], "idempotency.mismatch");
+    // The key is the organization's own.
+    let stranger = world.program(&other.key(Role::Member).await);
+    let reply = post(&stranger, &format!("/api/v1/workflows/{foreign}/run"), Some("order-4812"), &body).await;
+    assert_eq!(reply.status, 202);
+    assert_ne!(reply.json()["id"], ids[0].as_str());
+    // A key that was refused is free again: nothing was started under it.
+    let refused = post(&program, &path, Some("second"), &json!({ "input": "no object" })).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(post(&program, &path, Some("second"), &body).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_list_is_paged_without_gaps_and_found_by_title_and_id() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.simple().await;
+    let mut started = Vec::new();
+    for number in 0..7 {
+        started.push(acme.start(workflow, json!({ "title": format!("Parcel {number} is late") })).await);
+    }
+    started.reverse();
+    let grant = acme.owner.grant().unwrap();
+    let (mut seen, mut cursor): (Vec<RunId>, Option<Cursor>) = (Vec::new(), None);
+    loop {
+        let page = service::list(&grant, &RunFilter::default(), cursor.as_ref(), 3).await.unwrap();
+        seen.extend(page.items.iter().map(|run| run.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, started, "all of them, the newest first");
+
+    let found = async |q: &str| {
+        let filter = RunFilter { q: Some(q.to_owned()), ..RunFilter::default() };
+        service::list(&grant, &filter, None, 50).await.unwrap().items.into_iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("parcel 3").await, [started[3]]);
+    assert_eq!(found(&started[2].to_string()).await, [started[2]]);
+    assert_eq!(found("100%_'; drop").await, []);
+    assert_eq!(found("par\0cel 3").await, [started[3]], "a character that no title has");
+    let filter = RunFilter { states: vec![RunState::Failed], ..RunFilter::default() };
+    assert!(service::list(&grant, &filter, None, 50).await.unwrap().items.is_empty());
+    let error = service::list(&grant, &RunFilter::default(), Some(&Cursor("x".to_owned())), 3).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Malformed);
+}
+
+#[tokio::test]
+async fn another_organizations_run_is_the_same_404_as_one_that_never_was() {
+    let world = World::new().await;
+    let (acme, other) = (Office::new(&world, "Acme").await, Office::new(&world, "Other").await);
+    let foreign = other.start(other.simple().await, json!({ "title": "Secret" })).await;
+    let program = world.program(&acme.key(Role::Admin).await);
+    let never = RunId::new();
+    for (method, rest) in [
+        (Method::GET, ""),
+        (Method::GET, "/steps"),
+        (Method::GET, "/steps/start"),
+        (Method::GET, "/logs"),
+        (Method::GET, "/events"),
+        (Method::POST, "/cancel"),
+        (Method::POST, "/retry"),
+    ] {
+        let mut answers = Vec::new();
+        for id in [foreign, never] {
+            let request = program.request(method.clone(), &format!("/api/v1/runs/{id}{rest}"));
+            let reply = program.clone().send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(reply.status, 404, "{method} {rest}");
+            let mut body = reply.json();
+            body.as_object_mut().unwrap().remove("request_id");
+            answers.push(body);
+        }
+        assert_eq!(answers[0], answers[1], "{method} {rest}");
+    }
+    assert_eq!(other.run(foreign).await.view.state, RunState::Queued, "nothing happened to it");
+}
+
+#[tokio::test]
+async fn a_viewer_sees_runs_and_starts_none() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.simple().await;
+    let run = acme.start(workflow, json!({ "title": "Seen" })).await;
+    let viewer = world.program(&acme.key(Role::Viewer).await);
+    assert_eq!(viewer.clone().get("/api/v1/runs").await.status, 200);
+    assert_eq!(viewer.clone().get(&format!("/api/v1/runs/{run}")).await.status, 200);
+    let path = format!("/api/v1/workflows/{workflow}/run");
+    let reply = post(&viewer, &path, None, &json!({ "input": {} })).await;
+    assert_eq!((reply.status.0.as_u16(), reply.json()["code"].as_str()), (403, Some("forbidden")));
+    assert_eq!(post(&viewer, &format!("/api/v1/runs/{run}/cancel"), None, &json!({})).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_input_that_does_not_fit_is_told_at_its_field() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let schema = json!({
+        "type": "object",
+        "required": ["amount"],
+        "properties": { "amount": { "type": "number" }, "customer": { "type": "object", "properties": { "name": { "type": "string" } } } },
+    });
+    let nodes = json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]);
+    let workflow = acme.workflow("Typed", schema, nodes).await;
+    let program = world.program(&acme.key(Role::Member).await);
+    let body = json!({ "input": { "amount": "a lot", "customer": { "name": 5 } } });
+    let reply = post(&program, &format!("/api/v1/workflows/{workflow}/run"), None, &body).await;
+    assert_eq!(reply.status, 422);
+    let mut fields: Vec<String> = reply.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["field"].as_str().unwrap().to_owned())
+        .collect();
+    fields.sort();
+    assert_eq!(fields, ["input.amount", "input.customer.name"]);
+    assert_eq!(reply.header("content-type"), "application/problem+json");
+}
+
+#[tokio::test]
+async fn large_values_come_when_they_are_asked_for() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.simple().await;
+    let program = world.program(&acme.key(Role::Member).await);
+    for size in [150 * 1024, 400 * 1024] {
+        let run = acme.start(workflow, json!({ "title": "Large", "text": "x".repeat(size) })).await;
+        let short = program.clone().get(&format!("/api/v1/runs/{run}")).await.json();
+        assert_eq!(short["input"], Value::Null, "{size}");
+        assert!(short["input_bytes"].as_u64().unwrap() > size as u64);
+        let full = program.clone().get(&format!("/api/v1/runs/{run}?full=true")).await.json();
+        assert_eq!(full["input"]["text"].as_str().map(str::len), Some(size));
+    }
+    let reply = post(
+        &program,
+        &format!("/api/v1/workflows/{workflow}/run"),
+        None,
+        &json!({ "input": { "text": "x".repeat(1_100_000) } }),
+    )
+    .await;
+    assert_eq!(reply.status, 413, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_run_is_stopped_once_and_retried_when_it_has_ended() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let nodes = json!([
+        start(),
+        { "id": "wait", "kind": "wait", "seconds": 600, "after": ["start"] },
+        { "id": "end", "kind": "end", "after": ["wait"] },
+    ]);
+    let workflow = acme.workflow("Patient", any(), nodes).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "Stop me" })).await;
+    acme.until(run, RunState::Waiting).await;
+    let program = world.program(&acme.key(Role::Member).await);
+    let early = post(&program, &format!("/api/v1/runs/{run}/retry"), None, &json!({})).await;
+    assert_eq!(early.json()["code"], "runs.not_ended");
+
+    assert_eq!(post(&program, &format!("/api/v1/runs/{run}/cancel"), None, &json!({})).await.status, 202);
+    let again = post(&program, &format!("/api/v1/runs/{run}/cancel"), None, &json!({})).await;
+    assert!(again.status == 202 || again.json()["code"] == "runs.ended", "{}", again.text());
+    acme.until(run, RunState::Cancelled).await;
+    let late = post(&program, &format!("/api/v1/runs/{run}/cancel"), None, &json!({})).await;
+    assert_eq!((late.status.0.as_u16(), late.json()["code"].as_str()), (409, Some("runs.ended")));
+
+    let (path, nothing) = (format!("/api/v1/runs/{run}/retry"), json!({}));
+    let retries = (0..10).map(|_| post(&program, &path, Some("again"), &nothing));
+    let replies = futures::future::join_all(retries).await;
+    let mut ids: Vec<String> = replies.iter().map(|reply| reply.json()["id"].to_string()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one key, one retry");
+    let retried = acme.run(run).await.retried_by;
+    assert_eq!(retried.len(), 1);
+    let next = acme.run(retried[0]).await;
+    assert_eq!((next.retry_of, next.summary.trigger.as_str()), (Some(run), "retry"));
+    assert_eq!(next.summary.title, "Stop me");
+}
+
+#[tokio::test]
+async fn a_run_is_read_back_as_it_went() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let nodes = json!([
+        start(),
+        { "id": "sum", "kind": "transform", "value": { "total": "{{ input.a + input.b }}" }, "after": ["start"] },
+        { "id": "end", "kind": "end", "output": "{{ steps.sum.output }}", "after": ["sum"] },
+    ]);
+    let workflow = acme.workflow("Sums", any(), nodes).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "Two and three", "a": 2, "b": 3 })).await;
+    let ended = acme.until(run, RunState::Succeeded).await;
+    assert_eq!(ended.output, Some(json!({ "total": 5 })));
+    let program = world.program(&acme.key(Role::Viewer).await);
+    let steps = program.clone().get(&format!("/api/v1/runs/{run}/steps?limit=2")).await.json();
+    assert_eq!(steps["items"].as_array().map(Vec::len), Some(2));
+    let cursor = steps["next_cursor"].as_str().unwrap();
+    let rest = program.clone().get(&format!("/api/v1/runs/{run}/steps?cursor={cursor}")).await.json();
+    assert_eq!(rest["items"][0]["id"], "end");
+    let step = program.clone().get(&format!("/api/v1/runs/{run}/steps/sum")).await.json();
+    assert_eq!(step["output"], json!({ "total": 5 }));
+    assert_eq!(program.clone().get(&format!("/api/v1/runs/{run}/steps/nothing")).await.status, 404);
+    let whole = program.clone().get(&format!("/api/v1/runs/{run}/logs?limit=500")).await.json();
+    let lines = whole["lines"].as_array().unwrap();
+    let last = lines.last().map_or(i64::MAX, |line| line["seq"].as_i64().unwrap());
+    let before = program.clone().get(&format!("/api/v1/runs/{run}/logs?before={last}")).await.json();
+    assert_eq!(before["lines"].as_array().map(Vec::len), Some(lines.len().saturating_sub(1)));
+    assert_eq!(program.clone().get(&format!("/api/v1/runs/{run}/logs?level=loud")).await.status, 400);
+}
