@@ -1,6 +1,8 @@
 //! The one way for a server function to who is asking: [`ctx`] for what belongs to an organization, [`person`] for what
 //! needs only somebody signed in, [`visitor`] for the sign-in itself.
 
+use std::net::SocketAddr;
+
 use agentflow::{
     access::Ctx,
     accounts::service::{SignedIn, Visitor},
@@ -8,6 +10,7 @@ use agentflow::{
     kernel::Error,
     orgs,
 };
+use axum::extract::ConnectInfo;
 use http::request::Parts;
 use leptos::prelude::use_context;
 
@@ -39,4 +42,15 @@ pub fn visitor() -> Result<Visitor, ApiError> {
     let deps = use_context::<Deps>().ok_or_else(|| Error::internal("no Deps in the context"))?;
     let parts = use_context::<Parts>().ok_or_else(|| Error::internal("no request in the context"))?;
     Ok(Visitor::of(&deps, &parts)?)
+}
+
+/// Whether the request comes from somebody who sits at this machine: by its socket, and not through a proxy on it.
+#[must_use]
+pub fn is_local() -> bool {
+    const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    use_context::<Parts>().is_some_and(|parts| {
+        let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        socket.is_some_and(|ConnectInfo(socket)| socket.ip().to_canonical().is_loopback())
+            && !FORWARDED.iter().any(|name| parts.headers.contains_key(*name))
+    })
 }

@@ -12,6 +12,7 @@ pub mod frame;
 pub mod host;
 pub mod kit;
 pub mod live;
+pub mod outbox;
 pub mod refresh;
 pub mod runs;
 pub mod settings;
@@ -77,6 +78,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings") view=settings::SettingsPage ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=runs::list::RunsPage ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=approvals::ApprovalsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/outbox") view=outbox::OutboxPage ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -30,6 +30,8 @@ pub struct FrameData {
     pub approvals: i64,
     /// Whether no model but the sandbox model can be called.
     pub sandbox_only: bool,
+    /// Whether there is a local outbox to look into.
+    pub outbox: bool,
 }
 
 /// Reads what is around every page of an organization.
@@ -46,6 +48,7 @@ pub async fn frame(org: String) -> Result<FrameData, ApiError> {
         organizations: orgs::service::list(&person).await?,
         approvals: approvals::service::pending_count(&cx.grant()?).await?,
         sandbox_only: cx.deps().models.available().iter().all(|model| model.sandbox),
+        outbox: door::is_local() && !cx.deps().mail.has_server(),
     })
 }
 

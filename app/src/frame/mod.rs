@@ -258,6 +258,9 @@ const PLACES: [(&str, &[Place]); 3] = [
     ("Organization", &[Place("Settings", "settings", Glyph::Settings)]),
 ];
 
+/// A place that is there while developing.
+const OUTBOX: Place = Place("Outbox", "outbox", Glyph::Mail);
+
 /// The places of the organization. On a phone it is a drawer.
 #[component]
 fn Sidebar(org: String, data: FrameResource) -> impl IntoView {
@@ -273,8 +276,9 @@ fn Sidebar(org: String, data: FrameResource) -> impl IntoView {
         }
         now
     });
-    let groups = PLACES.iter().map(|(group, places)| {
-        let links: Vec<_> = places.iter().map(|place| link(&org, place, path, data)).collect();
+    let slug = org.clone();
+    let groups = PLACES.iter().map(move |(group, places)| {
+        let links: Vec<_> = places.iter().map(|place| link(&slug, place, path, data)).collect();
         view! {
             <div class="nav-group">
                 <h2>{*group}</h2>
@@ -285,6 +289,20 @@ fn Sidebar(org: String, data: FrameResource) -> impl IntoView {
     view! {
         <nav id="nav" class="sidebar" aria-label="Main" popover="auto" node_ref=node>
             {groups.collect::<Vec<_>>()}
+            <Transition fallback=|| ()>
+                {move || {
+                    let org = org.clone();
+                    Suspend::new(async move {
+                        let outbox = data.await.is_ok_and(|data| data.outbox);
+                        outbox.then(|| view! {
+                            <div class="nav-group">
+                                <h2>"Development"</h2>
+                                <ul>{link(&org, &OUTBOX, path, data)}</ul>
+                            </div>
+                        })
+                    })
+                }}
+            </Transition>
         </nav>
     }
     .into_any()

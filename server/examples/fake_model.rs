@@ -1,0 +1,15 @@
+//! The tests' model server as a program of its own: prints its base address, serves until it is interrupted, and then
+//! tells what it was asked.
+
+#[path = "../tests/it/fake_model.rs"]
+mod model;
+
+#[tokio::main]
+async fn main() {
+    let fake = model::FakeModel::start().await;
+    println!("{}", fake.base_url());
+    let _ = tokio::signal::ctrl_c().await;
+    for call in fake.calls() {
+        println!("{} with a key of {} letters", call.body["model"], call.authorization.len());
+    }
+}
