@@ -9,6 +9,11 @@ use crate::config::{Log, LogFormat};
 /// Starts the log. A second call changes nothing, so tests may call it as often as they like.
 pub fn init(config: &Log) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The library for models logs the bodies of refusals, and providers repeat parts of keys in those.
+    let filter = match "genai=off".parse() {
+        Ok(off) => filter.add_directive(off),
+        Err(_) => filter,
+    };
     let json = match config.format {
         LogFormat::Json => true,
         LogFormat::Text => false,

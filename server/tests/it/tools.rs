@@ -109,8 +109,8 @@ async fn what_does_not_fit_a_tool_is_refused_before_anything_happens() {
             error.message
         );
     }
-    let count: i64 =
-        sqlx::query_scalar("select count(*) from emails").fetch_one(&mut world.owner().await).await.unwrap();
+    let mut tx = world.deps().db.tenant(ada.scope.org).await.unwrap();
+    let count: i64 = sqlx::query_scalar("select count(*) from emails").fetch_one(tx.conn()).await.unwrap();
     assert_eq!(count, 0);
 }
 
@@ -349,10 +349,10 @@ async fn with_a_mail_server_a_message_leaves_once_and_a_refused_one_is_tried_aga
     // Cut off while it was being sent: nobody knows, and nobody gets it twice.
     let cut = ada.at_step("cut");
     cut.call("email_send", letter.clone()).await.unwrap();
-    sqlx::query("update emails set state = 'sending' where idempotency_key like '%/cut'")
-        .execute(&mut world.owner().await)
-        .await
-        .unwrap();
+    let mut tx = world.deps().db.tenant(ada.scope.org).await.unwrap();
+    let changed = sqlx::query("update emails set state = 'sending' where idempotency_key like '%/cut'");
+    assert_eq!(changed.execute(tx.conn()).await.unwrap().rows_affected(), 1);
+    tx.commit().await.unwrap();
     assert_eq!(cut.call("email_send", letter).await.unwrap()["delivery"], "unknown");
     assert_eq!(taken.lock().unwrap().len(), 2);
     // There is no outbox then.

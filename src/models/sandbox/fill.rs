@@ -132,10 +132,11 @@ fn guess(name: &str, least: Option<f64>, most: Option<f64>, material: &Material<
         let (least, most) = (least.unwrap_or(1.0), most.unwrap_or(5.0));
         return (least + (most - least) * verdict::urgency(&core) as f64 / 3.0).round();
     }
-    if any(&["count", "total", "items", "checked"]) && !any(&["amount", "price", "cost", "sum"]) {
-        if let Some(list) = material.lists().first() {
-            return list.len() as f64;
-        }
+    if any(&["count", "total", "items", "checked"])
+        && !any(&["amount", "price", "cost", "sum"])
+        && let Some(list) = material.lists().first()
+    {
+        return list.len() as f64;
     }
     if any(&["words", "length"]) {
         return core.split_whitespace().count() as f64;

@@ -308,7 +308,8 @@ pub(super) fn number(text: &str) -> Option<f64> {
             let (sign, after) = (text.as_bytes()[one], text.len() - one - 1);
             let several = text.matches(sign as char).count() > 1;
             // 1,240 is a thousand and 1.5 is a fraction; 1.240 stays a fraction as in English.
-            (!several && !(sign == b',' && after == 3)).then_some(one)
+            let groups_thousands = sign == b',' && after == 3;
+            (!several && !groups_thousands).then_some(one)
         }
         (None, None) => None,
     };
