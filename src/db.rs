@@ -126,6 +126,7 @@ impl Db {
     ///
     /// # Errors
     /// When the database does not answer.
+    #[expect(clippy::disallowed_methods, reason = "this is where such transactions begin")]
     pub async fn tenant(&self, org: OrgId) -> Result<TenantTx> {
         let mut tx = self.app.begin().await?;
         sqlx::query("select set_config('app.organization_id', $1, true)")
@@ -139,6 +140,7 @@ impl Db {
     ///
     /// # Errors
     /// When the database does not answer.
+    #[expect(clippy::disallowed_methods, reason = "this is where such transactions begin")]
     pub async fn identity(&self) -> Result<IdentityTx> {
         Ok(IdentityTx { tx: self.identity.begin().await? })
     }

@@ -66,6 +66,7 @@ macro_rules! ids {
             #[cfg(feature = "ssr")]
             #[must_use]
             #[expect(clippy::new_without_default, reason = "a default id would be a new one each time")]
+            #[expect(clippy::disallowed_methods, reason = "this is where ids are made")]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }

@@ -16,6 +16,7 @@ const BATCH: i64 = 500;
 
 /// What a follower of a run is told.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 pub enum News {
     /// The number that it gave does not exist (yet): forget what was seen, the run's events follow from the first on.
     Reset,
