@@ -1,12 +1,9 @@
 //! The outcomes of a period as stacked bars, and the same as a table.
 
-use agentflow::{
-    dashboard::{Bucket, Dashboard},
-    kernel::text,
-};
+use agentflow::dashboard::{Bucket, Dashboard};
 use leptos::prelude::*;
 
-use super::tiles::runs_href;
+use super::tiles::{count, runs_href};
 use crate::kit::{Card, DataTable, Th, time::in_short};
 
 /// The drawing's height, and the width of a bar with its gap.
@@ -48,13 +45,13 @@ pub(super) fn Outcomes(org: String, dashboard: Dashboard) -> impl IntoView {
     let ends = buckets.first().zip(buckets.last()).map(|(first, last)| (in_short(first.from), in_short(last.to)));
     let most = buckets.iter().map(Bucket::total).max().unwrap_or(0);
     view! {
-        <Card title="Outcomes" aside=move || view! { <ul class="legend">{legend}</ul> }>
-            <figure class="chart">
+        <Card title="Outcomes" class="outcomes" aside=move || view! { <ul class="outcome-legend">{legend}</ul> }>
+            <figure class="outcome-chart">
                 <figcaption class="visually-hidden">{summary}</figcaption>
-                <span class="chart-most" aria-hidden="true">{format!("{} runs", count(most))}</span>
+                <span class="outcome-most" aria-hidden="true">{format!("{} {}", count(most), if most == 1 { "run" } else { "runs" })}</span>
                 {bars(&buckets, most)}
                 {ends.map(|(first, last)| view! {
-                    <div class="chart-axis" aria-hidden="true"><span>{first}</span><span>{last} " UTC"</span></div>
+                    <div class="outcome-axis" aria-hidden="true"><span>{first}</span><span>{last} " UTC"</span></div>
                 })}
             </figure>
             <details class="as-table">
@@ -92,9 +89,9 @@ fn bars(buckets: &[Bucket], most: i64) -> AnyView {
         .collect();
     let width = buckets.len() * STEP;
     view! {
-        <svg class="bars" viewBox=format!("0 0 {width} {HEIGHT}") preserveAspectRatio="none" aria-hidden="true">
+        <svg class="outcome-bars" viewBox=format!("0 0 {width} {HEIGHT}") preserveAspectRatio="none" aria-hidden="true">
             <defs>
-                <pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+                <pattern id="outcome-hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
                     <rect class="hatch-ground" width="4" height="4"/>
                     <rect class="hatch-line" width="1.5" height="4"/>
                 </pattern>
@@ -139,8 +136,4 @@ fn table(org: &str, buckets: Vec<Bucket>) -> AnyView {
         </DataTable>
     }
     .into_any()
-}
-
-fn count(number: i64) -> String {
-    text::grouped(number.unsigned_abs())
 }

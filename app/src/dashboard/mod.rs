@@ -172,7 +172,7 @@ fn Waiting(org: String, waiting: Vec<Approval>, count: i64) -> impl IntoView {
     let rest = more.then(|| view! { <p><a href=inbox.clone()>{format!("All {count}")}</a></p> });
     view! {
         <Card title="Waiting for you" aside=move || view! { <a href=inbox>"Approvals"</a> }>
-            <ul class="waiting">{items}</ul>
+            <ul class="waiting-list">{items}</ul>
             {rest}
         </Card>
     }

@@ -2,11 +2,11 @@
 
 use agentflow::{
     dashboard::{Dashboard, Figures},
-    kernel::{Timestamp, text},
+    kernel::{Money, Timestamp, text},
 };
 use leptos::prelude::*;
 
-use crate::kit::time::exactly;
+use crate::kit::{NoValue, time::exactly};
 
 /// The address of the list of runs with a filter.
 pub(super) fn runs_href(org: &str, state: Option<&str>, from: Timestamp, to: Option<Timestamp>) -> String {
@@ -21,24 +21,27 @@ pub(super) fn runs_href(org: &str, state: Option<&str>, from: Timestamp, to: Opt
 #[component]
 pub(super) fn Tiles(org: String, dashboard: Dashboard) -> impl IntoView {
     let now = moment(&org, &dashboard);
+    let words = dashboard.range.words();
+    let before = match dashboard.before.runs {
+        0 => format!("no runs in the {words} before"),
+        _ => format!("compared with the {words} before"),
+    };
     let period = if dashboard.figures.runs == 0 {
-        let words = format!(
-            "No runs in this period. In the {} before: {}.",
-            dashboard.range.words(),
-            text::grouped(dashboard.before.runs.unsigned_abs())
-        );
-        view! { <p class="no-runs">{words}</p> }.into_any()
+        let before = format!("No runs in this period. In the {words} before: {}.", count(dashboard.before.runs));
+        view! { <p class="no-runs">{before}</p> }.into_any()
     } else {
         view! { <ul class="tiles six">{period(&org, &dashboard)}</ul> }.into_any()
     };
-    let title = format!("Last {}", dashboard.range.words());
     view! {
         <section aria-labelledby="now">
             <h2 id="now" class="group-title">"Now"</h2>
             <ul class="tiles four">{now}</ul>
         </section>
         <section aria-labelledby="period">
-            <h2 id="period" class="group-title">{title}</h2>
+            <h2 id="period" class="group-title">
+                {format!("Last {words}")}
+                <span class="muted">", " {before}</span>
+            </h2>
             {period}
         </section>
     }
@@ -52,21 +55,18 @@ fn moment(org: &str, dashboard: &Dashboard) -> Vec<AnyView> {
         || "Nothing waits for a free place".to_owned(),
         |wait| format!("The oldest for {}", text::duration(wait)),
     );
+    let failed = runs_href(org, Some("failed"), hour_ago, Some(dashboard.now));
+    let some = |number| Some(count(number));
     vec![
         tile(
-            "Approvals waiting",
-            count(dashboard.approvals),
-            "For your decision".to_owned(),
+            "Approvals",
+            some(dashboard.approvals),
+            "Wait for your decision".into(),
             format!("/o/{org}/approvals?mine=true"),
         ),
-        tile("Running", count(moment.running), "Under way".to_owned(), format!("/o/{org}/runs?state=running")),
-        tile("Queued", count(moment.queued), wait, format!("/o/{org}/runs?state=queued")),
-        tile(
-            "Failed lately",
-            count(moment.failed_lately),
-            "Of the last hour's runs".to_owned(),
-            runs_href(org, Some("failed"), hour_ago, Some(dashboard.now)),
-        ),
+        tile("Running", some(moment.running), "Under way".into(), format!("/o/{org}/runs?state=running")),
+        tile("Queued", some(moment.queued), wait, format!("/o/{org}/runs?state=queued")),
+        tile("Failed", some(moment.failed_lately), "Of the last hour's runs".into(), failed),
     ]
 }
 
@@ -74,20 +74,30 @@ fn period(org: &str, dashboard: &Dashboard) -> Vec<AnyView> {
     let Dashboard { figures, before, from, now, .. } = dashboard;
     let all = runs_href(org, None, *from, Some(*now));
     let succeeded = runs_href(org, Some("succeeded"), *from, Some(*now));
-    let rate = figures.success_permille().map_or_else(|| "No outcome yet".to_owned(), |it| percent(it));
-    let of = format!("{} of {} that ended", count(figures.succeeded), count(figures.ended()));
-    let took = |ms: Option<i64>| ms.map_or_else(|| "None ended".to_owned(), text::duration);
+    let note = |about: String, of: fn(&Figures) -> Option<i64>| match (change(figures, before, of), about.is_empty()) {
+        (None, _) => about,
+        (Some(change), true) => change,
+        (Some(change), false) => format!("{about}, {change}"),
+    };
+    let ended = || format!("{} ended", count(figures.ended()));
+    let each = |sum: i64| sum / figures.runs.max(1);
+    let of =
+        format!("{} of {} that ended{}", count(figures.succeeded), count(figures.ended()), points(figures, before));
+    let took = |ms: Option<i64>| ms.map(text::duration);
+    let cost = format!("{} a run", Money(each(figures.cost.micros())));
+    let tokens = format!("{} a run", count(each(figures.tokens)));
     vec![
-        tile("Runs", count(figures.runs), change(figures, before, |it| Some(it.runs)), all.clone()),
-        tile("Success rate", rate, format!("{of}{}", points(figures, before)), succeeded),
-        tile("Duration, median", took(figures.p50_ms), change(figures, before, |it| it.p50_ms), all.clone()),
-        tile("Duration, 95 of 100", took(figures.p95_ms), change(figures, before, |it| it.p95_ms), all.clone()),
-        tile("Cost", figures.cost.to_string(), change(figures, before, |it| Some(it.cost.micros())), all.clone()),
-        tile("Tokens", count(figures.tokens), change(figures, before, |it| Some(it.tokens)), all),
+        tile("Runs", Some(count(figures.runs)), note(String::new(), |it| Some(it.runs)), all.clone()),
+        tile("Success rate", figures.success_permille().map(percent), of, succeeded),
+        tile("Duration, median", took(figures.p50_ms), note(ended(), |it| it.p50_ms), all.clone()),
+        tile("Duration, 95th in 100", took(figures.p95_ms), note(ended(), |it| it.p95_ms), all.clone()),
+        tile("Cost", Some(figures.cost.to_string()), note(cost, |it| Some(it.cost.micros())), all.clone()),
+        tile("Tokens", Some(count(figures.tokens)), note(tokens, |it| Some(it.tokens)), all),
     ]
 }
 
-fn tile(label: &'static str, value: String, note: String, href: String) -> AnyView {
+fn tile(label: &'static str, value: Option<String>, note: String, href: String) -> AnyView {
+    let value = value.map_or_else(|| view! { <NoValue/> }.into_any(), IntoAny::into_any);
     view! {
         <li class="tile">
             <a href=href>
@@ -100,7 +110,7 @@ fn tile(label: &'static str, value: String, note: String, href: String) -> AnyVi
     .into_any()
 }
 
-fn count(number: i64) -> String {
+pub(super) fn count(number: i64) -> String {
     text::grouped(number.unsigned_abs())
 }
 
@@ -108,25 +118,17 @@ fn percent(permille: i64) -> String {
     format!("{}.{}\u{a0}%", permille / 10, permille % 10)
 }
 
-/// How a figure changed against the equal period before.
-fn change(now: &Figures, before: &Figures, of: impl Fn(&Figures) -> Option<i64>) -> String {
-    if before.runs == 0 {
-        return "No runs in the period before".to_owned();
-    }
-    match (of(now), of(before)) {
-        (Some(now), Some(before)) if now == before => "As in the period before".to_owned(),
-        (Some(now), Some(before)) if before > 0 => {
-            let percent = (now - before) * 100 / before;
-            let sign = if now > before { "+" } else { "−" };
-            match percent.abs() {
-                0 => "About as in the period before".to_owned(),
-                // Beyond this a percentage says less than a factor.
-                1_000.. => format!("{}\u{a0}times the period before", now / before),
-                percent => format!("{sign}{percent}\u{a0}% on the period before"),
-            }
-        }
-        _ => "Nothing to compare with".to_owned(),
-    }
+/// How a figure changed against the equal period before; nothing where there is nothing to compare with.
+fn change(now: &Figures, before: &Figures, of: fn(&Figures) -> Option<i64>) -> Option<String> {
+    let (now, before) = (of(now)?, of(before).filter(|before| *before > 0)?);
+    let percent = (now - before) * 100 / before;
+    let sign = if now > before { "+" } else { "−" };
+    Some(match percent.abs() {
+        0 => "unchanged".to_owned(),
+        // Beyond this a percentage says less than a factor.
+        1_000.. => format!("{}\u{a0}times as much", now / before),
+        percent => format!("{sign}{percent}\u{a0}%"),
+    })
 }
 
 /// How the success rate changed, in points.
@@ -148,11 +150,11 @@ mod tests {
     fn a_change_is_told_against_the_period_before() {
         let figures = |runs, succeeded, failed| Figures { runs, succeeded, failed, ..Figures::default() };
         let runs = |now, before| change(&figures(now, 0, 0), &figures(before, 0, 0), |it| Some(it.runs));
-        assert_eq!(runs(150, 100), "+50\u{a0}% on the period before");
-        assert_eq!(runs(80, 100), "−20\u{a0}% on the period before");
-        assert_eq!(runs(5, 0), "No runs in the period before");
-        assert_eq!(runs(5, 5), "As in the period before");
-        assert_eq!(runs(5_000, 2), "2500\u{a0}times the period before");
+        assert_eq!(runs(150, 100).as_deref(), Some("+50\u{a0}%"));
+        assert_eq!(runs(80, 100).as_deref(), Some("−20\u{a0}%"));
+        assert_eq!(runs(5, 5).as_deref(), Some("unchanged"));
+        assert_eq!(runs(5_000, 2).as_deref(), Some("2500\u{a0}times as much"));
+        assert_eq!(runs(5, 0), None, "nothing is no measure");
         assert_eq!(points(&figures(4, 3, 1), &figures(4, 4, 0)), ", −25.0 points");
     }
 

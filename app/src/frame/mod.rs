@@ -84,8 +84,8 @@ fn sandbox() -> AnyView {
             <Icon glyph=Glyph::Info/>
             <span>
                 <strong>"Sandbox model only."</strong>
-                " Agents answer by fixed rules, at no cost. To use a real model, start AgentFlow with "
-                <code>"OPENAI_API_KEY"</code>" or "<code>"ANTHROPIC_API_KEY"</code>"."
+                " Agents answer by fixed rules, at no cost. For real models, set a provider's key such as "
+                <code>"OPENAI_API_KEY"</code>"."
             </span>
         </p>
     }

@@ -23,7 +23,8 @@ pub fn Title(
             replay.is_some_and(|replay| replay.0.with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
         let error = if replayed || refused.is_some_and(|refused| refused.0.get()) { "Error: " } else { "" };
         let org = org.and_then(|org| org.0.get()).unwrap_or_else(|| "AgentFlow".to_owned());
-        format!("{error}{} · {org}", text.get())
+        // While a page goes, its title is asked for once more.
+        format!("{error}{} · {org}", text.try_get().unwrap_or_default())
     };
     view! { <leptos_meta::Title text=full/> }.into_any()
 }

@@ -7,6 +7,7 @@ use axum::{
     extract::State as Extract,
     http::{Request, StatusCode, header},
     response::Response,
+    routing::get,
 };
 use leptos::{
     context::{provide_context, use_context},
@@ -21,7 +22,11 @@ use crate::state::State;
 pub fn routes(state: &State) -> Router<State> {
     let context = context(state);
     let (paths, _) = generate_route_list_with_exclusions_and_ssg_and_context(App, None, context.clone());
-    Router::new().leptos_routes_with_context(state, paths, context, shell).fallback(not_found)
+    Router::new()
+        .leptos_routes_with_context(state, paths, context, shell)
+        // The dashboard's address ends in a slash. Leptos knows it both ways, the router of the server only as `/o/{org}`.
+        .route("/o/{org}/", get(page))
+        .fallback(not_found)
 }
 
 /// What pages and server functions find in their context, besides what Leptos itself gives.
@@ -54,6 +59,10 @@ pub async fn render(
         shell,
     );
     render(request).await
+}
+
+async fn page(Extract(state): Extract<State>, request: Request<Body>) -> Response {
+    render(&state, request, || {}).await
 }
 
 async fn not_found(Extract(state): Extract<State>, request: Request<Body>) -> Response {

@@ -95,3 +95,20 @@ async fn a_script_still_gets_the_error_as_json() {
     assert_eq!(reply.status, 422);
     assert_eq!(reply.json()["code"], "invalid");
 }
+
+#[tokio::test]
+async fn the_dashboard_answers_with_and_without_its_slash_and_a_foreign_one_is_not_found() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    for address in [format!("/o/{}/", ada.org), format!("/o/{}", ada.org), format!("/o/{}/?range=7d", ada.org)] {
+        let reply = ada.client.get(&address).await;
+        assert_eq!(reply.status, 200, "{address}");
+        assert!(reply.text().contains("Your first run"), "a new organization is shown the way");
+    }
+    let nowhere = ada.client.get(&format!("/o/{}/no-such-page", ada.org)).await;
+    assert_eq!(nowhere.status, 404);
+    let bob = world.sign_up("Bob").await;
+    for address in [format!("/o/{}/", bob.org), "/o/nobody-s-team/".to_owned()] {
+        assert_eq!(ada.client.get(&address).await.status, 404, "{address}");
+    }
+}
