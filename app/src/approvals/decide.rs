@@ -6,7 +6,7 @@ use agentflow::{
     approvals::Shown,
     kernel::{ApprovalId, Kind},
 };
-use leptos::{prelude::*, web_sys::MouseEvent};
+use leptos::{prelude::*, server_fn::ServerFn, web_sys::MouseEvent};
 use wasm_bindgen::JsCast;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    kit::{CancelDialog, Choice, Dialog, Form, Look, RadioGroup, Submit, TextArea},
+    kit::{CancelDialog, Choice, Dialog, Form, Look, RadioGroup, Submit, TextArea, form::Replay},
 };
 
 /// The usual reasons for a no.
@@ -24,7 +24,7 @@ const REASONS: [&str; 4] = ["Not needed", "Details are wrong", "Too risky", "Nee
 /// Tells the card's owner what an action made of the approval; after a refusal because somebody was first, what it is now.
 pub(super) fn report<S>(action: ServerAction<S>, id: ApprovalId, desk: &Desk)
 where
-    S: leptos::server_fn::ServerFn<Output = Shown, Error = ApiError> + Clone + Send + Sync + 'static,
+    S: ServerFn<Output = Shown, Error = ApiError> + Clone + Send + Sync + 'static,
     S::Error: Clone + Send + Sync,
 {
     let (org, on_change) = (desk.org.clone(), desk.on_change);
@@ -40,6 +40,15 @@ where
         }
         _ => {}
     });
+}
+
+/// Whether this form was sent without JavaScript and refused: what it is folded into is open then.
+pub(super) fn was_refused<S: ServerFn>(form: &str) -> bool {
+    use_context::<Replay>().is_some_and(|Replay(replay)| {
+        replay.with_untracked(|replay| {
+            replay.as_ref().is_some_and(|it| it.action == S::PATH && it.form == form && it.error.is_some())
+        })
+    })
 }
 
 /// The hidden entries that each form of an approval sends.
@@ -130,10 +139,12 @@ pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl Int
     report(action, id, &desk);
     let (verb, open) = if question { ("Decline", "Decline to answer…") } else { ("Reject", "Reject…") };
     let choices = REASONS.map(|reason| Choice::new(reason, reason)).to_vec();
+    let form = format!("reject-{id}");
+    let open_at_first = was_refused::<Reject>(&form);
     view! {
-        <details class="approval-more" name="decide">
+        <details class="approval-more" name="decide" open=open_at_first>
             <summary class="btn" data-key="r">{open}</summary>
-            <Form action id=format!("reject-{id}")>
+            <Form action id=form>
                 <Which org=desk.org id/>
                 <RadioGroup name="quick" label="Reason" choices/>
                 <TextArea name="reason" label="In your words" hint="The run's log and its people see it." rows=2 optional=true/>

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     api::ApproveEdited,
     card::Desk,
-    decide::{Which, report},
+    decide::{Which, report, was_refused},
 };
 use crate::kit::{Checkbox, Field, Form, Look, Submit, TextArea};
 
@@ -21,10 +21,12 @@ pub(super) fn EditForm(id: ApprovalId, proposal: Value, irreversible: bool, desk
     report(action, id, &desk);
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };
+    let form = format!("edit-{id}");
+    let open_at_first = was_refused::<ApproveEdited>(&form);
     view! {
-        <details class="approval-more" name="decide">
+        <details class="approval-more" name="decide" open=open_at_first>
             <summary class="btn" data-key="e">"Edit and approve…"</summary>
-            <Form action id=format!("edit-{id}")>
+            <Form action id=form>
                 <Which org=desk.org id/>
                 {fields(&proposal)}
                 {words}

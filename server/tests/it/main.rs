@@ -10,6 +10,7 @@ mod fake_model;
 mod forms;
 mod gate;
 mod http;
+mod inbox;
 mod keys;
 mod models;
 mod office;
