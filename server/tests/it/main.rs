@@ -4,6 +4,7 @@ mod accounts;
 mod agents;
 mod api;
 mod approvals;
+mod crash;
 mod egress;
 mod engine;
 mod fake_model;
