@@ -474,6 +474,13 @@ fn when_it_runs(page: &StepPage) -> AnyView {
         Choice::new("all", "When all of them are done that were not passed over"),
         Choice::new("any", "As soon as the first of them is done"),
     ];
+    // Asked only where there can be several.
+    let join = form.join.clone();
+    let join = if boxes.len() > 1 {
+        view! { <Select name="form[join]" label="With several" choices=joins value=join/> }.into_any()
+    } else {
+        hidden([("form[join]", join)])
+    };
     let hint = if page.scope.is_empty() { "" } else { "A step that runs after nothing begins each item." };
     view! {
         <fieldset class="field" id=if page.path.is_some() { "save_step-form-after-" } else { "add_step-form-after-" } tabindex="-1">
@@ -481,7 +488,7 @@ fn when_it_runs(page: &StepPage) -> AnyView {
             {(!hint.is_empty()).then(|| view! { <p class="hint">{hint}</p> })}
             {boxes}
         </fieldset>
-        <Select name="form[join]" label="With several" choices=joins value=form.join.clone()/>
+        {join}
     }
     .into_any()
 }
