@@ -1,13 +1,16 @@
-//! The engine's tables. [`external`] is what services do, in a transaction of their organization; [`owner`] is what the
-//! process that owns a run does, under the engine's role, always naming its fence.
+//! The engine's tables. `external` is what services do, in a transaction of their organization; `owner` is what the
+//! process that owns a run does, under the engine's role, always naming its fence; `commit` is the one write that all
+//! decisions go through.
 
+mod commit;
 mod external;
 mod owner;
 mod values;
 
+pub use commit::{Commit, Committed, commit};
 pub use external::{NewRun, Signal, retry_run, signal, start_run};
 pub use owner::{
-    Claim, Commit, Committed, beat, claim, commit, give_back, load, notify, owned, reap, register, retire,
-    settle_approvals, signalled, signals_after,
+    Claim, beat, claim, give_back, load, notify, owned, reap, register, retire, settle_approvals, signalled,
+    signals_after,
 };
 pub use values::{pack, unpack, value};
