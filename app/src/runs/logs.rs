@@ -427,7 +427,7 @@ fn Body(log: Log, alive: RwSignal<bool>) -> impl IntoView {
     let fresh = move || {
         let paused = log.paused_at.get()?;
         let count = log.lines.with(|lines| lines.iter().rev().take_while(|line| line.seq > paused).count());
-        Some(words::counted(count, "new line", "new lines"))
+        Some(if count == 0 { "Paused".to_owned() } else { words::counted(count, "new line", "new lines") })
     };
     view! {
         <div class="log-frame">

@@ -80,7 +80,7 @@ impl RunData {
     }
 
     fn grow(&mut self) {
-        self.tree = Tree::of(&self.view.steps);
+        self.tree.grow(&self.view.steps);
         self.errors = self.tree.errors(&self.view.steps);
     }
 

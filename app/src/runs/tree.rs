@@ -87,6 +87,7 @@ pub struct Node {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tree {
     nodes: Vec<Node>,
+    roots: Vec<usize>,
     /// Every step, parents before children.
     order: Vec<usize>,
     index: HashMap<StepId, usize>,
@@ -130,26 +131,35 @@ impl Tree {
     /// The tree of these steps.
     #[must_use]
     pub fn of(steps: &[StepView]) -> Self {
-        let index: HashMap<_, _> = steps.iter().enumerate().map(|(place, step)| (step.id.clone(), place)).collect();
-        let mut nodes = vec![Node::default(); steps.len()];
-        let mut roots = Vec::new();
-        for (place, step) in steps.iter().enumerate() {
-            match nearest(&index, &step.id) {
-                Some(parent) => {
-                    nodes[place].parent = Some(parent);
-                    nodes[parent].children.push(place);
-                }
-                None => roots.push(place),
-            }
-        }
-        let mut tree = Self { order: Vec::with_capacity(steps.len()), nodes, index };
-        tree.arrange(roots);
-        tree.add_up(steps);
+        let mut tree = Self::default();
+        tree.grow(steps);
         tree
     }
 
-    fn arrange(&mut self, mut stack: Vec<usize>) {
-        stack.reverse();
+    /// Takes in what became of the steps since: new ones are at the end of the list, and no step changes its place.
+    pub fn grow(&mut self, steps: &[StepView]) {
+        let known = self.nodes.len();
+        let fresh = steps.iter().enumerate().skip(known);
+        self.index.extend(fresh.clone().map(|(place, step)| (step.id.clone(), place)));
+        self.nodes.resize_with(steps.len(), Node::default);
+        for (place, step) in fresh {
+            match nearest(&self.index, &step.id) {
+                Some(parent) => {
+                    self.nodes[place].parent = Some(parent);
+                    self.nodes[parent].children.push(place);
+                }
+                None => self.roots.push(place),
+            }
+        }
+        if steps.len() > known {
+            self.arrange();
+        }
+        self.add_up(steps);
+    }
+
+    fn arrange(&mut self) {
+        self.order.clear();
+        let mut stack: Vec<_> = self.roots.iter().rev().copied().collect();
         while let Some(place) = stack.pop() {
             self.order.push(place);
             let depth = self.nodes[place].parent.map_or(0, |parent| self.nodes[parent].depth + 1);
@@ -160,20 +170,20 @@ impl Tree {
 
     /// From the leaves up: children come after their parents in `order`.
     fn add_up(&mut self, steps: &[StepView]) {
+        for node in &mut self.nodes {
+            (node.total, node.failed_below, node.asks, node.counts) = Default::default();
+        }
         for &place in self.order.iter().rev() {
             let step = &steps[place];
             self.nodes[place].total += step.usage;
             self.nodes[place].asks |= step.state == StepState::Waiting && step.approval.is_some();
-            let asks = self.nodes[place].asks || step.wake_at.is_some();
-            let Some(parent) = self.nodes[place].parent else { continue };
-            let (total, failed) =
-                (self.nodes[place].total, self.nodes[place].failed_below || step.state == StepState::Failed);
-            let waits_for_a_person = self.nodes[place].asks;
+            let Node { parent, total, failed_below, asks, .. } = self.nodes[place];
+            let Some(parent) = parent else { continue };
             let above = &mut self.nodes[parent];
             above.total += total;
-            above.failed_below |= failed;
-            above.asks |= waits_for_a_person;
-            above.counts.count(step.state, asks);
+            above.failed_below |= failed_below || step.state == StepState::Failed;
+            above.asks |= asks;
+            above.counts.count(step.state, asks || step.wake_at.is_some());
         }
     }
 
@@ -210,9 +220,8 @@ impl Tree {
     #[must_use]
     pub fn rows(&self, steps: &[StepView], is_open: impl Fn(usize) -> bool) -> Vec<Row> {
         let mut rows = Vec::new();
-        let roots: Vec<_> = self.order.iter().copied().filter(|place| self.nodes[*place].parent.is_none()).collect();
         let mut stack: Vec<Row> = Vec::new();
-        push_lines(&mut stack, roots.iter().copied().map(RowKey::of), roots.len(), 0, 0);
+        push_lines(&mut stack, self.roots.iter().copied().map(RowKey::of), self.roots.len(), 0, 0);
         while let Some(mut row) = stack.pop() {
             let step = row.key.step;
             let (failures, children) = (&steps[step].failures, &self.nodes[step].children);

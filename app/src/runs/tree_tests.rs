@@ -113,6 +113,20 @@ fn a_wide_run_is_drawn_in_one_pass() {
 }
 
 proptest! {
+    /// A tree that grows event by event is the tree of the whole.
+    #[test]
+    fn a_tree_that_grows_is_the_tree_of_the_whole(pause in 1_usize..=7) {
+        let events = failing_run();
+        let (mut view, mut tree) = (RunView::default(), Tree::default());
+        for some in events.chunks(pause) {
+            for event in some {
+                view.apply(event);
+            }
+            tree.grow(&view.steps);
+        }
+        prop_assert_eq!(tree, Tree::of(&view.steps));
+    }
+
     /// A page that begins anywhere, hears some events twice and goes on from there ends with the same view.
     #[test]
     fn a_view_taken_up_anywhere_ends_the_same(begin in 0_usize..=20, again in 0_usize..=20) {

@@ -199,7 +199,8 @@ impl Scale {
     /// The marks of the axis: where, and what they say.
     #[must_use]
     pub fn marks(self) -> Vec<(f64, String)> {
-        let step = step_of(self.to_ms - self.from_ms, 4);
+        // Few enough that their words do not touch on a narrow bar.
+        let step = step_of(self.to_ms - self.from_ms, 3);
         let first = (self.from_ms + step - 1) / step * step;
         (0..)
             .map(|count| first + count * step)
