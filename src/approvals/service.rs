@@ -53,7 +53,7 @@ pub async fn list(
     let rows = store::pending(&mut tx, viewer, filter, place, i64::from(limit) + 1).await?;
     Ok(Page::cut(rows, limit as usize, |row| {
         let expires_at = row.expires_at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
-        format!("{expires_at}.{}", row.id)
+        format!("{expires_at}.{}.{}", row.created_at.timestamp_micros(), row.id)
     }))
 }
 
@@ -448,13 +448,12 @@ fn unknown() -> Error {
 }
 
 fn place_of(cursor: &Cursor) -> Result<Place> {
+    let moment = |micros: &str| Timestamp::from_timestamp_micros(micros.parse().ok()?);
     let parse = || {
-        let (expires_at, id) = cursor.0.split_once('.')?;
-        let expires_at = match expires_at {
-            "" => None,
-            micros => Some(Timestamp::from_timestamp_micros(micros.parse().ok()?)?),
-        };
-        Some(Place { expires_at, id: id.parse().ok()? })
+        let (expires_at, rest) = cursor.0.split_once('.')?;
+        let (created_at, id) = rest.split_once('.')?;
+        let expires_at = if expires_at.is_empty() { None } else { Some(moment(expires_at)?) };
+        Some(Place { expires_at, created_at: moment(created_at)?, id: id.parse().ok()? })
     };
     parse().ok_or_else(Cursor::invalid)
 }

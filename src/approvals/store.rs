@@ -120,11 +120,13 @@ impl Row {
 pub struct Place {
     /// The deadline; far away where there is none.
     pub expires_at: Option<Timestamp>,
+    /// When it was asked.
+    pub created_at: Timestamp,
     /// The approval.
     pub id: ApprovalId,
 }
 
-/// Pending approvals that fit the filter, the nearest deadline first, after `place`.
+/// Pending approvals that fit the filter, the nearest deadline first and then the oldest, after `place`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -170,9 +172,10 @@ pub async fn pending(
           and (not $5 or $2 = any(a.decider_ids)
                or (a.decider_ids = '{}' or a.decider_role is not null) and coalesce(a.decider_role, 'member') = any($6))
           and ($7::uuid is null
-               or (coalesce(a.expires_at, 'infinity'), a.id) > (coalesce($8::timestamptz, 'infinity'), $7))
-        order by coalesce(a.expires_at, 'infinity'), a.id
-        limit $9
+               or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
+                  > (coalesce($8::timestamptz, 'infinity'), $9::timestamptz, $7))
+        order by coalesce(a.expires_at, 'infinity'), a.created_at, a.id
+        limit $10
         "#,
         org.uuid(),
         viewer.id(),
@@ -182,6 +185,7 @@ pub async fn pending(
         &deciding_roles_for(viewer),
         place.map(|place| place.id.uuid()),
         place.and_then(|place| place.expires_at),
+        place.map(|place| place.created_at),
         limit,
     )
     .fetch_all(tx.conn())

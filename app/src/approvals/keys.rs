@@ -28,6 +28,8 @@ pub(super) fn handler(
         let done = match event.key().as_str() {
             "j" | "ArrowDown" => step(region, 1),
             "k" | "ArrowUp" => step(region, -1),
+            // Nobody decides what they do not see: a row whose card does not show is opened first.
+            "a" | "r" | "e" if open_row(target.as_ref()) => true,
             "a" => press(region, ".inbox-card", "a"),
             "r" => press(region, ".inbox-card", "r"),
             "e" => press(region, ".inbox-card", "e"),
@@ -57,6 +59,17 @@ fn step(region: &Element, by: i32) -> bool {
     let Some(row) = rows.get(to) else { return false };
     row.click();
     let _ = row.focus();
+    true
+}
+
+/// Opens the row that has the focus, if its card is not the one that shows.
+fn open_row(target: Option<&Element>) -> bool {
+    let Some(row) = target.and_then(|it| it.closest(".inbox-title").ok().flatten()) else { return false };
+    if row.get_attribute("aria-current").is_some() {
+        return false;
+    }
+    let Ok(row) = row.dyn_into::<HtmlElement>() else { return false };
+    row.click();
     true
 }
 

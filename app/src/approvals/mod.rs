@@ -127,7 +127,7 @@ impl State {
         let mut rows = self.rows.get_untracked();
         rows.retain(|row| row.state == ApprovalState::Pending);
         rows.extend(self.news.get_untracked());
-        rows.sort_by_key(|row| (row.expires_at.is_none(), row.expires_at, row.id));
+        rows.sort_by_key(|row| (row.expires_at.is_none(), row.expires_at, row.created_at, row.id));
         self.news.set(Vec::new());
         self.rows.set(rows);
     }
