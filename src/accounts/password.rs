@@ -172,7 +172,9 @@ mod tests {
         for bad in ["short", "password123", "agentflow", "AgentFlow1!", "12345678", "qwertyuiop", "ada@example.com"] {
             assert!(check_new("password", bad, &["ada@example.com"]).is_err(), "{bad}");
         }
-        for good in ["violet-tractor-sings", "h7#Kq2!vLz", "ein langer Satz mit Wörtern", &"äß9".repeat(66)] {
+        // Letters of several bytes, as many as are allowed, and no pattern that a guesser would try.
+        let long: String = (0..200_u32).map(|n| char::from_u32(0x3b1 + n * n * 7 % 24).unwrap()).collect();
+        for good in ["violet-tractor-sings", "h7#Kq2!vLz", "ein langer Satz mit Wörtern", &long] {
             assert_eq!(check_new("password", good, &["ada@example.com"]), Ok(()), "{good}");
         }
         assert!(check_new("password", &"x9".repeat(101), &[]).is_err());

@@ -474,7 +474,8 @@ mod tests {
         let proposal = json!({ "to": "ana@example.com", "amount": 40, "note": null });
         assert!(differences(&proposal, &json!({ "to": "ben@example.com", "amount": 41.5, "note": "x" })).is_empty());
         let faults = differences(&proposal, &json!({ "to": 5, "note": null }));
-        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        fields.sort_unstable();
         assert_eq!(fields, ["amount", "to"]);
         assert_eq!(differences(&json!("text"), &json!(["text"])).len(), 1);
         assert_eq!(differences(&Value::Null, &json!(1)).len(), 1);
