@@ -47,9 +47,11 @@ fn says_json(request: &Request) -> bool {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     // Serde would take a list for a struct, entry by entry.
-    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if begins != Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
-        return Err(Problem(Error::new(Kind::Invalid, "request.body", "The body must be a JSON object.")));
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) => Problem(Error::new(Kind::Invalid, "request.body", "The body must be a JSON object.")),
+            Err(error) => not_json(&error),
+        });
     }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         // It is JSON and says something that we have no place for.
@@ -58,8 +60,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             told.fields.push(FieldError { field: named(&error.to_string()), message: told.message.clone() });
             Problem(told)
         }
-        _ => Problem::malformed("request.not_json", format!("The body is not JSON: {error}.")),
+        _ => not_json(&error),
     })
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::malformed("request.not_json", format!("The body is not JSON: {error}."))
 }
 
 /// The field that serde's message names in back-quotes first, if it does.

@@ -104,7 +104,10 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 31] = [
+const ARGUMENTS: [(&str, &str); 34] = [
+    ("id", "apr_01jd0000000000000000000000"),
+    ("text", "x"),
+    ("payload", "{}"),
     ("agent", "ag_01jd0000000000000000000000"),
     ("workflow", "wf_01jd0000000000000000000000"),
     ("run", "run_01jd0000000000000000000000"),
@@ -126,7 +129,7 @@ const ARGUMENTS: [(&str, &str); 31] = [
     ("full", "true"),
     ("deadline_h", "1"),
     ("input", "{}"),
-    ("range", "day"),
+    ("range", "24h"),
     ("decision", "approve"),
     ("reason", "x"),
     ("filter", ""),

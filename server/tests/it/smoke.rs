@@ -7,7 +7,7 @@ async fn an_address_that_is_nobodys_is_a_page_that_says_so() {
     let world = World::new().await;
     let reply = world.client().get("/no-such-page").await;
     assert_eq!(reply.status, 404);
-    assert!(reply.text().contains("not found"), "{}", reply.text());
+    assert!(reply.text().contains("Not found"), "{}", reply.text());
 }
 
 #[tokio::test]

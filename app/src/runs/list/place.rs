@@ -120,6 +120,7 @@ mod tests {
         query.insert("from", "2026-11-20T04:02:11.000987Z".to_owned());
         let place = Place::read(&query);
         assert_eq!(place.filter().from.map(|at| at.timestamp_subsec_micros()), Some(987));
-        assert!(place.href("acme").contains("11.000987Z"), "a period leads to the same runs again");
+        let href = place.href("acme").replace("%2E", ".");
+        assert!(href.contains("11.000987Z"), "a period leads to the same runs again: {href}");
     }
 }
