@@ -65,6 +65,9 @@ pub enum Message {
     Changed,
 }
 
+/// Who is told of messages.
+type Listener = Rc<dyn Fn(Vec<Message>)>;
+
 /// How the stream is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
@@ -107,7 +110,8 @@ impl Live {
 
     /// Calls `on` with what happens from now on, until the component ends. Batches come at most every 100 ms.
     pub fn follow(self, org: impl Into<String>, topic: Topic, on: impl Fn(Vec<Message>) + 'static) {
-        let (org, on): (String, Rc<dyn Fn(Vec<Message>)>) = (org.into(), Rc::new(on));
+        let org: String = org.into();
+        let on: Listener = Rc::new(on);
         let number = StoredValue::new(None::<u32>);
         Effect::new(move |_| {
             let number_now = untrack(|| stream::subscribe(self.connection, &org, topic, Rc::clone(&on)));

@@ -254,7 +254,7 @@ mod tests {
             ("sum(1,2,3)", 6.0),
             ("sqrt(16) × 2", 8.0),
             ("1e3 + 1.5e-1", 1000.15),
-            ("round(2 * pi, 3)", 6.283),
+            ("round(10 * pi, 1)", 31.4),
         ] {
             assert_eq!(evaluate(text), Ok(result), "{text}");
         }

@@ -7,7 +7,7 @@ use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{EventSource, MessageEvent, js_sys};
 
-use super::{Connection, Message, Partial, Topic};
+use super::{Connection, Listener, Message, Partial, Topic};
 
 /// Batches are handed on at most this often.
 const BATCH: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ impl Topic {
 struct Follower {
     number: u32,
     topic: Topic,
-    on: Rc<dyn Fn(Vec<Message>)>,
+    on: Listener,
     waiting: Vec<Message>,
 }
 
@@ -111,7 +111,7 @@ fn now() -> i64 {
     now_ms() as i64
 }
 
-pub fn subscribe(connection: RwSignal<Connection>, org: &str, topic: Topic, on: Rc<dyn Fn(Vec<Message>)>) -> u32 {
+pub fn subscribe(connection: RwSignal<Connection>, org: &str, topic: Topic, on: Listener) -> u32 {
     watch_the_tab();
     let number = with(|hub| {
         hub.made += 1;

@@ -1,12 +1,10 @@
 //! On the server nothing is followed.
 
-use std::rc::Rc;
-
 use leptos::prelude::RwSignal;
 
-use super::{Connection, Message, Topic};
+use super::{Connection, Listener, Topic};
 
-pub fn subscribe(_: RwSignal<Connection>, _: &str, _: Topic, _: Rc<dyn Fn(Vec<Message>)>) -> u32 {
+pub fn subscribe(_: RwSignal<Connection>, _: &str, _: Topic, _: Listener) -> u32 {
     0
 }
 

@@ -154,7 +154,9 @@ async fn call(client: &mut crate::world::Client, path: &str, org: &str) -> (u16,
         .filter(|(name, _)| !name.contains('['))
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
-    body.insert("query".into(), serde_json::json!({}));
+    for whole in ["query", "filter"] {
+        body.insert(whole.into(), serde_json::json!({}));
+    }
     let reply = client.post_json(path, &body.into()).await;
     (reply.status.0.as_u16(), reply.text().to_owned())
 }
