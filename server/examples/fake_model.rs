@@ -1,6 +1,8 @@
 //! The tests' model server as a program of its own: prints its base address, serves until it is interrupted, and then
 //! tells what it was asked.
 
+#![expect(clippy::expect_used, reason = "a program of the tests: it may fail so")]
+
 #[path = "../tests/it/fake_model.rs"]
 mod model;
 

@@ -1,5 +1,7 @@
 //! Everything that needs a database or the real router, in one binary.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are how it fails")]
+
 mod accounts;
 mod agents;
 mod api;
