@@ -7,9 +7,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+#[cfg(feature = "ssr")]
+use super::state::StepError;
 use super::{
     journal::{LogLevel, Usage},
-    state::{StepError, StepId},
+    state::StepId,
 };
 use crate::kernel::{OrgId, RunId, Timestamp};
 
