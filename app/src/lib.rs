@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod chunks;
 pub mod dashboard;
 #[cfg(feature = "ssr")]
 pub mod door;
@@ -33,7 +34,6 @@ use leptos_router::{
 use wasm_bindgen::JsCast;
 
 use crate::{
-    dashboard::DashboardPageView,
     frame::Frame,
     kit::{
         Announcer, Clock, NotFoundBody,
@@ -62,23 +62,23 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=sign_in::SignInPage ssr=SsrMode::Async/>
                 <Route path=path!("/signup") view=sign_up::SignUpPage ssr=SsrMode::Async/>
                 <ParentRoute path=path!("/o/:org") view=Frame ssr=SsrMode::Async>
-                    <Route path=path!("") view=DashboardPageView ssr=SsrMode::Async/>
-                    <Route path=path!("/agents") view=agents::AgentsListPage ssr=SsrMode::Async/>
-                    <Route path=path!("/agents/new") view=agents::AgentEditPage ssr=SsrMode::Async/>
-                    <Route path=path!("/agents/:id") view=agents::AgentEditPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows") view=workflows::WorkflowsListPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/new") view=workflows::NewWorkflowPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id") view=workflows::OutlinePage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id/versions") view=workflows::VersionsPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id/settings") view=workflows::SettingsPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id/run") view=workflows::RunFormPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id/steps/new") view=workflows::NewStepPage ssr=SsrMode::Async/>
-                    <Route path=path!("/workflows/:id/steps/:path") view=workflows::StepEditPage ssr=SsrMode::Async/>
-                    <Route path=path!("/runs/:id") view=runs::page::RunPage ssr=SsrMode::Async/>
-                    <Route path=path!("/settings") view=settings::SettingsPage ssr=SsrMode::Async/>
-                    <Route path=path!("/runs") view=runs::list::RunsPage ssr=SsrMode::Async/>
-                    <Route path=path!("/approvals") view=approvals::ApprovalsPage ssr=SsrMode::Async/>
-                    <Route path=path!("/outbox") view=outbox::OutboxPage ssr=SsrMode::Async/>
+                    <Route path=path!("") view=chunks::dashboard::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents") view=chunks::agent_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/new") view=chunks::agent::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id") view=chunks::agent::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows") view=chunks::workflow_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/new") view=chunks::new_workflow::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id") view=chunks::outline::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/versions") view=chunks::versions::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/settings") view=chunks::workflow_settings::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/run") view=chunks::run_form::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/steps/new") view=chunks::new_step::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/workflows/:id/steps/:path") view=chunks::step::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/outbox") view=chunks::outbox::page() ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -1,5 +1,7 @@
 //! The document around the app. It is made by the server alone; the browser's half begins in the body.
 
+use std::collections::BTreeMap;
+
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_meta::MetaTags;
 
@@ -12,8 +14,12 @@ pub struct Assets {
     pub css: String,
     /// The glue that loads the WASM.
     pub js: String,
-    /// The WASM.
+    /// The WASM of the entry.
     pub wasm: String,
+    /// The glue that loads chunks.
+    pub split: String,
+    /// The WASM of each chunk.
+    pub chunks: BTreeMap<String, Vec<String>>,
 }
 
 /// The document. Its only script is ours, and carries the nonce of the answer's Content-Security-Policy. Its theme is
@@ -33,6 +39,7 @@ pub fn shell() -> impl IntoView {
         view! {
             <link rel="stylesheet" href=assets.css />
             <link rel="modulepreload" href=assets.js nonce=nonce.clone() />
+            <link rel="modulepreload" href=assets.split nonce=nonce.clone() />
             <link rel="preload" href=assets.wasm r#as="fetch" r#type="application/wasm" crossorigin="" />
             <script type="module" nonce=nonce.clone()>{start}</script>
         }

@@ -4,10 +4,8 @@
 #[cfg(feature = "ssr")]
 mod faults;
 
-use leptos::{
-    prelude::*,
-    server_fn::{ServerFn, error::FromServerFnError},
-};
+use codee::{Decoder, Encoder};
+use leptos::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 
 #[cfg(feature = "ssr")]
@@ -15,14 +13,51 @@ pub use faults::in_form;
 
 use crate::{
     error::ApiError,
-    kit::{PageFailure, Skeleton},
+    kit::{PageFailure, Skeleton, form::FormAction},
 };
+
+/// What a page is made of: loaded by the server with the page, and again when its source changes.
+pub type Loading<T> = Resource<Result<T, ApiError>, JsonBytes>;
+
+/// Loads what a page is made of. The page waits for it.
+pub fn loading<S, T, F>(
+    source: impl Fn() -> S + Send + Sync + 'static,
+    fetch: impl Fn(S) -> F + Send + Sync + 'static,
+) -> Loading<T>
+where
+    S: Clone + PartialEq + Send + Sync + 'static,
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    Resource::new_with_options(source, fetch, true)
+}
+
+/// JSON that is read from bytes, as the answers of server functions are: the browser's half has one reader for both.
+pub struct JsonBytes;
+
+impl<T: Serialize> Encoder<T> for JsonBytes {
+    type Error = serde_json::Error;
+    type Encoded = String;
+
+    fn encode(value: &T) -> Result<String, Self::Error> {
+        serde_json::to_string(value)
+    }
+}
+
+impl<T: DeserializeOwned> Decoder<T> for JsonBytes {
+    type Error = serde_json::Error;
+    type Encoded = str;
+
+    fn decode(text: &str) -> Result<T, Self::Error> {
+        serde_json::from_slice(text.as_bytes())
+    }
+}
 
 /// A page made of a resource. While it is renewed the old page stays.
 #[component]
 pub fn Loaded<T>(
     /// What the page is made of.
-    resource: Resource<Result<T, ApiError>>,
+    resource: Loading<T>,
     /// The page.
     view: impl Fn(T) -> AnyView + Clone + Send + Sync + 'static,
 ) -> impl IntoView
@@ -49,11 +84,9 @@ pub fn hidden<const N: usize>(entries: [(&'static str, String); N]) -> AnyView {
 }
 
 /// Calls `then` each time the action was done.
-pub fn on_success<S>(action: ServerAction<S>, then: impl Fn() + 'static)
+pub fn on_success<T>(action: FormAction<T>, then: impl Fn() + 'static)
 where
-    S: ServerFn + Clone + Send + Sync + 'static,
-    S::Output: Send + Sync + 'static,
-    S::Error: FromServerFnError + Send + Sync + 'static,
+    T: Clone + DeserializeOwned + Send + Sync + 'static,
 {
     let value = action.value();
     Effect::new(move |_| {

@@ -1,5 +1,5 @@
 // The house itself: pages come, hydrate without a word in the console, and survive what happens to servers.
-import { accessible, expect, open, Server, signUp, test, watch } from '../support/world';
+import { accessible, expect, open, ready, Server, signUp, test, watch } from '../support/world';
 
 test('the sign-in page hydrates in silence @narrow @plain', async ({ page }) => {
   await open(page, '/login');
@@ -28,7 +28,7 @@ test('a script that is not ours does not run', async ({ page, expected }) => {
 
 test('the files of a page are packed, kept for ever, and of the right kind', async ({ page, server }) => {
   const html = await (await page.request.get('/login')).text();
-  const names = [...new Set(html.match(/\/pkg\/[\w.]+/g))];
+  const names = [...new Set(html.match(/\/pkg\/[\w./]+/g))];
   expect(names.length).toBeGreaterThanOrEqual(3);
   for (const name of names) {
     const file = await fetch(server.url + name, { headers: { 'accept-encoding': 'br' } });
@@ -37,6 +37,25 @@ test('the files of a page are packed, kept for ever, and of the right kind', asy
     expect(file.headers.get('cache-control'), name).toContain('immutable');
     if (name.endsWith('.wasm')) expect(file.headers.get('content-type')).toBe('application/wasm');
   }
+});
+
+test('a chunk that does not come is asked for again, and the page works meanwhile', async ({ page, expected }) => {
+  const person = await signUp(page);
+  expected.push(/ERR_FAILED/, /Failed to fetch/);
+  const lose = (chunk: string) => page.route(new RegExp(`split_${chunk}\\.wasm$`), (route) => route.abort(), { times: 1 });
+  // On the way to a page: it is opened as a document instead.
+  await lose('build');
+  await page.getByRole('link', { name: 'Agents' }).first().click();
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('Agents');
+  await ready(page);
+  expect(new URL(page.url()).pathname).toBe(`/o/${person.slug}/agents`);
+  // With the page: it comes a little later.
+  await lose('runs');
+  await page.goto(`/o/${person.slug}/runs`);
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('Runs');
+  await ready(page);
+  await page.getByRole('link', { name: 'Agents' }).first().click();
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('Agents');
 });
 
 test('what was there is there after a power cut, and a stop is clean', async ({ browser }) => {

@@ -79,11 +79,11 @@ test('ten keys decide, edit, refuse and take back, and the focus goes along', as
   await expect(third).toBeVisible();
   await waiting.getByRole('link', { name: 'Label Max' }).focus();
   await page.keyboard.press('e');
-  await third.getByLabel('label', { exact: true }).fill('aze');
+  await third.getByLabel(/^label/).fill('aze');
   await third.getByLabel('score', { exact: true }).fill('many');
   await third.getByRole('button', { name: 'Approve with edits' }).click();
   await expect(third.getByText(/Enter a number/).first()).toBeVisible();
-  await expect(third.getByLabel('label', { exact: true })).toHaveValue('aze');
+  await expect(third.getByLabel(/^label/)).toHaveValue('aze');
   await third.getByLabel('score', { exact: true }).fill('4');
   await third.getByRole('button', { name: 'Approve with edits' }).click();
   await expect(third.getByText('with edits')).toBeVisible();

@@ -1,13 +1,14 @@
 //! Hydrates the app in the browser, and nothing else.
 
+use leptos::{mount::hydrate_from_async, prelude::document, tachys::dom::body};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Takes over the page that the server rendered. When that is done, `<html>` carries `data-hydrated`.
+/// Takes over the page that the server rendered, once its chunk is there. Then `<html>` carries `data-hydrated`.
 #[wasm_bindgen]
-pub fn hydrate() {
+pub async fn hydrate() {
     console_error_panic_hook::set_once();
-    leptos::mount::hydrate_body(app::App);
-    if let Some(root) = leptos::prelude::document().document_element() {
+    hydrate_from_async(body(), app::App).await.forget();
+    if let Some(root) = document().document_element() {
         // A page without the mark works as well; it only is not known to be ready.
         drop(root.set_attribute("data-hydrated", ""));
     }

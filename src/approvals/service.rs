@@ -132,6 +132,11 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
     let checked = check(&mut tx, &seen, verdict).await?;
     let (run_state, now) = store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
     if run_state.is_end() {
+        // Perhaps by the decision of somebody who was first.
+        let now_there = read(&mut tx, viewer, id).await?;
+        if now_there.state != ApprovalState::Pending {
+            return outcome(grant, now_there, verdict);
+        }
         return Err(Error::conflict("approvals.run_ended", format!("The run has ended meanwhile: it is {run_state}.")));
     }
     let effective_at = match viewer.user {

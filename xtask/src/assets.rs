@@ -2,6 +2,7 @@
 //! files as they are; each pre-compressed. The server carries the folder and reads names from its `manifest.json`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use lightningcss::{
     bundler::{Bundler, FileProvider},
     stylesheet::{MinifyOptions, ParserOptions, PrinterOptions},
 };
+use serde_json::json;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
@@ -55,51 +57,105 @@ pub fn assemble(wasm: &Path, site: &Path, mode: Mode) -> Result {
     stamp.clear();
     let draft = site.with_extension("new");
     drop(fs::remove_dir_all(&draft));
-    let (js, wasm) = bind(&module, &draft, optimiser.as_deref())?;
+    let code = bind(&module, &draft, optimiser.as_deref())?;
     let css_name = named(&draft, "css", css.as_bytes())?;
     for file in public {
         write(&draft.join(file.strip_prefix(places::root().join("public"))?), fs::read(&file)?)?;
     }
     compress(&draft, mode)?;
-    write(
-        &draft.join("manifest.json"),
-        format!("{{\n  \"css\": \"/{css_name}\",\n  \"js\": \"/{js}\",\n  \"wasm\": \"/{wasm}\"\n}}\n"),
-    )?;
+    let manifest = json!({
+        "css": format!("/{css_name}"),
+        "js": code.js,
+        "wasm": code.wasm,
+        "split": code.split,
+        "chunks": code.chunks,
+    });
+    write(&draft.join("manifest.json"), format!("{manifest:#}\n"))?;
     drop(fs::remove_dir_all(site));
     fs::rename(&draft, site)?;
     stamp.set(&state)
 }
 
-/// Makes the glue between the page and the module. Gives the names of both.
-fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<(String, String)> {
+/// The addresses of what makes up the browser's half.
+struct Code {
+    js: String,
+    wasm: String,
+    split: String,
+    chunks: BTreeMap<String, Vec<String>>,
+}
+
+/// Splits the module into its entry and the chunks that are loaded later, and makes the glue between them and the page.
+/// The files name each other, so it is their folder that is named by their content.
+fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<Code> {
     let work = site.with_extension("bindgen");
     drop(fs::remove_dir_all(&work));
+    let entry = site.with_extension("entry.wasm");
+    let mut options = wasm_split_cli_support::Options::new(module);
+    options.output_dir = &work;
+    options.main_out_path = &entry;
+    options.link_name = "./split.js";
+    options.main_module = "./agentflow.js";
+    let split =
+        wasm_split_cli_support::transform(options).map_err(|error| format!("the split into chunks: {error}"))?;
     Bindgen::new()
-        .input_bytes("agentflow", module.to_vec())
+        .input_bytes("agentflow", fs::read(&entry)?)
         .web(true)?
         .typescript(false)
         .omit_default_module_path(true)
+        // The chunks import by these names.
+        .keep_lld_exports(true)
+        .demangle(false)
         .remove_name_section(optimiser.is_some())
         .remove_producers_section(optimiser.is_some())
         .generate(&work)?;
-    let plain = work.join("agentflow_bg.wasm");
+    fs::remove_file(&entry)?;
+    let mut files = Vec::new();
+    shell::files(&work, &mut files);
+    files.sort();
     if let Some(optimiser) = optimiser {
-        shell::step("making the module small");
-        let small = work.join("small.wasm");
-        let mut command = Command::new(optimiser);
-        shell::run(command.arg("-Oz").args(WASM_FEATURES).arg(&plain).arg("-o").arg(&small))?;
-        fs::rename(&small, &plain)?;
+        shell::step("making the modules small");
+        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
+            optimise(optimiser, file)?;
+        }
     }
-    let js = named(site, "js", &fs::read(work.join("agentflow.js"))?)?;
-    let wasm = named(site, "wasm", &fs::read(&plain)?)?;
-    // Pieces of JavaScript that crates bring along; the glue imports them by these names.
-    let mut snippets = Vec::new();
-    shell::files(&work.join("snippets"), &mut snippets);
-    for snippet in snippets {
-        write(&site.join("pkg").join(snippet.strip_prefix(&work)?), fs::read(&snippet)?)?;
+    let contents = files.iter().map(fs::read).collect::<std::io::Result<Vec<_>>>()?;
+    let folder = format!("pkg/{}", stamp::of_bytes(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+    for (file, content) in files.iter().zip(contents) {
+        write(&site.join(&folder).join(file.strip_prefix(&work)?), content)?;
     }
     fs::remove_dir_all(&work)?;
-    Ok((js, wasm))
+    let address = |name: &str| format!("/{folder}/{name}");
+    let chunks = split
+        .prefetch_map
+        .iter()
+        .map(|(chunk, files)| (chunk.clone(), files.iter().map(|file| address(&format!("{file}.wasm"))).collect()));
+    Ok(Code {
+        js: address("agentflow.js"),
+        wasm: address("agentflow_bg.wasm"),
+        split: address("split.js"),
+        chunks: chunks.collect(),
+    })
+}
+
+/// Makes a module small.
+fn optimise(optimiser: &Path, file: &Path) -> Result {
+    let small = file.with_extension("small");
+    shell::run(Command::new(optimiser).arg("-Oz").args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
+    fs::write(file, tables_as_exported(&fs::read(&small)?)?)?;
+    Ok(fs::remove_file(&small)?)
+}
+
+/// wasm-opt 108, which Debian 12 and Ubuntu 24.04 have, writes every exported table as the first one: the glue's table of
+/// JavaScript values becomes that of functions. Here the export names its own table again.
+fn tables_as_exported(module: &[u8]) -> Result<Vec<u8>> {
+    let mut module = walrus::Module::from_buffer(module).map_err(|error| format!("wasm-opt: {error}"))?;
+    let values =
+        module.tables.iter().find(|table| table.element_ty == walrus::RefType::EXTERNREF).map(walrus::Table::id);
+    let export = module.exports.iter_mut().find(|export| export.name == "__wbindgen_externrefs");
+    if let (Some(values), Some(export)) = (values, export) {
+        export.item = walrus::ExportItem::Table(values);
+    }
+    Ok(module.emit_wasm())
 }
 
 /// Where wasm-opt is, on release. Without one the module is larger, and everything works.

@@ -58,10 +58,7 @@ pub fn build(mode: Mode) -> Result<PathBuf> {
         return Ok(binary);
     }
     whole.clear();
-    setup::wasm_target()?;
-    shell::step("the browser's half");
-    let wasm = browser(mode)?;
-    assets::assemble(&wasm, &site(mode), mode)?;
+    browsers_half(mode)?;
     shell::step("the server");
     let mut cargo = shell::cargo(&["build", "--package", "server"]);
     if mode == Mode::Release {
@@ -70,6 +67,17 @@ pub fn build(mode: Mode) -> Result<PathBuf> {
     shell::run(cargo.env("AGENTFLOW_ASSETS", site(mode)))?;
     whole.set(&state)?;
     Ok(binary)
+}
+
+/// Builds what the browser loads.
+///
+/// # Errors
+/// When a step fails.
+pub fn browsers_half(mode: Mode) -> Result {
+    setup::wasm_target()?;
+    shell::step("the browser's half");
+    let wasm = browser(mode)?;
+    assets::assemble(&wasm, &site(mode), mode)
 }
 
 /// Compiles the browser's half. Gives the module.

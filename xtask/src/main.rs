@@ -53,6 +53,8 @@ enum Command {
     },
     /// Run the checks that need no test: format, lints, layers, SQL data, contrast
     Check,
+    /// Build the browser's half for release and say how large it is
+    Sizes,
     /// Renew the data that SQL statements are checked against (`.sqlx`)
     Prepare {
         /// Only say whether it is up to date
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Dev => dev::dev(),
         Command::Test { no_browser } => test::test(!no_browser),
         Command::Check => test::check(),
+        Command::Sizes => build::browsers_half(build::Mode::Release).and_then(|()| checks::sizes()),
         Command::Prepare { check } => prepare::prepare(check),
     };
     match result {

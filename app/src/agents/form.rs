@@ -9,7 +9,7 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::api::{AgentPage, ArchiveAgent, CreateAgent, DeployAgent, SaveAgent, ToolChoice, load_agent};
 use crate::{
-    kit::{Callout, Card, Choice, Field, Form, Look, Select, Submit, TextArea},
+    kit::{Callout, Card, Choice, Field, Form, FormAction, Look, Select, Submit, TextArea},
     wire::{hidden, on_success},
 };
 
@@ -33,7 +33,7 @@ pub fn AgentEditor(
     let fields = fields(&page);
     match &page.agent {
         None => {
-            let create = ServerAction::<CreateAgent>::new();
+            let create = FormAction::new::<CreateAgent>();
             let entries = hidden([("org", org.clone())]);
             view! {
                 <Form action=create>
@@ -49,7 +49,7 @@ pub fn AgentEditor(
 }
 
 fn save_form(org: String, agent: &Agent, fields: AnyView, renewed: RwSignal<u32>) -> AnyView {
-    let save = ServerAction::<SaveAgent>::new();
+    let save = FormAction::new::<SaveAgent>();
     on_success(save, move || renewed.update(|count| *count += 1));
     let base = RwSignal::new(agent.version);
     let (id, slug) = (agent.id, org.clone());
@@ -225,7 +225,7 @@ pub fn deploy_button(org: &str, agent: &Agent, page: &AgentPage, renewed: RwSign
         return Some(view! { <p class="muted">"An admin or owner can deploy it."</p> }.into_any());
     }
     let label = format!("Deploy version {}", page.shown);
-    let deploy = ServerAction::<DeployAgent>::new();
+    let deploy = FormAction::new::<DeployAgent>();
     on_success(deploy, move || renewed.update(|count| *count += 1));
     let entries =
         hidden([("org", org.to_owned()), ("agent", agent.id.to_string()), ("version", page.shown.to_string())]);
@@ -247,7 +247,7 @@ pub fn archive_card(org: &str, agent: &Agent, page: &AgentPage) -> Option<AnyVie
         let words = "It can be archived once no workflow names it.";
         return Some(view! { <Card title="Archive"><p class="hint">{words}</p></Card> }.into_any());
     }
-    let archive = ServerAction::<ArchiveAgent>::new();
+    let archive = FormAction::new::<ArchiveAgent>();
     let entries = hidden([("org", org.to_owned()), ("agent", agent.id.to_string())]);
     let view = view! {
         <Card title="Archive">

@@ -24,13 +24,14 @@ use crate::{
         Status, StatusBadge, Th, Time, Title, status::Family,
     },
     wire::Loaded,
+    wire::loading,
 };
 
 /// The agents of the organization.
 #[component]
 pub fn AgentsListPage() -> impl IntoView {
     let org = Signal::stored(use_org());
-    let list = Resource::new_blocking(move || org.get(), list_agents);
+    let list = loading(move || org.get(), list_agents);
     view! {
         <Title text=Signal::stored("Agents".to_owned())/>
         <Loaded resource=list view=move |page| agents_list(&org.get_untracked(), page)/>
@@ -119,7 +120,7 @@ pub fn AgentEditPage() -> impl IntoView {
         renewed.track();
         (org.get(), id, version)
     };
-    let page = Resource::new_blocking(source, |(org, id, version)| async move {
+    let page = loading(source, |(org, id, version)| async move {
         let agent = match id {
             None => None,
             Some(text) => Some(text.parse::<AgentId>().map_err(|_| ApiError(Error::not_found("agent")))?),

@@ -15,18 +15,14 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    kit::{CancelDialog, Choice, Dialog, Form, Look, RadioGroup, Submit, TextArea, form::Replay},
+    kit::{CancelDialog, Choice, Dialog, Form, FormAction, Look, RadioGroup, Submit, TextArea, form::Replay},
 };
 
 /// The usual reasons for a no.
 const REASONS: [&str; 4] = ["Not needed", "Details are wrong", "Too risky", "Needs more information"];
 
 /// Tells the card's owner what an action made of the approval; after a refusal because somebody was first, what it is now.
-pub(super) fn report<S>(action: ServerAction<S>, id: ApprovalId, desk: &Desk)
-where
-    S: ServerFn<Output = Shown, Error = ApiError> + Clone + Send + Sync + 'static,
-    S::Error: Clone + Send + Sync,
-{
+pub(super) fn report(action: FormAction<Shown>, id: ApprovalId, desk: &Desk) {
     let (org, on_change) = (desk.org.clone(), desk.on_change);
     Effect::new(move |_| match action.value().get() {
         Some(Ok(shown)) => on_change.run((shown,)),
@@ -65,7 +61,7 @@ pub(super) fn Which(org: String, id: ApprovalId) -> impl IntoView {
 pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let approval = shown.approval;
     let id = approval.id;
-    let action = ServerAction::<Approve>::new();
+    let action = FormAction::new::<Approve>();
     report(action, id, &desk);
     if approval.reversible && shown.undo_window_s.is_some() {
         return view! {
@@ -135,7 +131,7 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
 /// No, with a reason.
 #[component]
 pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl IntoView {
-    let action = ServerAction::<Reject>::new();
+    let action = FormAction::new::<Reject>();
     report(action, id, &desk);
     let (verb, open) = if question { ("Decline", "Decline to answer…") } else { ("Reject", "Reject…") };
     let choices = REASONS.map(|reason| Choice::new(reason, reason)).to_vec();
@@ -158,7 +154,7 @@ pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl Int
 /// The answer to a question.
 #[component]
 pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {
-    let action = ServerAction::<Answer>::new();
+    let action = FormAction::new::<Answer>();
     report(action, id, &desk);
     view! {
         <div data-key="a">
@@ -181,7 +177,7 @@ pub(super) fn Undo(
     place: &'static str,
 ) -> impl IntoView {
     let id = shown.approval.id;
-    let action = ServerAction::<UndoDecision>::new();
+    let action = FormAction::new::<UndoDecision>();
     report(action, id, &desk);
     let until = shown.approval.decision.as_ref().map_or(shown.now, |decision| decision.effective_at);
     let milliseconds = until.signed_duration_since(shown.now).num_milliseconds().max(0);

@@ -9,7 +9,7 @@ use super::{
     card::Desk,
     decide::{Which, report, was_refused},
 };
-use crate::kit::{Checkbox, Field, Form, Look, Submit, TextArea};
+use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea};
 
 /// The most entries that get a field each; larger proposals are edited as JSON.
 const FIELDS: usize = 20;
@@ -17,7 +17,7 @@ const FIELDS: usize = 20;
 /// Yes, to something a little different.
 #[component]
 pub(super) fn EditForm(id: ApprovalId, proposal: Value, irreversible: bool, desk: Desk) -> impl IntoView {
-    let action = ServerAction::<ApproveEdited>::new();
+    let action = FormAction::new::<ApproveEdited>();
     report(action, id, &desk);
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };

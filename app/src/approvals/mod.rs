@@ -28,6 +28,7 @@ use crate::{
     kit::{Announcer, EmptyState, Glyph, Icon, PageFailure, PageHeader, Skeleton, Tab, Tabs, Title},
     live::{Topic, use_live},
     refresh,
+    wire::loading,
 };
 
 /// The page of the inbox. What it shows stands in its address.
@@ -38,7 +39,7 @@ pub fn ApprovalsPage() -> impl IntoView {
     let query = use_query_map();
     let place = Memo::new(move |_| query.with(Place::read));
     let filter = Memo::new(move |_| place.with(|place| place.filter.clone()));
-    let page = Resource::new_blocking(
+    let page = loading(
         move || filter.get(),
         move |filter| {
             let selected = place.with_untracked(|place| place.selected);

@@ -4,7 +4,7 @@ use agentflow::dashboard::Guide;
 use leptos::prelude::*;
 
 use super::api::HideGuide;
-use crate::kit::{Card, Form, Glyph, Icon, LinkButton, Look, Submit};
+use crate::kit::{Card, Form, FormAction, Glyph, Icon, LinkButton, Look, Submit};
 
 /// A step: what to do, what it brings, and the button.
 struct Step {
@@ -49,7 +49,7 @@ pub(super) fn GuideCard(org: String, guide: Guide, approvals: i64) -> impl IntoV
     let next = steps.iter().position(|step| !step.done);
     let done = steps.iter().filter(|step| step.done).count();
     let items: Vec<_> = steps.into_iter().enumerate().map(|(place, step)| item(place, step, next)).collect();
-    let hide = ServerAction::<HideGuide>::new();
+    let hide = FormAction::new::<HideGuide>();
     view! {
         <Card title="Your first run" class="guide" aside=move || view! { <span class="muted">{format!("{done} of 3 done")}</span> }>
             <ol>{items}</ol>

@@ -24,6 +24,7 @@ use crate::{
         time::{for_machines, in_clock},
     },
     live::{Topic, use_live},
+    wire::loading,
 };
 
 /// The page.
@@ -35,10 +36,7 @@ pub fn DashboardPageView() -> impl IntoView {
         Memo::new(move |_| query.with(|query| query.get("range").and_then(|it| Range::parse(&it))).unwrap_or_default());
     let fresh = calm(use_live().ticks(org.clone(), Topic::Runs));
     let slug = org.clone();
-    let page = Resource::new_blocking(
-        move || (range.get(), fresh.get()),
-        move |(range, _)| api::read_dashboard(slug.clone(), range),
-    );
+    let page = loading(move || (range.get(), fresh.get()), move |(range, _)| api::read_dashboard(slug.clone(), range));
     view! {
         <Title text=Signal::stored("Dashboard".to_owned())/>
         <Transition fallback=|| view! { <Skeleton lines=8/> }>

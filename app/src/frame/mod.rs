@@ -13,10 +13,10 @@ use leptos_router::{
 
 use self::api::{FrameData, SetTheme, Theme};
 use crate::{
-    error::ApiError,
-    kit::{Announcer, Form, Glyph, Icon, title::OrgName},
+    kit::{Announcer, Form, FormAction, Glyph, Icon, title::OrgName},
     live::{Topic, provide_live},
     sign_in::api::SignOut,
+    wire::{Loading, loading},
 };
 
 /// The organization's part of the address. Going to another organization loads a new page, so this never changes.
@@ -26,7 +26,7 @@ pub fn use_org() -> String {
 }
 
 /// What the frame knows. To be read inside of a `Suspense`.
-pub type FrameResource = Resource<Result<FrameData, ApiError>>;
+pub type FrameResource = Loading<FrameData>;
 
 /// What the frame knows, for the pages inside it.
 #[must_use]
@@ -40,7 +40,7 @@ pub fn Frame() -> impl IntoView {
     let org = use_org();
     let changes = provide_live().ticks(org.clone(), Topic::Approvals);
     let slug = org.clone();
-    let data: FrameResource = Resource::new_blocking(move || changes.get(), move |_| api::frame(slug.clone()));
+    let data: FrameResource = loading(move || changes.get(), move |_| api::frame(slug.clone()));
     provide_context(data);
     announce(data);
 
@@ -228,7 +228,7 @@ fn ThemeSwitch() -> impl IntoView {
             </button>
         }
     };
-    let action = ServerAction::<SetTheme>::new();
+    let action = FormAction::new::<SetTheme>();
     view! {
         <Form action class="theme">
             <fieldset>

@@ -1,6 +1,27 @@
 //! In the browser there is no request that is answered.
 
-use crate::kit::form::FormReplay;
+use std::time::Duration;
+
+use leptos::{
+    form::form_data_from_event,
+    prelude::*,
+    server_fn::{
+        ContentType,
+        client::{Client, browser::BrowserClient},
+        codec::PostUrl,
+        error::{FromServerFnError, ServerFnErrorErr},
+        redirect::call_redirect_hook,
+        request::{ClientReq, browser::BrowserRequest},
+        response::{ClientRes, browser::BrowserResponse},
+    },
+};
+use leptos_router::hooks::use_url;
+use web_sys::{SubmitEvent, UrlSearchParams};
+
+use crate::{error::ApiError, kit::form::FormReplay};
+
+/// After how long a chunk that did not come is asked for again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The server alone sees cookies: they are closed to scripts, or decide the first byte.
 #[must_use]
@@ -28,8 +49,55 @@ pub fn replayed_page() -> Option<String> {
 
 /// Gives the tab another small picture.
 pub fn set_favicon(href: &str) {
-    if let Some(link) = leptos::prelude::document().query_selector("link[rel~='icon']").ok().flatten() {
+    if let Some(link) = document().query_selector("link[rel~='icon']").ok().flatten() {
         // A tab without it is the same page.
         drop(link.set_attribute("href", href));
+    }
+}
+
+/// The server has told.
+pub fn will_load(_chunk: &str) {}
+
+/// A chunk did not come: the network is away, or there is a newer AgentFlow. A page that is being taken over works as it
+/// is, so the chunk is asked for again; a page that is being opened is loaded as a document.
+pub async fn without_chunk() {
+    let hydrating = Owner::current_shared_context().is_some_and(|shared| shared.during_hydration());
+    if !hydrating {
+        let url = use_url().get_untracked();
+        let search = if url.search().is_empty() { String::new() } else { format!("?{}", url.search()) };
+        // A browser that cannot go there says so itself.
+        drop(window().location().set_href(&format!("{}{search}{}", url.path(), url.hash())));
+    }
+    let (done, waited) = futures::channel::oneshot::channel();
+    set_timeout(move || done.send(()).unwrap_or_default(), AGAIN);
+    waited.await.unwrap_or_default();
+}
+
+/// Sends the form of this event and gives the answer's bytes. An answer that leads elsewhere is followed.
+pub fn send_form(url: &'static str, event: &SubmitEvent) -> impl Future<Output = Result<Vec<u8>, ApiError>> + use<> {
+    let entries = form_data_from_event(event).ok().and_then(|data| {
+        let entries = UrlSearchParams::new_with_str_sequence_sequence(&data).ok()?;
+        entries.to_string().as_string()
+    });
+    async move {
+        let entries = entries.ok_or_else(|| ApiError::from_server_fn_error(ServerFnErrorErr::Args(String::new())))?;
+        let request = <BrowserRequest as ClientReq<ApiError>>::try_new_post(
+            url,
+            "application/json",
+            PostUrl::CONTENT_TYPE,
+            entries,
+        )?;
+        let response: BrowserResponse = <BrowserClient as Client<ApiError>>::send(request).await?;
+        let refused = ClientRes::<ApiError>::status(&response) >= 400;
+        let elsewhere =
+            ClientRes::<ApiError>::has_redirect(&response).then(|| ClientRes::<ApiError>::location(&response));
+        let bytes = ClientRes::<ApiError>::try_into_bytes(response).await?;
+        if refused {
+            return Err(ApiError::de(bytes));
+        }
+        if let Some(elsewhere) = elsewhere {
+            call_redirect_hook(&elsewhere);
+        }
+        Ok(bytes.to_vec())
     }
 }

@@ -6,6 +6,10 @@ mod browser;
 mod server;
 
 #[cfg(not(feature = "ssr"))]
-pub use browser::{cookie, form_replay, replayed_page, set_cookie, set_favicon, set_status};
+pub use browser::{
+    cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load, without_chunk,
+};
 #[cfg(feature = "ssr")]
-pub use server::{cookie, form_replay, replayed_page, set_cookie, set_favicon, set_status};
+pub use server::{
+    cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load, without_chunk,
+};

@@ -4,7 +4,9 @@ use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
-use crate::kit::form::FormReplay;
+use web_sys::SubmitEvent;
+
+use crate::{error::ApiError, kit::form::FormReplay, shell::Assets};
 
 /// A cookie of the request.
 #[must_use]
@@ -57,3 +59,21 @@ pub fn replayed_page() -> Option<String> {
 
 /// The browser alone changes it; the document names the product's own.
 pub fn set_favicon(_href: &str) {}
+
+/// The page needs this chunk: the browser fetches it beside the entry.
+pub fn will_load(chunk: &str) {
+    let (Some(response), Some(assets)) = (use_context::<ResponseOptions>(), use_context::<Assets>()) else { return };
+    for file in assets.chunks.get(chunk).into_iter().flatten() {
+        if let Ok(link) = HeaderValue::from_str(&format!("<{file}>; rel=preload; as=fetch; crossorigin")) {
+            response.append_header(header::LINK, link);
+        }
+    }
+}
+
+/// The server has every chunk.
+pub async fn without_chunk() {}
+
+/// Forms are sent by the browser.
+pub fn send_form(_url: &'static str, _event: &SubmitEvent) -> impl Future<Output = Result<Vec<u8>, ApiError>> + use<> {
+    std::future::pending()
+}

@@ -7,15 +7,20 @@
 
 use agentflow::kernel::Error;
 use leptos::{
-    form::FromFormData,
     html,
     prelude::*,
-    server_fn::{Http, ServerFn, client::Client, codec::PostUrl, request::ClientReq},
+    server_fn::{
+        ServerFn,
+        error::{FromServerFnError, ServerFnErrorErr},
+    },
+    task::spawn_local,
 };
 use leptos_router::hooks::use_location;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsCast;
-use web_sys::{FormData, HtmlElement, SubmitEvent};
+use web_sys::{HtmlElement, SubmitEvent};
+
+use crate::{error::ApiError, host};
 
 /// The name of the hidden entry that tells forms of the same action apart.
 pub const FORM_ENTRY: &str = "_form";
@@ -59,7 +64,7 @@ pub struct FormState {
 pub fn replayed_answer<S: ServerFn<Output: DeserializeOwned>>() -> Option<S::Output> {
     let Replay(replay) = use_context()?;
     let replay = replay.get_untracked().filter(|replay| replay.action == S::url())?;
-    serde_json::from_str(replay.answer.as_deref()?).ok()
+    serde_json::from_slice(replay.answer.as_deref()?.as_bytes()).ok()
 }
 
 impl FormState {
@@ -96,11 +101,64 @@ impl FormState {
 #[derive(Debug, Clone, Copy)]
 pub struct PageRefused(pub RwSignal<bool>);
 
+/// A server function, to be called with the entries of a form. What it does is the same for all of them but for what
+/// the answer is read as: this keeps the browser's half small.
+pub struct FormAction<T: 'static> {
+    url: &'static str,
+    answer: RwSignal<Option<Result<T, ApiError>>>,
+    pending: RwSignal<bool>,
+    answers: RwSignal<u32>,
+}
+
+impl<T> Clone for FormAction<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for FormAction<T> {}
+
+impl<T: Clone + Send + Sync + DeserializeOwned + 'static> FormAction<T> {
+    /// To call this function.
+    #[must_use]
+    pub fn new<S: ServerFn<Output = T, Error = ApiError>>() -> Self {
+        Self { url: S::url(), answer: RwSignal::new(None), pending: RwSignal::new(false), answers: RwSignal::new(0) }
+    }
+
+    /// The last answer.
+    #[must_use]
+    pub fn value(self) -> Signal<Option<Result<T, ApiError>>> {
+        self.answer.into()
+    }
+
+    /// How many answers came.
+    #[must_use]
+    pub fn version(self) -> Signal<u32> {
+        self.answers.into()
+    }
+
+    fn send(self, event: &SubmitEvent) {
+        self.pending.set(true);
+        let sent = host::send_form(self.url, event);
+        spawn_local(async move {
+            let answer = match sent.await {
+                Ok(bytes) => serde_json::from_slice(&bytes)
+                    .map_err(|_| ApiError::from_server_fn_error(ServerFnErrorErr::Deserialization(String::new()))),
+                Err(error) => Err(error),
+            };
+            // The page may have been left meanwhile.
+            self.pending.try_set(false);
+            self.answer.try_set(Some(answer));
+            self.answers.try_update(|count| *count += 1);
+        });
+    }
+}
+
 /// A form that calls a server function.
 #[component]
-pub fn Form<S, O>(
-    /// The action.
-    action: ServerAction<S>,
+pub fn Form<T>(
+    /// The function.
+    action: FormAction<T>,
     /// The form's id, where a page has several with the same action.
     #[prop(optional, into)]
     id: Option<String>,
@@ -117,24 +175,15 @@ pub fn Form<S, O>(
     children: Children,
 ) -> impl IntoView
 where
-    S: ServerFn<Protocol = Http<PostUrl, O>> + DeserializeOwned + Clone + Send + Sync + 'static,
-    S::Output: Send + Sync + Clone + 'static,
-    S::Error: Into<Error> + Clone + Send + Sync + 'static,
-    S::Client: Client<S::Error>,
-    <<S::Client as Client<S::Error>>::Request as ClientReq<S::Error>>::FormData: From<FormData>,
+    T: Clone + Send + Sync + DeserializeOwned + 'static,
 {
-    let value = action.value();
-    let outcome =
-        Signal::derive(move || value.with(|value| value.as_ref().map(|it| it.as_ref().err().cloned().map(Into::into))));
-    let send = move |event: &SubmitEvent| match S::from_event(event) {
-        Ok(input) => {
-            action.dispatch(input);
-            None
-        }
-        Err(cause) => Some(cause.to_string()),
-    };
-    let parts = Parts { url: S::url(), id, class, clear, done, outcome, pending: action.pending().into() };
-    plain_form(parts, send, children)
+    let answer = action.answer;
+    let outcome = Signal::derive(move || {
+        answer.with(|answer| answer.as_ref().map(|answer| answer.as_ref().err().map(|error| error.0.clone())))
+    });
+    let send = Callback::new(move |event: SubmitEvent| action.send(&event));
+    let parts = Parts { url: action.url, id, class, clear, done, outcome, pending: action.pending.into(), send };
+    plain_form(parts, children)
 }
 
 struct Parts {
@@ -146,20 +195,19 @@ struct Parts {
     /// Nothing yet, done, or refused.
     outcome: Signal<Option<Option<Error>>>,
     pending: Signal<bool>,
+    send: Callback<SubmitEvent>,
 }
 
 /// The part of a form that is the same for all server functions.
-fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'static, children: Children) -> AnyView {
-    let Parts { url, id, class, clear, done, outcome, pending } = parts;
+fn plain_form(parts: Parts, children: Children) -> AnyView {
+    let Parts { url, id, class, clear, done, outcome, pending, send } = parts;
     let id = id.unwrap_or_else(|| url.rsplit('/').next().unwrap_or("form").to_owned());
     let replay = use_context::<Replay>()
         .and_then(|replay| replay.0.get_untracked())
         .filter(|replay| replay.action == url && replay.form == id);
     let values = replay.as_ref().filter(|replay| replay.error.is_some()).map(|replay| replay.values.clone());
     let replayed = replay.map(|replay| replay.error);
-    // What the form could not even send; told as an error of the form.
-    let unsent = RwSignal::new(None::<Error>);
-    let last = Memo::new(move |_| unsent.get().map(Some).or_else(|| outcome.get()).or_else(|| replayed.clone()));
+    let last = Memo::new(move |_| outcome.get().or_else(|| replayed.clone()));
     let state = FormState {
         id: StoredValue::new(id.clone()),
         error: Signal::derive(move || last.get().flatten()),
@@ -175,13 +223,9 @@ fn plain_form(parts: Parts, send: impl Fn(&SubmitEvent) -> Option<String> + 'sta
             return;
         }
         event.prevent_default();
-        if pending.get_untracked() {
-            return;
+        if !pending.get_untracked() {
+            send.run(event);
         }
-        unsent.set(send(&event).map(|cause| {
-            leptos::logging::warn!("form: {cause}");
-            Error::invalid("", "Some entries could not be read. Check them and send again.")
-        }));
     };
     let entry = id.clone();
     let page = this_page();

@@ -19,7 +19,7 @@ pub use button::{Button, LinkButton, Look, Submit};
 pub use dialog::{CancelDialog, Dialog, OpenDialog};
 pub use failure::{Failure, NotFoundBody, PageFailure};
 pub use field::{Checkbox, Choice, Field, RadioGroup, Select, TextArea};
-pub use form::{Form, FormState};
+pub use form::{Form, FormAction, FormState};
 pub use icon::{Glyph, Icon};
 pub use json::{CopyButton, Json};
 pub use layout::{Callout, Card, Crumb, EmptyState, Kv, KvList, PageHeader, Pager, Skeleton, Tab, Tabs, Tone};

@@ -227,9 +227,11 @@ fn receive(event: MessageEvent) {
                 (Topic::Runs, RUNS) | (Topic::Approvals, APPROVALS) | (Topic::Run { .. }, RESET) => {
                     Some(Message::Changed)
                 }
-                (Topic::Run { .. }, PARTIAL) => serde_json::from_str::<Partial>(&data).ok().map(Message::Partial),
+                (Topic::Run { .. }, PARTIAL) => {
+                    serde_json::from_slice::<Partial>(data.as_bytes()).ok().map(Message::Partial)
+                }
                 (Topic::Run { after, .. }, word) if word != RUNS && word != APPROVALS => {
-                    let event = serde_json::from_str::<StoredEvent>(&data).ok();
+                    let event = serde_json::from_slice::<StoredEvent>(data.as_bytes()).ok();
                     if let Some(event) = &event {
                         *after = event.seq.max(*after);
                     }

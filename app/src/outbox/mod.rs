@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use crate::{
     frame::use_org,
     kit::{Callout, Card, EmptyState, Kv, KvList, PageFailure, PageHeader, Skeleton, Time, Title},
+    wire::loading,
 };
 use api::load_outbox;
 
@@ -15,7 +16,7 @@ use api::load_outbox;
 #[component]
 pub fn OutboxPage() -> impl IntoView {
     let slug = use_org();
-    let entries = Resource::new_blocking(|| (), move |()| load_outbox(slug.clone()));
+    let entries = loading(|| (), move |()| load_outbox(slug.clone()));
     view! {
         <Title text="Outbox"/>
         <Transition fallback=|| view! { <Skeleton lines=8/> }>

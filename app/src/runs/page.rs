@@ -31,10 +31,11 @@ use crate::{
     frame::use_org,
     host,
     kit::{
-        Announcer, Crumb, Form, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Submit, Time,
-        Title, time::browser_now,
+        Announcer, Crumb, Form, FormAction, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge,
+        Submit, Time, Title, time::browser_now,
     },
     live::{Message, Topic, use_live},
+    wire::loading,
 };
 
 /// How long a selection rests before the address says so: holding a key down does not flood the history.
@@ -125,11 +126,11 @@ pub fn RunPage() -> impl IntoView {
     let query = use_query_map();
     let run = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     let slug = org.clone();
-    let page = Resource::new_blocking(
+    let page = loading(
         move || run.get(),
         move |run| {
             let (org, query) = (slug.clone(), query.get_untracked());
-            async move { load(org, run, query).await }
+            async move { Ok(load(org, run, query).await?) }
         },
     );
     view! {
@@ -408,8 +409,8 @@ fn Facts(model: RunModel) -> impl IntoView {
 #[component]
 fn Actions(model: RunModel) -> impl IntoView {
     let state = Memo::new(move |_| model.data.with(|data| data.view.state));
-    let cancel = ServerAction::<CancelRun>::new();
-    let retry = ServerAction::<RetryRun>::new();
+    let cancel = FormAction::new::<CancelRun>();
+    let retry = FormAction::new::<RetryRun>();
     let org = model.org.get_value();
     let workflow = model.data.with_untracked(|data| data.summary.workflow_id);
     let again = format!("/o/{org}/workflows/{workflow}/run?from={}", model.id);

@@ -9,8 +9,8 @@ use leptos::prelude::*;
 use super::api::{CreateApiKey, RevokeApiKey};
 use crate::kit::form::replayed_answer;
 use crate::kit::{
-    Callout, CancelDialog, Card, Choice, CopyButton, DataTable, Dialog, Field, Form, Look, NoValue, OpenDialog, Select,
-    Submit, Th, Time, Tone,
+    Callout, CancelDialog, Card, Choice, CopyButton, DataTable, Dialog, Field, Form, FormAction, Look, NoValue,
+    OpenDialog, Select, Submit, Th, Time, Tone,
 };
 
 /// All about API keys.
@@ -23,7 +23,7 @@ pub(super) fn KeysCard(
     /// One's own role.
     role: Role,
     /// What makes a key.
-    create: ServerAction<CreateApiKey>,
+    create: FormAction<NewApiKey>,
     /// Counts what was changed.
     changes: RwSignal<u32>,
 ) -> impl IntoView {
@@ -137,7 +137,7 @@ fn KeyRow(org: String, key: ApiKey, changes: RwSignal<u32>) -> impl IntoView {
 
 #[component]
 fn Revoke(org: String, key: ApiKey, changes: RwSignal<u32>) -> impl IntoView {
-    let action = ServerAction::<RevokeApiKey>::new();
+    let action = FormAction::new::<RevokeApiKey>();
     let done = Signal::derive(move || matches!(action.value().get(), Some(Ok(()))));
     Effect::new(move |_| {
         if done.get() {

@@ -8,7 +8,8 @@ use leptos::prelude::*;
 
 use crate::{
     frame::use_org,
-    kit::{Card, PageFailure, PageHeader, Skeleton, Title},
+    kit::{Card, FormAction, PageFailure, PageHeader, Skeleton, Title},
+    wire::loading,
 };
 use api::{CreateApiKey, Settings, UpdateProfile, load_settings};
 
@@ -16,12 +17,12 @@ use api::{CreateApiKey, Settings, UpdateProfile, load_settings};
 #[component]
 pub fn SettingsPage() -> impl IntoView {
     let org = use_org();
-    let save = ServerAction::<UpdateProfile>::new();
-    let create = ServerAction::<CreateApiKey>::new();
+    let save = FormAction::new::<UpdateProfile>();
+    let create = FormAction::new::<CreateApiKey>();
     // Counts what was changed in the list.
     let changes = RwSignal::new(0_u32);
     let slug = org.clone();
-    let settings = Resource::new_blocking(
+    let settings = loading(
         move || (save.version().get(), create.version().get(), changes.get()),
         move |_| load_settings(slug.clone()),
     );

@@ -3,8 +3,7 @@
 use agentflow::accounts::{Profile, UndoWindow};
 use leptos::prelude::*;
 
-use super::api::UpdateProfile;
-use crate::kit::{Choice, Field, Form, Kv, KvList, RadioGroup, Submit};
+use crate::kit::{Choice, Field, Form, FormAction, Kv, KvList, RadioGroup, Submit};
 
 /// The name that others see, and how long a decision can be undone.
 #[component]
@@ -12,7 +11,7 @@ pub(super) fn ProfileForm(
     /// The profile as it is.
     profile: Profile,
     /// What saves it.
-    action: ServerAction<UpdateProfile>,
+    action: FormAction<()>,
 ) -> impl IntoView {
     let windows = UndoWindow::ALL.map(|window| match window.seconds() {
         Some(seconds) => Choice::new(window.as_str(), format!("{seconds} seconds")),

@@ -5,13 +5,13 @@ pub mod api;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::kit::{Field, Form, Glyph, Icon, Submit, Title};
+use crate::kit::{Field, Form, FormAction, Glyph, Icon, Submit, Title};
 use api::SignIn;
 
 /// The page of the sign-in.
 #[component]
 pub fn SignInPage() -> impl IntoView {
-    let action = ServerAction::<SignIn>::new();
+    let action = FormAction::new::<SignIn>();
     let next = wanted_page();
     let to_sign_up = next.clone().map_or_else(|| "/signup".to_owned(), |next| with_next("/signup", &next));
     view! {

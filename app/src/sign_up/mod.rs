@@ -5,7 +5,7 @@ pub mod api;
 use leptos::prelude::*;
 
 use crate::{
-    kit::{Field, Form, Submit, Title},
+    kit::{Field, Form, FormAction, Submit, Title},
     sign_in::{Entrance, wanted_page, with_next},
 };
 use api::SignUp;
@@ -13,7 +13,7 @@ use api::SignUp;
 /// The page of the sign-up.
 #[component]
 pub fn SignUpPage() -> impl IntoView {
-    let action = ServerAction::<SignUp>::new();
+    let action = FormAction::new::<SignUp>();
     let to_sign_in = wanted_page().map_or_else(|| "/login".to_owned(), |next| with_next("/login", &next));
     view! {
         <Title text="Sign up"/>

@@ -8,13 +8,14 @@ use crate::{
     frame::use_org,
     kit::{DataTable, EmptyState, Glyph, Icon, LinkButton, Look, PageHeader, Th, Time, Title},
     wire::Loaded,
+    wire::loading,
 };
 
 /// The workflows of the organization.
 #[component]
 pub fn WorkflowsListPage() -> impl IntoView {
     let org = Signal::stored(use_org());
-    let list = Resource::new_blocking(move || org.get(), list_workflows);
+    let list = loading(move || org.get(), list_workflows);
     view! {
         <Title text=Signal::stored("Workflows".to_owned())/>
         <Loaded resource=list view=move |page| body(&org.get_untracked(), page)/>

@@ -35,6 +35,7 @@ use crate::{
     error::ApiError,
     frame::use_org,
     kit::{Crumb, Glyph, Icon, PageHeader, Tab, Tabs, Title, kind_glyph},
+    wire::{Loading, loading},
 };
 use api::{WorkflowPage, load_workflow};
 
@@ -44,7 +45,7 @@ fn workflow_id(text: Option<String>) -> Result<WorkflowId, ApiError> {
 }
 
 /// The workflow of the address, at the version that the address names. `renewed` loads it again.
-fn use_workflow(renewed: RwSignal<u32>) -> Resource<Result<WorkflowPage, ApiError>> {
+fn use_workflow(renewed: RwSignal<u32>) -> Loading<WorkflowPage> {
     let org = Signal::stored(use_org());
     let params = use_params_map();
     let query = use_query_map();
@@ -55,9 +56,7 @@ fn use_workflow(renewed: RwSignal<u32>) -> Resource<Result<WorkflowPage, ApiErro
         let changed = query.with(|query| query.get("changed"));
         (org.get(), params.with(|params| params.get("id")), version, changed)
     };
-    Resource::new_blocking(source, |(org, id, version, _)| async move {
-        load_workflow(org, workflow_id(id)?, version).await
-    })
+    loading(source, |(org, id, version, _)| async move { load_workflow(org, workflow_id(id)?, version).await })
 }
 
 /// The address of a workflow.

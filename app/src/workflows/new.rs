@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{Card, Crumb, Field, Form, Icon, Look, PageHeader, Submit, TextArea, Title},
-    wire::{Loaded, hidden},
+    kit::{Card, Crumb, Field, Form, FormAction, Icon, Look, PageHeader, Submit, TextArea, Title},
+    wire::{Loaded, hidden, loading},
 };
 
 /// The ways to a new workflow.
 #[component]
 pub fn NewWorkflowPage() -> impl IntoView {
     let org = Signal::stored(use_org());
-    let templates = Resource::new_blocking(move || org.get(), list_templates);
+    let templates = loading(move || org.get(), list_templates);
     view! {
         <Title text=Signal::stored("New workflow · Workflows".to_owned())/>
         <Loaded resource=templates view=move |cards| body(&org.get_untracked(), cards)/>
@@ -27,7 +27,7 @@ pub fn NewWorkflowPage() -> impl IntoView {
 
 fn body(org: &str, cards: Vec<TemplateCard>) -> AnyView {
     let crumbs = vec![Crumb::new("Workflows", format!("/o/{org}/workflows"))];
-    let take = ServerAction::<UseTemplate>::new();
+    let take = FormAction::new::<UseTemplate>();
     let cards: Vec<_> = cards.into_iter().map(|card| template(org, card, take)).collect();
     view! {
         <PageHeader title=Signal::stored("New workflow".to_owned()) crumbs/>
@@ -43,7 +43,7 @@ fn body(org: &str, cards: Vec<TemplateCard>) -> AnyView {
     .into_any()
 }
 
-fn template(org: &str, card: TemplateCard, take: ServerAction<UseTemplate>) -> AnyView {
+fn template(org: &str, card: TemplateCard, take: FormAction<()>) -> AnyView {
     let steps: Vec<_> = card
         .steps
         .into_iter()
@@ -84,7 +84,7 @@ fn template(org: &str, card: TemplateCard, take: ServerAction<UseTemplate>) -> A
 }
 
 fn blank(org: &str) -> AnyView {
-    let create = ServerAction::<CreateWorkflow>::new();
+    let create = FormAction::new::<CreateWorkflow>();
     let entries = hidden([("org", org.to_owned())]);
     view! {
         <Card title="Start empty">
@@ -100,7 +100,7 @@ fn blank(org: &str) -> AnyView {
 }
 
 fn import(org: &str) -> AnyView {
-    let import = ServerAction::<ImportWorkflow>::new();
+    let import = FormAction::new::<ImportWorkflow>();
     let entries = hidden([("org", org.to_owned())]);
     view! {
         <Card title="Import a file">

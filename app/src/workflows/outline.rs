@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{Callout, Card, Form, Glyph, Icon, Kv, KvList, Look, NoValue, Submit, Time, Tone},
+    kit::{Callout, Card, Form, FormAction, Glyph, Icon, Kv, KvList, Look, NoValue, Submit, Time, Tone},
     wire::{Loaded, hidden, on_success},
     workflows::versions::deploy_form,
 };
@@ -104,7 +104,7 @@ fn steps(org: &str, page: &WorkflowPage, changed: &str, can_edit: bool, renewed:
     if !can_edit {
         return view! { <Card title="Steps">{list}</Card> }.into_any();
     }
-    let arrange = ServerAction::<MoveStep>::new();
+    let arrange = FormAction::new::<MoveStep>();
     on_success(arrange, move || renewed.update(|count| *count += 1));
     let entries = hidden([
         ("org", org.to_owned()),
@@ -184,7 +184,7 @@ fn state(org: &str, page: &WorkflowPage, can_edit: bool, renewed: RwSignal<u32>)
     let line = page.shown_line.clone();
     let undo = (can_edit && page.shown > 1).then(|| {
         let note = format!("Last change: {}.", line.note);
-        let restore = ServerAction::<RestoreVersion>::new();
+        let restore = FormAction::new::<RestoreVersion>();
         on_success(restore, move || renewed.update(|count| *count += 1));
         let entries = hidden([
             ("org", org.to_owned()),

@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{Callout, Card, Checkbox, Choice, Crumb, Field, Form, PageHeader, Select, Submit, TextArea, Title, Tone},
-    wire::{Loaded, hidden},
+    kit::{
+        Callout, Card, Checkbox, Choice, Crumb, Field, Form, FormAction, PageHeader, Select, Submit, TextArea, Title,
+        Tone,
+    },
+    wire::{Loaded, hidden, loading},
 };
 
 /// The form that starts a run.
@@ -20,7 +23,7 @@ pub fn RunFormPage() -> impl IntoView {
     let org = Signal::stored(use_org());
     let params = use_params_map();
     let query = use_query_map();
-    let page = Resource::new_blocking(
+    let page = loading(
         move || (org.get(), params.with(|params| params.get("id"))),
         |(org, id)| async move { load_run_form(org, workflow_id(id)?).await },
     );
@@ -79,7 +82,7 @@ fn body(org: &str, page: &RunPage, as_json: bool) -> AnyView {
 }
 
 fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
-    let start = ServerAction::<StartRun>::new();
+    let start = FormAction::new::<StartRun>();
     let only_json = page.fields.is_none();
     let fields = match &page.fields {
         Some(fields) if !as_json && fields.is_empty() => view! { <p>"This workflow takes no input."</p> }.into_any(),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{Callout, Card, Field, Form, Look, Submit, TextArea},
+    kit::{Callout, Card, Field, Form, FormAction, Look, Submit, TextArea},
     wire::{Loaded, hidden, on_success},
 };
 
@@ -47,7 +47,7 @@ fn entries(org: &str, page: &WorkflowPage) -> AnyView {
 fn describe(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
     let entries = entries(org, page);
     let (name, description) = (page.workflow.name.clone(), page.workflow.description.clone());
-    let describe = ServerAction::<DescribeWorkflow>::new();
+    let describe = FormAction::new::<DescribeWorkflow>();
     on_success(describe, move || renewed.update(|count| *count += 1));
     view! {
         <Card title="Name">
@@ -65,7 +65,7 @@ fn describe(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
 fn runs(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
     let entries = entries(org, page);
     let (title, deadline_h, input) = (page.title.clone(), page.deadline_h.clone(), page.input.clone());
-    let save = ServerAction::<SaveSettings>::new();
+    let save = FormAction::new::<SaveSettings>();
     on_success(save, move || renewed.update(|count| *count += 1));
     let fields: Vec<_> = page
         .fields
@@ -105,7 +105,7 @@ fn archive(org: &str, page: &WorkflowPage) -> Option<AnyView> {
         return None;
     }
     let entries = entries(org, page);
-    let archive = ServerAction::<ArchiveWorkflow>::new();
+    let archive = FormAction::new::<ArchiveWorkflow>();
     let view = view! {
         <Card title="Archive">
             <Form action=archive>

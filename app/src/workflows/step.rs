@@ -14,10 +14,10 @@ use super::{
 use crate::{
     frame::use_org,
     kit::{
-        Callout, Card, Checkbox, Choice, Crumb, Field, Form, Icon, Look, PageHeader, Select, Submit, TextArea, Title,
-        Tone,
+        Callout, Card, Checkbox, Choice, Crumb, Field, Form, FormAction, Icon, Look, PageHeader, Select, Submit,
+        TextArea, Title, Tone,
     },
-    wire::{Loaded, hidden},
+    wire::{Loaded, hidden, loading},
 };
 
 /// The form of a step that is there.
@@ -31,7 +31,7 @@ pub fn StepEditPage() -> impl IntoView {
         let asked = |name: &str| query.with(|query| query.get(name)).filter(|text| !text.is_empty());
         (org.get(), param("id"), param("path").unwrap_or_default(), asked("kind"), asked("tool"))
     };
-    let page = Resource::new_blocking(source, |(org, id, path, kind, tool)| async move {
+    let page = loading(source, |(org, id, path, kind, tool)| async move {
         load_step(org, workflow_id(id)?, path, kind, tool).await
     });
     view! { <Loaded resource=page view=move |page| edit(&org.get_untracked(), &page)/> }.into_any()
@@ -48,7 +48,7 @@ pub fn NewStepPage() -> impl IntoView {
         let id = params.with(|params| params.get("id"));
         (org.get(), id, asked("in").unwrap_or_default(), asked("kind"), asked("tool"), asked("after"))
     };
-    let page = Resource::new_blocking(source, |(org, id, scope, kind, tool, after)| async move {
+    let page = loading(source, |(org, id, scope, kind, tool, after)| async move {
         let chosen = kind.is_some();
         let kind = kind.unwrap_or_else(|| "agent".to_owned());
         let page = load_new_step(org, workflow_id(id)?, scope, kind, tool, after.clone()).await?;
@@ -101,7 +101,7 @@ fn new_address(org: &str, page: &StepPage, after: Option<&str>) -> String {
 
 fn add(org: &str, page: &StepPage, after: Option<&str>) -> AnyView {
     let title = format!("Add step: {}", word_of(&page.form.kind));
-    let action = ServerAction::<AddStep>::new();
+    let action = FormAction::new::<AddStep>();
     let (fields, when, trouble, back) = (fields(page), when_it_runs(page), trouble(page), here(org, page));
     let between = (page.form.kind != "end" && page.form.kind != "start").then(|| {
         view! {
@@ -157,7 +157,7 @@ fn edit(org: &str, page: &StepPage) -> AnyView {
         }
         .into_any();
     }
-    let action = ServerAction::<SaveStep>::new();
+    let action = FormAction::new::<SaveStep>();
     let base = renewed_base(org, page, action);
     let step = format!("{}/steps/{path}", here(org, page));
     let (fields, trouble, back) = (fields(page), trouble(page), here(org, page));
@@ -200,7 +200,7 @@ fn edit(org: &str, page: &StepPage) -> AnyView {
 }
 
 /// The version that the next save is made from: a newer one once it was said that there is one.
-fn renewed_base(org: &str, page: &StepPage, action: ServerAction<SaveStep>) -> RwSignal<i32> {
+fn renewed_base(org: &str, page: &StepPage, action: FormAction<()>) -> RwSignal<i32> {
     let base = RwSignal::new(page.base);
     let (org, id) = (org.to_owned(), page.id);
     Effect::new(move |_| {
@@ -539,7 +539,7 @@ fn readable(page: &StepPage) -> Option<AnyView> {
 }
 
 fn delete(org: &str, page: &StepPage, path: &str) -> AnyView {
-    let remove = ServerAction::<RemoveStep>::new();
+    let remove = FormAction::new::<RemoveStep>();
     let entries = hidden([
         ("org", org.to_owned()),
         ("workflow", page.id.to_string()),

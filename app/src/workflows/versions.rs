@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{DataTable, Form, Glyph, Look, Status, StatusText, Submit, Th, Time, status::Family},
+    kit::{DataTable, Form, FormAction, Glyph, Look, Status, StatusText, Submit, Th, Time, status::Family},
     wire::{Loaded, hidden, on_success},
 };
 
@@ -25,7 +25,7 @@ pub fn VersionsPage() -> impl IntoView {
 fn body(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
     let here = address(org, page);
     let newest = page.workflow.version;
-    let restore = ServerAction::<RestoreVersion>::new();
+    let restore = FormAction::new::<RestoreVersion>();
     on_success(restore, move || renewed.update(|count| *count += 1));
     let rows: Vec<_> = page
         .versions
@@ -88,7 +88,7 @@ pub fn deploy_form(org: &str, page: &WorkflowPage, version: i32, can_run: bool, 
     if !page.may.deploy {
         return view! { <p class="hint">{runs_use}" An admin or owner can deploy it."</p> }.into_any();
     }
-    let deploy = ServerAction::<DeployWorkflow>::new();
+    let deploy = FormAction::new::<DeployWorkflow>();
     on_success(deploy, move || renewed.update(|count| *count += 1));
     let look = if can_run { Look::Primary } else { Look::Default };
     let entries =

@@ -1,7 +1,11 @@
 //! The files of the browser's half, which the binary carries: hashed names that may be kept for ever, and public files
 //! that are asked for again, each as brotli or gzip where the browser takes it.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use app::shell::Assets;
 use axum::{
@@ -28,13 +32,21 @@ struct Manifest {
     css: String,
     js: String,
     wasm: String,
+    split: String,
+    chunks: BTreeMap<String, Vec<String>>,
 }
 
 /// The hashed names of the files that a page begins with; empty in a binary that was built without them.
 #[must_use]
 pub fn names() -> Assets {
     let manifest = Files::get(MANIFEST).and_then(|file| serde_json::from_slice::<Manifest>(&file.data).ok());
-    manifest.map_or_else(Assets::default, |Manifest { css, js, wasm }| Assets { css, js, wasm })
+    manifest.map_or_else(Assets::default, |Manifest { css, js, wasm, split, chunks }| Assets {
+        css,
+        js,
+        wasm,
+        split,
+        chunks,
+    })
 }
 
 /// One file in all the forms that it is there in.
@@ -71,7 +83,7 @@ fn file(name: &str) -> Option<File> {
     let plain = Files::get(name)?;
     let hash = plain.metadata.sha256_hash();
     let tag: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    let hashed = name.starts_with("pkg/agentflow.");
+    let hashed = name.starts_with("pkg/");
     Some(File {
         content_type: HeaderValue::from_static(content_type(name)),
         cache: HeaderValue::from_static(if hashed {

@@ -24,6 +24,7 @@ use crate::{
     },
     live::{Topic, use_live},
     refresh,
+    wire::loading,
 };
 
 /// The page of the list of runs.
@@ -33,10 +34,7 @@ pub fn RunsPage() -> impl IntoView {
     let slug = org.clone();
     let query = use_query_map();
     let place = Memo::new(move |_| query.with(Place::read));
-    let page = Resource::new_blocking(
-        move || place.get(),
-        move |place| api::load_runs(slug.clone(), place.filter(), place.cursor),
-    );
+    let page = loading(move || place.get(), move |place| api::load_runs(slug.clone(), place.filter(), place.cursor));
     view! {
         <Title text=Signal::stored("Runs".to_owned())/>
         <Transition fallback=|| view! { <Skeleton lines=8/> }>
