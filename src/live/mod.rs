@@ -113,7 +113,7 @@ struct RunTopic {
     org: OrgId,
     sender: broadcast::Sender<Live>,
     readers: usize,
-    /// The greatest number that a reader has been given.
+    /// The number up to which nobody has to be told: it was sent to all, or all read the table after it was there.
     seen: i64,
 }
 
@@ -129,7 +129,7 @@ pub struct Watched {
     pub org: OrgId,
     /// The run.
     pub run: RunId,
-    /// The greatest number that a reader has been given.
+    /// The number up to which every reader has been given the events, or finds them in the table.
     pub seen: i64,
 }
 
@@ -267,9 +267,12 @@ impl Subscription {
         self.receiver.recv().await.map_err(|_| TooSlow)
     }
 
-    /// Tells how far this reader has read from the table, so that the listener begins there.
+    /// Tells how far this reader has read from the table, so that the listener begins there. It says nothing of others
+    /// who read the table before; who comes later reads it later, and finds as much.
     pub fn has_read(&self, seq: i64) {
-        if let Some(topic) = self.hub.lock().runs.get_mut(&self.run) {
+        if let Some(topic) = self.hub.lock().runs.get_mut(&self.run)
+            && topic.readers == 1
+        {
             topic.seen = seq.max(topic.seen);
         }
     }
@@ -353,6 +356,19 @@ mod tests {
         drop(one);
         drop(two);
         assert!(hub.watched().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_one_reader_found_in_the_table_is_still_news_to_another() {
+        let (hub, org, run) = (Hub::default(), OrgId::new(), RunId::new());
+        let first = hub.subscribe_run(org, run);
+        first.has_read(3);
+        assert_eq!(hub.behind(org, run, 3), None, "the only reader knows it");
+        let second = hub.subscribe_run(org, run);
+        second.has_read(5);
+        assert_eq!(hub.behind(org, run, 5), Some(Watched { org, run, seen: 3 }), "the first waits for 4 and 5");
+        hub.publish(org, run, events(4..=5, &Event::RunStarted));
+        assert_eq!(hub.behind(org, run, 5), None);
     }
 
     #[tokio::test]

@@ -88,13 +88,12 @@ async fn read_with_cuts(http: reqwest::Client, base: String, run: RunId, key: St
     }
 }
 
-/// Another process in all but name: its own pools and its own hub over the same database. It runs nothing.
+/// Another process in all but name: its own pools and its own hub over the same database. It hears nothing yet.
 async fn another_process(world: &World) -> (State, String, Stop) {
     let config = Config::read(&|name| (name == "DATABASE_URL").then(|| world.database_url().to_owned())).unwrap();
     let db = Db::connect(world.database_url(), 4).await.unwrap();
     let stop = Stop::default();
     let state = State::new(config, db, stop.clone()).await.unwrap();
-    workers::spawn(&state, workers::Role::Web, &stop);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (router, ends) = (server::router(state.clone()), stop.clone());
@@ -116,6 +115,7 @@ async fn two_hundred_readers_that_are_cut_at_random_miss_nothing_and_see_nothing
     let key = acme.key(Role::Viewer).await;
     let here = world.serve().await;
     let (other, there, stop) = another_process(&world).await;
+    workers::spawn(&other, workers::Role::Web, &stop);
     let items: Vec<u32> = (0..60).collect();
     let run = acme.start(workflow, json!({ "title": "Many", "items": items })).await;
 
@@ -141,6 +141,34 @@ async fn two_hundred_readers_that_are_cut_at_random_miss_nothing_and_see_nothing
     }
     stop.request();
     drop(other);
+}
+
+#[tokio::test]
+async fn a_reader_that_finds_news_in_the_table_keeps_them_from_nobody() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let run = acme.start(acme.simple().await, json!({ "title": "Short" })).await;
+    let key = acme.key(Role::Viewer).await;
+    let (other, there, stop) = another_process(&world).await;
+    let http = reqwest::Client::builder().build().unwrap();
+    let url = format!("{there}/api/v1/runs/{run}/events");
+    let mut waiting = Reader::open(&http, &url, &key, None).await;
+    assert_eq!(waiting.next().await.unwrap().name, "run.queued");
+    world.work();
+    acme.until(run, RunState::Succeeded).await;
+    // Somebody else comes and reads it all before the process hears of it.
+    let mut late = Reader::open(&http, &url, &key, None).await;
+    while late.next().await.is_some() {}
+    workers::spawn(&other, workers::Role::Web, &stop);
+    let rest = tokio::time::timeout(Duration::from_secs(20), async {
+        let mut last = None;
+        while let Some(came) = waiting.next().await {
+            last = Some(came.name);
+        }
+        last
+    });
+    assert_eq!(rest.await.expect("who waited is told").as_deref(), Some("run.succeeded"));
+    stop.request();
 }
 
 #[tokio::test]
