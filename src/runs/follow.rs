@@ -67,6 +67,12 @@ impl Follower {
         self.seen
     }
 
+    /// Whether the table had nothing to hand out.
+    #[must_use]
+    pub fn is_up_to_date(&self) -> bool {
+        self.next.is_empty() && !self.behind
+    }
+
     /// The next news. Waits for it. Not to be dropped while it waits, unless the follower is dropped too.
     pub async fn next(&mut self) -> News {
         if std::mem::take(&mut self.reset) {

@@ -75,6 +75,12 @@ async fn read_with_cuts(http: reqwest::Client, base: String, run: RunId, key: St
         if reader.response.status() == 204 {
             return all;
         }
+        // All connections of the pools are in use for too long: told so, one comes again.
+        if reader.response.status() == 503 {
+            assert!(reader.response.headers().contains_key("retry-after"));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
         assert_eq!(reader.response.status(), 200);
         let mut patience = 1 + dice.roll(40);
         while patience > 0 {
