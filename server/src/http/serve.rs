@@ -3,36 +3,63 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming};
+use hyper::{
+    Request,
+    body::Incoming,
+    rt::{Sleep, Timer},
+    server::conn::{http1, http2},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::io::InspectReader;
 use tower::ServiceExt;
 
 use crate::shutdown::Stop;
 
 /// How long open requests may take to end when the server stops.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// How long the head of a request may take to come, and how long an idle connection is kept.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a connection is waited on.
+const WAITS: Waits = Waits { head: Duration::from_secs(10), idle: Duration::from_secs(70) };
 /// The largest head of a request; more is 431.
 const HEAD_BYTES: usize = 32 * 1024;
 /// Connections of one address at a time. Behind a proxy, all are the proxy's.
 const PER_ADDRESS: usize = 1_000;
 /// Pause after a refusal of the system, which is out of file handles then.
 const BREATH: Duration = Duration::from_millis(200);
+/// How an HTTP/2 connection begins.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection is waited on.
+#[derive(Clone, Copy)]
+struct Waits {
+    /// From the first byte of a request's head to its last.
+    head: Duration,
+    /// For the first byte of a request, the connection's first or the next. Longer than the minute for which proxies keep
+    /// a connection, and browsers one that they made in advance: where the server closes first, a request that is just
+    /// on its way is lost.
+    idle: Duration,
+}
 
 /// Serves until stopping is requested and the open requests have ended, or patience has.
 pub async fn serve(listener: TcpListener, router: Router, stop: &Stop) {
-    let builder = Arc::new(builder());
+    serve_with(listener, router, stop, WAITS).await;
+}
+
+async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: Waits) {
     let open = Open::default();
     let graceful = GracefulShutdown::new();
     loop {
@@ -48,9 +75,18 @@ pub async fn serve(listener: TcpListener, router: Router, stop: &Stop) {
             () = stop.requested() => break,
         };
         let Some(place) = open.enter(peer.ip()) else { continue };
-        let connection = connection(stream, peer, router.clone(), builder.clone(), &graceful);
+        let (router, stop, watcher) = (router.clone(), stop.clone(), graceful.watcher());
         tokio::spawn(async move {
-            connection.await;
+            let version = tokio::select! {
+                version = first_bytes(&stream, waits) => version,
+                () = stop.requested() => None,
+            };
+            if let Some(version) = version
+                && let Err(error) = connection(stream, version, peer, router, watcher, waits).await
+            {
+                // Mostly somebody who went away.
+                tracing::debug!(%error, %peer, "a connection ended early");
+            }
             drop(place);
         });
     }
@@ -61,39 +97,113 @@ pub async fn serve(listener: TcpListener, router: Router, stop: &Stop) {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(HEAD_BYTES as u32)
-        .max_concurrent_streams(100)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder
+/// What a connection speaks.
+enum Version {
+    Http1,
+    Http2,
 }
 
-fn connection(
+/// Waits for the bytes that say what a connection speaks, and leaves them where they are. None: they did not come.
+async fn first_bytes(stream: &TcpStream, waits: Waits) -> Option<Version> {
+    let mut start = [0; PREFACE.len()];
+    let mut came = tokio::time::timeout(waits.idle, stream.peek(&mut start)).await.ok()?.ok()?;
+    let limit = Instant::now() + waits.head;
+    while came > 0 && came < PREFACE.len() && PREFACE.starts_with(&start[..came]) {
+        if Instant::now() > limit {
+            return None;
+        }
+        // Rare, and there is nothing to wait for: what was seen already makes the stream readable.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        came = stream.peek(&mut start).await.ok()?;
+    }
+    Some(if start == *PREFACE { Version::Http2 } else { Version::Http1 })
+}
+
+async fn connection(
     stream: TcpStream,
+    version: Version,
     peer: SocketAddr,
     router: Router,
-    builder: Arc<Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
+    watcher: Watcher,
+    waits: Waits,
+) -> hyper::Result<()> {
     // Small answers go at once; where that cannot be had, they go a little later.
     drop(stream.set_nodelay(true));
     let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(Body::new)
     }));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
-    async move {
-        if let Err(error) = watched.await {
-            // Mostly somebody who went away.
-            tracing::debug!(%error, %peer, "a connection ended early");
+    match version {
+        Version::Http1 => {
+            let heads = Heads { arrived: Arc::default(), waits };
+            let arrived = heads.arrived.clone();
+            let count = move |bytes: &[u8]| {
+                arrived.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            };
+            let stream = TokioIo::new(InspectReader::new(stream, count));
+            let mut builder = http1::Builder::new();
+            // Without a limit hyper would not ask the timer; which one counts, the timer says.
+            builder.timer(heads).header_read_timeout(waits.head).max_buf_size(HEAD_BYTES);
+            watcher.watch(builder.serve_connection(stream, service)).await
         }
+        Version::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEAD_BYTES as u32)
+                .max_concurrent_streams(100)
+                .keep_alive_interval(Duration::from_secs(30))
+                .keep_alive_timeout(Duration::from_secs(20));
+            watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+        }
+    }
+}
+
+/// The timer of an HTTP/1 connection. hyper has one limit for a head, which begins with the wait for it; this one tells
+/// a head that is slow from one that has not begun, whatever time it is asked for.
+struct Heads {
+    /// Bytes that have come on the connection.
+    arrived: Arc<AtomicU64>,
+    waits: Waits,
+}
+
+impl Timer for Heads {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Head {
+            before: self.arrived.load(Ordering::Relaxed),
+            arrived: self.arrived.clone(),
+            has_begun: false,
+            limit: self.waits.head,
+            sleep: Box::pin(tokio::time::sleep(self.waits.idle)),
+        })
+    }
+
+    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
+        self.sleep(self.waits.head)
+    }
+}
+
+/// The time of one head. hyper asks for it when it begins to wait, and looks at it after each read.
+struct Head {
+    before: u64,
+    arrived: Arc<AtomicU64>,
+    has_begun: bool,
+    limit: Duration,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Sleep for Head {}
+
+impl Future for Head {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_begun && self.arrived.load(Ordering::Relaxed) > self.before {
+            self.has_begun = true;
+            let end = tokio::time::Instant::now() + self.limit;
+            self.sleep.as_mut().reset(end);
+        }
+        self.sleep.as_mut().poll(cx)
     }
 }
 
@@ -133,7 +243,112 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    const SHORT: Waits = Waits { head: Duration::from_millis(400), idle: Duration::from_millis(1_600) };
+    const PING: &[u8] = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// Serves with short waits.
+    async fn server() -> (SocketAddr, Stop) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), Stop::default());
+        let (router, told) = (Router::new().route("/ping", get(|| async { "pong" })), stop.clone());
+        tokio::spawn(async move { serve_with(listener, router, &told, SHORT).await });
+        (address, stop)
+    }
+
+    async fn ping(stream: &mut TcpStream) {
+        stream.write_all(PING).await.unwrap();
+        answered(stream).await;
+    }
+
+    async fn answered(stream: &mut TcpStream) {
+        let mut answer = String::new();
+        while !answer.ends_with("pong") {
+            let mut bytes = [0; 1_024];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "closed after {answer:?}");
+            answer.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    }
+
+    /// How long it lasts until the server closes.
+    async fn closes(mut stream: TcpStream) -> Duration {
+        let begun = Instant::now();
+        let closed = tokio::time::timeout(SHORT.idle * 3, async {
+            // After an answer to a broken head, there may be one.
+            while stream.read(&mut [0; 1_024]).await.is_ok_and(|count| count > 0) {}
+        });
+        closed.await.expect("the server closes");
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_has_begun_must_come_soon() {
+        let (address, _stop) = server().await;
+        let cut = async |answered: bool, start: &[u8]| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if answered {
+                ping(&mut stream).await;
+            }
+            stream.write_all(start).await.unwrap();
+            let took = closes(stream).await;
+            let name = String::from_utf8_lossy(start).into_owned();
+            assert!(took >= SHORT.head / 2 && took < SHORT.idle * 3 / 4, "{name} {answered}: {took:?}");
+        };
+        tokio::join!(
+            cut(false, b"GET /ping HTTP/1.1\r\nhost: x\r\n"),
+            cut(true, b"GET /ping HTTP/1.1\r\nhost: x\r\n"),
+            cut(false, b"G"),
+            cut(true, b"G"),
+            // These could become HTTP/2.
+            cut(false, b"P"),
+            cut(false, b"PRI * HTTP/2.0\r\n"),
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+        let (address, _stop) = server().await;
+        let idle = async |answered: bool| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if answered {
+                ping(&mut stream).await;
+            }
+            let took = closes(stream).await;
+            assert!(took >= SHORT.idle * 3 / 4, "{answered}: {took:?}");
+        };
+        let used_late = async |answered_before: bool| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if answered_before {
+                ping(&mut stream).await;
+            }
+            tokio::time::sleep(SHORT.idle * 3 / 4).await;
+            // Its head has its own time, though it comes in pieces.
+            let (one, two) = PING.split_at(9);
+            stream.write_all(one).await.unwrap();
+            tokio::time::sleep(SHORT.head / 2).await;
+            stream.write_all(two).await.unwrap();
+            answered(&mut stream).await;
+        };
+        tokio::join!(idle(false), idle(true), used_late(false), used_late(true));
+    }
+
+    #[tokio::test]
+    async fn connections_that_say_nothing_end_when_the_server_stops() {
+        let (address, stop) = server().await;
+        let mut used = TcpStream::connect(address).await.unwrap();
+        ping(&mut used).await;
+        let silent = TcpStream::connect(address).await.unwrap();
+        // It has been accepted once a later one is answered.
+        ping(&mut TcpStream::connect(address).await.unwrap()).await;
+        stop.request();
+        let (used, silent) = tokio::join!(closes(used), closes(silent));
+        assert!(used < SHORT.idle / 2 && silent < SHORT.idle / 2, "{used:?} {silent:?}");
+    }
 
     #[test]
     fn one_address_cannot_take_all_connections() {

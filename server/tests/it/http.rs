@@ -151,11 +151,33 @@ async fn a_head_that_does_not_come_ends_the_connection_and_one_that_is_too_large
     large.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(answer, b"HTTP/1.1 431");
 
+    // A browser keeps connections that it has used, or made in advance.
+    let ping = b"GET /health/ping HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut used = TcpStream::connect(&address).await.expect("connection");
+    used.write_all(ping).await.expect("bytes");
+    used.read_exact(&mut answer).await.expect("an answer");
+    let mut unused = TcpStream::connect(&address).await.expect("connection");
+
     let mut slow = TcpStream::connect(&address).await.expect("connection");
     slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.expect("bytes");
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(15), slow.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection is still open after 15 s");
+    for idle in [&mut used, &mut unused] {
+        idle.write_all(ping).await.expect("bytes");
+        let mut answer = vec![0; 4_096];
+        let count = idle.read(&mut answer).await.expect("the connection was kept");
+        assert!(count > 0, "the connection was not kept");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_may_speak_http_2() {
+    let world = World::new().await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("client");
+    let answer = client.get(format!("{}/health/ping", world.serve().await)).send().await.expect("an answer");
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.text().await.expect("body"), "pong");
 }
 
 #[tokio::test]
