@@ -12,7 +12,7 @@ use agentflow::{
     access::{Actor, Ctx, Role},
     accounts::service::NewAccount,
     agents::AgentConfig,
-    kernel::UserId,
+    kernel::{RunId, UserId},
     keys::service::Wish,
     workflows::{self, NewWorkflow},
 };
@@ -57,13 +57,26 @@ impl Sink {
     }
 }
 
-/// How many model calls were made more than once: the same run, with as much of its conversation.
-fn repeated(model: &FakeModel) -> usize {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+/// What the other side saw, by the key of the step that asked for it.
+fn seen(sink: &Sink, model: &FakeModel) -> BTreeMap<String, usize> {
+    let mut counts = sink.counts();
     for call in model.calls() {
-        *counts.entry(call.body["messages"].to_string()).or_default() += 1;
+        // A model is told no key, but each run asks it one thing and names itself.
+        let asked = call.body["messages"].to_string();
+        let (_, about) = asked.split_once("About ").unwrap();
+        let run = about.split('"').next().unwrap();
+        *counts.entry(format!("{run}/think.model1")).or_default() += 1;
     }
-    counts.values().filter(|count| **count > 1).count()
+    counts
+}
+
+/// The steps whose result is recorded, by their keys.
+async fn recorded(world: &World) -> Vec<String> {
+    let steps: Vec<(uuid::Uuid, String)> = sqlx::query_as("select run_id, id from steps where state = 'succeeded'")
+        .fetch_all(world.deps().db.engine())
+        .await
+        .unwrap();
+    steps.into_iter().map(|(run, step)| format!("{}/{step}", RunId::from_uuid(run))).collect()
 }
 
 /// The built binary as a process of its own.
@@ -185,6 +198,8 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_pays_for_noth
     let client = client();
     let mut server = Server::start(&world, port, address, &model.base_url()).await;
     let mut accepted = BTreeSet::new();
+    // How often an effect had been seen at the first kill after its result was recorded.
+    let mut settled: BTreeMap<String, usize> = BTreeMap::new();
     for kill in 0..KILLS {
         for place in 0..RUNS / KILLS {
             // The same key until there is an answer: a start whose answer was lost is not a second run.
@@ -203,13 +218,19 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_pays_for_noth
         }
         tokio::time::sleep(Duration::from_millis(scatter(seed, kill) % 900)).await;
         server.kill().await;
+        let seen = seen(&sink, &model);
+        for step in recorded(&world).await {
+            if let Some(count) = seen.get(&step) {
+                settled.entry(step).or_insert(*count);
+            }
+        }
         server = Server::start(&world, port, address, &model.base_url()).await;
     }
     let get = |path: String| {
         let request = client.get(server.url(&path)).bearer_auth(&key);
         async move { request.send().await.unwrap().json::<Value>().await.unwrap() }
     };
-    let mut retried = 0;
+    let mut attempts: BTreeMap<String, u64> = BTreeMap::new();
     for run in &accepted {
         let ended = loop {
             let found = get(format!("/api/v1/runs/{run}")).await;
@@ -223,17 +244,39 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_pays_for_noth
         let steps = get(format!("/api/v1/runs/{run}/steps?limit=200")).await;
         for step in steps["items"].as_array().unwrap() {
             assert_eq!(step["state"], "succeeded", "seed {seed}: {step}");
-            retried += usize::from(step["attempt"].as_u64() > Some(1));
+            let kind = step["kind"].as_str().unwrap();
+            if kind == "model" || kind == "tool" {
+                attempts.insert(format!("{run}/{}", step["id"].as_str().unwrap()), step["attempt"].as_u64().unwrap());
+            }
         }
     }
-    // What the other side saw: each key at least once, and more than once only where an attempt was cut off.
-    let counts = sink.counts();
-    assert_eq!(counts.len(), accepted.len() * 5, "each effect happened");
-    let repeated = counts.values().filter(|count| **count > 1).count() + repeated(&model);
-    assert!(repeated <= retried, "seed {seed}: {repeated} effects were repeated, {retried} attempts were cut off");
+    // Each effect happened, and no more often than its own step was begun: again only where an attempt was cut off.
+    let seen = seen(&sink, &model);
+    assert_eq!(attempts.len(), accepted.len() * 6, "seed {seed}: five calls and a model's for each run");
+    assert_eq!(
+        seen.keys().collect::<Vec<_>>(),
+        attempts.keys().collect::<Vec<_>>(),
+        "seed {seed}: each effect happened"
+    );
+    for (step, count) in &seen {
+        assert!(
+            *count as u64 <= attempts[step],
+            "seed {seed}: {step} was seen {count} times, begun {} times",
+            attempts[step]
+        );
+    }
+    // What was recorded before a kill was not asked for after it.
+    for (step, count) in &settled {
+        assert_eq!(seen[step], *count, "seed {seed}: {step} was recorded, and asked for again");
+    }
+    let retried = attempts.values().filter(|attempts| **attempts > 1).count();
+    let repeated = seen.values().filter(|count| **count > 1).count();
     println!(
-        "runs {} · kills {KILLS} · lost 0 · steps tried again {retried} · effects seen twice {repeated} · seed {seed}",
+        "runs {} · kills {KILLS} · lost 0 · effects {} · recorded before a kill {} · steps tried again {retried} · \
+         effects seen twice {repeated} · seed {seed}",
         accepted.len(),
+        seen.len(),
+        settled.len(),
     );
     server.kill().await;
 }
