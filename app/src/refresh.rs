@@ -11,16 +11,16 @@ use crate::error::ApiError;
 const GATHER: Duration = Duration::from_millis(400);
 
 /// Fetches after each tick and hands what came to `take`. What fails is left: the next tick tries again.
-pub fn on_tick<T, F>(ticks: ReadSignal<u32>, fetch: impl Fn() -> F + 'static, take: impl Fn(T) + 'static)
-where
+pub fn on_tick<T, F>(
+    ticks: ReadSignal<u32>,
+    fetch: impl Fn() -> F + Send + Sync + 'static,
+    take: impl Fn(T) + Send + Sync + 'static,
+) where
     T: 'static,
     F: Future<Output = Result<T, ApiError>> + 'static,
 {
-    let plan = Plan {
-        work: StoredValue::new_local((fetch, take)),
-        busy: StoredValue::new(false),
-        again: StoredValue::new(false),
-    };
+    let plan =
+        Plan { work: StoredValue::new((fetch, take)), busy: StoredValue::new(false), again: StoredValue::new(false) };
     Effect::new(move |first: Option<()>| {
         ticks.track();
         if first.is_none() {
@@ -37,7 +37,7 @@ where
 
 /// What is to be done, and whether it is being done. Gone with the page: then nothing happens any more.
 struct Plan<W: 'static> {
-    work: StoredValue<W, LocalStorage>,
+    work: StoredValue<W>,
     busy: StoredValue<bool>,
     again: StoredValue<bool>,
 }
@@ -54,8 +54,8 @@ fn fetch_soon<T, F, A, B>(plan: Plan<(A, B)>)
 where
     T: 'static,
     F: Future<Output = Result<T, ApiError>> + 'static,
-    A: Fn() -> F + 'static,
-    B: Fn(T) + 'static,
+    A: Fn() -> F + Send + Sync + 'static,
+    B: Fn(T) + Send + Sync + 'static,
 {
     let run = move || {
         let Some(future) = plan.work.try_with_value(|(fetch, _)| fetch()) else { return };

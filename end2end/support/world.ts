@@ -210,9 +210,11 @@ export const test = base.extend<{ expected: Expected; watched: void }, { server:
   baseURL: async ({ server }, use) => use(server.url),
   expected: async ({}, use) => use([]),
   watched: [
-    async ({ page, expected }, use) => {
+    async ({ page, expected, server }, use, info) => {
       const check = watch(page, expected);
+      const before = server.logged().length;
       await use();
+      if (info.status !== info.expectedStatus) console.log(server.logged().slice(before));
       check();
     },
     { auto: true },

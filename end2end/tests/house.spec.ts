@@ -62,8 +62,8 @@ test('what was there is there after a power cut, and a stop is clean', async ({ 
   const server = await Server.start();
   const context = await browser.newContext({ baseURL: server.url });
   const page = await context.newPage();
-  // The stream of the page breaks with the server.
-  const check = watch(page, [/\/stream\?/]);
+  // The stream of the page breaks with the server, and a page that reads something just then is refused.
+  const check = watch(page, [/\/stream\?/, /ERR_CONNECTION_REFUSED.*\/rpc\//]);
   const person = await signUp(page);
   await server.down('SIGKILL');
   await server.up();

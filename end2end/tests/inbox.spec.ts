@@ -86,7 +86,10 @@ test('ten keys decide, edit, refuse and take back, and the focus goes along', as
   await expect(third.getByLabel(/^label/)).toHaveValue('aze');
   await third.getByLabel('score', { exact: true }).fill('4');
   await third.getByRole('button', { name: 'Approve with edits' }).click();
-  await expect(third.getByText('with edits')).toBeVisible();
+  // What was begun by a key goes on to the next one.
+  await expect(row('Max')).toContainText('with edits');
+  await expect(page.getByRole('article', { name: 'Label Kim' })).toBeVisible();
+  await waiting.getByRole('link', { name: 'Label Max' }).click();
   await expect(third).toContainText('aze');
   await accessible(page);
 });

@@ -47,7 +47,8 @@ test('from signing up to a decided run, by pointer @narrow @plain', async ({ pag
   await card.getByRole('link', { name: 'Approve…' }).click();
   const confirm = live ? page.getByRole('dialog') : page.getByRole('region', { name: 'Confirm' });
   await confirm.getByRole('button', { name: 'Approve', exact: true }).click();
-  await expect(page.getByRole('main').getByText('Approved').filter({ visible: true }).first()).toBeVisible();
+  await expect(card).toContainText('Approved');
+  await expect(confirm).toHaveCount(0);
 
   await open(page, run);
   await see(page, live, 'Succeeded');

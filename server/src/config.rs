@@ -146,7 +146,7 @@ impl Config {
             host: reader.text("HOSTNAME").unwrap_or_else(|| "localhost".to_owned()),
             engine: reader.engine(),
             models: reader.models(),
-            mail: MailSettings::read(lookup),
+            mail: reader.mail(),
             egress: reader.egress(),
             expression_worker: None,
             log: reader.log(),
@@ -296,6 +296,14 @@ impl Reader<'_> {
         });
         if settings.providers.is_empty() {
             self.defaulted.push("no key of a model provider: agents work with the sandbox model".to_owned());
+        }
+        settings
+    }
+
+    fn mail(&mut self) -> MailSettings {
+        let settings = MailSettings::read(self.lookup);
+        if settings.smtp_url.is_none() {
+            self.defaulted.push("no mail server (SMTP_URL): messages stay in the local outbox".to_owned());
         }
         settings
     }

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use agentflow::db::{self, Db, PrepareError};
+use agentflow::{
+    db::{self, Db, PrepareError},
+    models::ProviderSettings,
+};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
@@ -109,16 +112,41 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
     if let Some(warning) = session::warning(&config.http.public_url) {
         tracing::warn!("{warning}");
     }
+    for line in usable_models(&config) {
+        tracing::info!("{line}");
+    }
     // The port first: a second server by mistake is told so at once.
     let listener = listen(&config).await?;
     let database = Database::open(&config).await?;
     match State::new(config, database.db.clone(), stop.clone()).await {
-        Ok(state) => Ok(Started { state, listener, database }),
+        Ok(state) => {
+            // Not waited for: mail is tried again later, and pages need none.
+            let mail = state.deps.mail.clone();
+            tokio::spawn(async move {
+                if let Err(fault) = mail.check().await {
+                    tracing::warn!("{fault} Check SMTP_URL.");
+                }
+            });
+            Ok(Started { state, listener, database })
+        }
         Err(trouble) => {
             database.close().await;
             Err(trouble)
         }
     }
+}
+
+/// What agents can use besides the sandbox model. No provider is called: that would cost.
+fn usable_models(config: &Config) -> Vec<String> {
+    let line = |provider: &ProviderSettings| {
+        let key = if provider.key.is_some() { "a key is set" } else { "no key, as its address needs none" };
+        let models = match provider.models.as_slice() {
+            [] => "those of the price table".to_owned(),
+            models => models.join(", "),
+        };
+        format!("models of {}: {key}; offered: {models}", provider.label)
+    };
+    config.models.providers.iter().map(line).collect()
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, Trouble> {
@@ -150,18 +178,28 @@ pub async fn doctor(config: Config) -> Result<(), Trouble> {
     for line in &config.defaulted {
         println!("default   {line}");
     }
+    for line in usable_models(&config) {
+        println!("ok        {line}");
+    }
     match listen(&config).await {
         Ok(_) => println!("ok        {} is free", config.http.address),
         Err(trouble) => println!("busy      {trouble} (a server that runs already is fine)"),
     }
     let database = Database::open(&config).await?;
     println!("ok        the database answers, is up to date, and keeps what it confirms");
-    let checked = State::new(config, database.db.clone(), Stop::default()).await.map(|state| {
+    let checked = State::new(config, database.db.clone(), Stop::default()).await;
+    if let Ok(state) = &checked {
+        match state.deps.mail.check().await {
+            Err(fault) => println!("wrong     {fault} Check SMTP_URL."),
+            Ok(()) if state.deps.mail.has_server() => println!("ok        the mail server lets us in"),
+            // Told above as a default.
+            Ok(()) => {}
+        }
         match state.assets.wasm.is_empty() {
             true => println!("missing   the browser's half: this binary was built by cargo alone, not by `make build`"),
             false => println!("ok        the browser's half is part of this binary"),
         }
-    });
+    }
     database.close().await;
-    checked
+    checked.map(drop)
 }

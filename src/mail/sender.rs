@@ -33,6 +33,9 @@ impl MailSettings {
     }
 }
 
+/// How long the mail server may take to say that it is there.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
 /// A message to send.
 #[derive(Debug, Clone)]
 pub struct Letter {
@@ -105,6 +108,23 @@ impl Mail {
     #[must_use]
     pub fn has_server(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Asks the mail server whether it would take mail from here. Nothing is sent.
+    ///
+    /// # Errors
+    /// When it cannot be reached or does not let us in; the error is a sentence.
+    pub async fn check(&self) -> Result<(), String> {
+        let Some(server) = &self.server else { return Ok(()) };
+        match tokio::time::timeout(CHECK_LIMIT, server.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("The mail server does not take mail from here.".to_owned()),
+            Ok(Err(error)) if error.is_permanent() => Err(format!(
+                "The mail server refuses us ({}).",
+                error.status().map_or_else(String::new, |code| code.to_string())
+            )),
+            Ok(Err(_)) | Err(_) => Err("The mail server cannot be reached.".to_owned()),
+        }
     }
 
     /// Sends a message, or keeps it in the outbox: at most once per key.

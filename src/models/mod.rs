@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "ssr")]
 pub use registry::Models;
 #[cfg(feature = "ssr")]
-pub use settings::ModelSettings;
+pub use settings::{ModelSettings, ProviderSettings};
 
 /// The id of the sandbox model.
 pub const SANDBOX: &str = "sandbox/sandbox";

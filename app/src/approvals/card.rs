@@ -56,7 +56,8 @@ pub fn ApprovalCard(
         })
     });
     move || {
-        stage.track();
+        // Read, not only tracked: a memo that nobody reads never runs, and never tells of a change.
+        let _ = stage.get();
         body(shown.get_untracked(), desk.clone())
     }
 }

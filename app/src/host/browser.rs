@@ -76,6 +76,8 @@ pub async fn without_chunk() {
 /// Sends the form of this event and gives the answer's bytes. An answer that leads elsewhere is followed.
 pub fn send_form(url: &'static str, event: &SubmitEvent) -> impl Future<Output = Result<Vec<u8>, ApiError>> + use<> {
     let entries = form_data_from_event(event).ok().and_then(|data| {
+        // A button without a name is no entry.
+        data.delete("");
         let entries = UrlSearchParams::new_with_str_sequence_sequence(&data).ok()?;
         entries.to_string().as_string()
     });

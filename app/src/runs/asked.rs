@@ -54,7 +54,8 @@ pub fn Asked(
     });
     let stage = Memo::new(move |_| fetched.with(|fetched| fetched.as_ref().map(Result::is_ok)));
     move || {
-        stage.track();
+        // Read, not only tracked: a memo that nobody reads never runs, and never tells of a change.
+        let _ = stage.get();
         match fetched.get_untracked() {
             Some(Ok(first)) => {
                 let shown = Signal::derive(move || match fetched.get() {

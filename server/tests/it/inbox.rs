@@ -38,6 +38,23 @@ fn proposal(reversible: bool) -> Value {
     })
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lists_come_whole_whichever_thread_ends_them() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let ben = joins(&world, &acme, Role::Member).await;
+    let cookies: Vec<_> = ben.client.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let (base, http) = (world.serve().await, reqwest::Client::builder().build().unwrap());
+    let pages = (0..40).map(|turn| {
+        let page = if turn % 2 == 0 { "approvals" } else { "runs" };
+        let request = http.get(format!("{base}/o/acme/{page}")).header("cookie", cookies.join("; "));
+        tokio::spawn(async move { request.send().await.unwrap().text().await })
+    });
+    for page in pages.collect::<Vec<_>>() {
+        assert!(page.await.unwrap().expect("the whole page").contains("</html>"));
+    }
+}
+
 #[tokio::test]
 async fn a_card_says_what_a_decider_asks_and_a_form_decides_and_undoes() {
     let world = World::new().await;
