@@ -121,6 +121,9 @@ fn id(flag: &str) -> Result<u32> {
     Ok(shell::output(Command::new("id").args([flag, "postgres"]))?.trim().parse()?)
 }
 
+/// The oldest major version that the server takes.
+const OLDEST: u32 = 15;
+
 /// The folder with the newest PostgreSQL's binaries.
 pub fn binaries() -> Option<PathBuf> {
     if let Some(named) = places::variable("PG_BIN_DIR") {
@@ -134,7 +137,7 @@ pub fn binaries() -> Option<PathBuf> {
             let folder = entry.path().join("bin");
             let name = entry.file_name().to_string_lossy().into_owned();
             let version = name.trim_start_matches("postgresql@").parse().unwrap_or(0);
-            if complete(&folder) {
+            if version >= OLDEST && complete(&folder) {
                 found.push((version, folder));
             }
         }

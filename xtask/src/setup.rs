@@ -17,19 +17,10 @@ const RUSTUP_LIMIT_S: &str = "600";
 /// When something that is needed cannot be had, with what to do.
 pub fn setup(tests: bool) -> Result {
     let database_is_named = places::variable("DATABASE_URL").is_some() && !tests;
-    let mut missing = Vec::new();
-    if !database_is_named && cluster::binaries().is_none() && !has_packed_postgres() {
-        missing.push(Need::Postgres);
-    }
-    if shell::which("wasm-opt").is_none() {
-        missing.push(Need::WasmOpt);
-    }
-    if tests && (shell::which("node").is_none() || shell::which("npm").is_none()) {
-        missing.push(Need::Node);
-    }
-    if tests && browser().is_none() {
-        missing.push(Need::Browser);
-    }
+    let wanted =
+        [(Need::Postgres, !database_is_named), (Need::WasmOpt, true), (Need::Node, tests), (Need::Browser, tests)];
+    let missing: Vec<Need> =
+        wanted.into_iter().filter(|(need, wanted)| *wanted && !need.is_there()).map(|(need, _)| need).collect();
     if !missing.is_empty() {
         install(&missing)?;
     }
@@ -54,6 +45,33 @@ impl Need {
         }
     }
 
+    fn is_there(self) -> bool {
+        match self {
+            Self::Postgres => cluster::binaries().is_some() || has_packed_postgres(),
+            Self::WasmOpt => shell::which("wasm-opt").is_some(),
+            Self::Node => shell::which("node").is_some() && shell::which("npm").is_some(),
+            Self::Browser => browser().is_some(),
+        }
+    }
+
+    /// What to do where the system's packages do not have it.
+    fn otherwise(self) -> Result {
+        match self {
+            Self::Postgres if shell::which("npm").is_some() => packed_postgres(),
+            Self::WasmOpt => {
+                eprintln!("Going on without wasm-opt: the browser loads larger files.");
+                Ok(())
+            }
+            Self::Postgres => Err("PostgreSQL 15 or newer is missing. Install it, or npm, or name a database in \
+                                   DATABASE_URL."
+                .into()),
+            Self::Node => Err("Node is missing. Install it with your system's packages.".into()),
+            Self::Browser => {
+                Err("Chromium is missing. Install it (Ubuntu has it as a snap), or name a browser in CHROMIUM.".into())
+            }
+        }
+    }
+
     /// Debian's and Ubuntu's packages.
     fn debian(self) -> &'static [&'static str] {
         match self {
@@ -75,44 +93,41 @@ impl Need {
     }
 }
 
+/// Installs each by itself: what a system lacks keeps nothing else away.
 fn install(missing: &[Need]) -> Result {
-    let names: Vec<&str> = missing.iter().map(|need| need.words()).collect();
-    shell::step(&format!("installing {}", names.join(", ")));
-    let result = if shell::which("apt-get").is_some() {
-        debian(missing)
-    } else if shell::which("brew").is_some() {
-        missing.iter().try_for_each(|need| shell::run(Command::new("brew").arg("install").args(need.homebrew())))
-    } else {
-        Err("Neither apt-get nor brew is here.".into())
-    };
-    let Err(error) = result else { return Ok(()) };
-    eprintln!("{error}");
+    if shell::which("apt-get").is_some() {
+        as_root(&["apt-get", "update", "-qq"]).unwrap_or_else(|error| eprintln!("{error}"));
+    }
     for need in missing {
-        match need {
-            Need::WasmOpt => eprintln!("Going on without wasm-opt: the browser loads a larger file."),
-            Need::Postgres if shell::which("npm").is_some() => packed_postgres()?,
-            need => {
-                return Err(format!("{} is missing. Install it with your system's packages.", need.words()).into());
-            }
+        shell::step(&format!("installing {}", need.words()));
+        if let Err(error) = by_packages(*need) {
+            eprintln!("{error}");
+        }
+        if !need.is_there() {
+            need.otherwise()?;
         }
     }
     Ok(())
 }
 
-/// Installs packages as root or by sudo.
-fn debian(missing: &[Need]) -> Result {
-    let packages: Vec<&str> = missing.iter().flat_map(|need| need.debian()).copied().collect();
-    as_root(&["apt-get", "update", "-qq"])?;
-    if missing.contains(&Need::Postgres) {
-        // Only the binaries are wanted: Debian's own cluster is neither made nor started.
-        as_root(&["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql-common"])?;
-        let file = "/etc/postgresql-common/createcluster.conf";
-        let off = format!("grep -q '^create_main_cluster' {file} || echo 'create_main_cluster = false' >> {file}");
-        as_root(&["sh", "-c", &off])?;
+/// By the system's packages.
+fn by_packages(need: Need) -> Result {
+    if shell::which("apt-get").is_some() {
+        if need == Need::Postgres {
+            // Only the binaries are wanted: Debian's own cluster is neither made nor started.
+            as_root(&["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql-common"])?;
+            let file = "/etc/postgresql-common/createcluster.conf";
+            let off = format!("grep -q '^create_main_cluster' {file} || echo 'create_main_cluster = false' >> {file}");
+            as_root(&["sh", "-c", &off])?;
+        }
+        let mut command = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+        command.extend(need.debian());
+        as_root(&command)
+    } else if shell::which("brew").is_some() {
+        shell::run(Command::new("brew").arg("install").args(need.homebrew()))
+    } else {
+        Err("Neither apt-get nor brew is here.".into())
     }
-    let mut command = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
-    command.extend(packages);
-    as_root(&command)
 }
 
 fn as_root(words: &[&str]) -> Result {

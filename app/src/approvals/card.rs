@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::{
-    decide::{AnswerForm, ApproveForm, RejectForm, Undo},
+    decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, Undo},
     edit::EditForm,
 };
 use crate::kit::{Callout, Json, Kv, KvList, Reversibility, Status, StatusBadge, Time, Tone};
@@ -170,10 +170,13 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
     let id = approval.id;
     let irreversible = !approval.reversible;
     let edits = desk.clone();
+    // Only an agent can think again.
+    let changes = (approval.kind == ApprovalKind::Tool).then(|| view! { <ChangesForm id desk=desk.clone()/> });
     view! {
         <div class="approval-actions">
             <ApproveForm shown=shown.clone() desk=desk.clone()/>
             <RejectForm id desk question=false/>
+            {changes}
             {editable.then(move || view! { <EditForm id proposal irreversible desk=edits/> })}
         </div>
     }

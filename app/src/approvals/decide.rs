@@ -151,6 +151,31 @@ pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl Int
     .into_any()
 }
 
+/// Not like this: an agent's call goes back to it with what should be different, and it may ask again.
+#[component]
+pub(super) fn ChangesForm(id: ApprovalId, desk: Desk) -> impl IntoView {
+    let action = FormAction::new::<Reject>();
+    report(action, id, &desk);
+    let form = format!("changes-{id}");
+    let open_at_first = was_refused::<Reject>(&form);
+    view! {
+        <details class="approval-more" name="decide" open=open_at_first>
+            <summary class="btn" data-key="c">"Ask for changes…"</summary>
+            <Form action id=form>
+                <Which org=desk.org id/>
+                <TextArea
+                    name="reason"
+                    label="What should be different?"
+                    hint="The agent gets this text instead of a result, and can propose something else."
+                    rows=3
+                />
+                <Submit busy="Sending back…">"Send back"</Submit>
+            </Form>
+        </details>
+    }
+    .into_any()
+}
+
 /// The answer to a question.
 #[component]
 pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {

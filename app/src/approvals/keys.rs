@@ -29,9 +29,10 @@ pub(super) fn handler(
             "j" | "ArrowDown" => step(region, 1),
             "k" | "ArrowUp" => step(region, -1),
             // Nobody decides what they do not see: a row whose card does not show is opened first.
-            "a" | "r" | "e" if open_row(target.as_ref()) => true,
+            "a" | "r" | "c" | "e" if open_row(target.as_ref()) => true,
             "a" => press(region, ".inbox-card", "a"),
             "r" => press(region, ".inbox-card", "r"),
+            "c" => press(region, ".inbox-card", "c"),
             "e" => press(region, ".inbox-card", "e"),
             "z" => press(region, ".inbox", "z") || press(region, "", "z"),
             _ => return,

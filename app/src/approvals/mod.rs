@@ -219,7 +219,7 @@ fn InboxBody(page: InboxPage, org: String, place: Memo<Place>) -> impl IntoView 
                 }}
                 <p class="hint needs-js">
                     "Keys while the list has the focus: " <kbd>"j"</kbd> " " <kbd>"k"</kbd> " move, " <kbd>"a"</kbd>
-                    " approve, " <kbd>"r"</kbd> " reject, " <kbd>"e"</kbd> " edit, " <kbd>"z"</kbd> " undo."
+                    " approve, " <kbd>"r"</kbd> " reject, " <kbd>"c"</kbd> " ask for changes, " <kbd>"e"</kbd> " edit, " <kbd>"z"</kbd> " undo."
                 </p>
             </div>
             <div class="inbox-card">

@@ -28,7 +28,7 @@ use crate::{
 const POOLED: usize = 300;
 const MARGIN: usize = 30;
 /// The height of a line in pixels, as in the styles.
-const HEIGHT: f64 = 20.0;
+const HEIGHT: f64 = 24.0;
 /// This near to the first line the earlier ones are fetched.
 const NEAR: usize = 60;
 
@@ -185,6 +185,11 @@ impl Log {
                 let added = (page.lines.len() as f64 * HEIGHT) as i32;
                 let top = self.place.get_untracked().map(|place| place.scroll_top());
                 self.take(page, true);
+                // The list has to be longer before it can be scrolled further.
+                leptos::task::tick().await;
+                if self.place.is_disposed() {
+                    return;
+                }
                 if let (Some(place), Some(top)) = (self.place.get_untracked(), top) {
                     place.set_scroll_top(top + added);
                 }
