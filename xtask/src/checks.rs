@@ -38,7 +38,7 @@ pub fn layers() -> Result {
 
 /// The most bytes, packed, of what a page begins with: the glue and the WASM of the entry (`ui/design.md` §3).
 const ENTRY_BUDGET: u64 = 300_000;
-/// The most bytes, packed, of what a chunk adds to it.
+/// The most bytes, packed, of what a page's chunk adds to it: not yet what it should be, and not to grow.
 const CHUNK_BUDGET: u64 = 340_000;
 const STYLES_BUDGET: u64 = 30_000;
 
