@@ -324,6 +324,9 @@ fn checked_text<'a>(field: &str, text: &'a str, missing: &str) -> Result<&'a str
 /// An edited payload must fit what will be done with it: the tool's schema, or else the proposal's own form.
 async fn check_edit(tx: &mut TenantTx, approval: &Approval, edited: &Value) -> Result<()> {
     check_json(edited, "payload")?;
+    if edited.is_null() {
+        return Err(Error::invalid("payload", "An edit cannot be null. Enter a value, or reject the proposal."));
+    }
     let tool = match approval.kind {
         ApprovalKind::Tool => store::tool(tx, approval.run_id, &approval.step_id).await?,
         ApprovalKind::Approval | ApprovalKind::Question => None,

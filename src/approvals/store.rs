@@ -84,7 +84,7 @@ impl Row {
                 at,
                 effective_at: effective_at.unwrap_or(at),
                 reason: self.reason,
-                edited_payload: self.edited_payload,
+                edited_payload: self.edited_payload.filter(|payload| !payload.is_null()),
             }),
             _ => None,
         };

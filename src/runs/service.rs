@@ -220,7 +220,7 @@ pub async fn payloads(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<
     let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
     let input = engine::value(&mut tx, links.input).await?;
     let output = match links.output {
-        Some(output) => Some(engine::value(&mut tx, output).await?),
+        Some(output) => Some(engine::value(&mut tx, output).await?).filter(|output| !output.is_null()),
         None => None,
     };
     Ok((input, output))
@@ -374,9 +374,14 @@ async fn shown(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value
     }
 }
 
+/// A stored value and its size. JSON's `null` is no value: a page could not tell the two apart any more once the browser
+/// has read it back.
 async fn whole(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
     let Some(stored) = stored else { return Ok((None, 0)) };
     let value = engine::value(tx, stored).await?;
+    if value.is_null() {
+        return Ok((None, 0));
+    }
     let size = value.to_string().len() as u64;
     Ok((Some(value), size))
 }

@@ -265,3 +265,45 @@ async fn a_run_is_read_back_as_it_went() {
     assert_eq!(before["lines"].as_array().map(Vec::len), Some(lines.len().saturating_sub(1)));
     assert_eq!(program.clone().get(&format!("/api/v1/runs/{run}/logs?level=loud")).await.status, 400);
 }
+
+/// A value that a page gets from the server must be the one that its browser reads back, or the two draw different pages.
+fn read_back<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(*value, serde_json::from_str(&text).unwrap(), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_browser_reads_back_is_what_the_server_drew_where_a_value_is_null() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    world.work();
+    let nodes = json!([
+        start(),
+        { "id": "pick", "kind": "transform", "after": ["start"], "value": "{{ input.nothing }}" },
+        { "id": "pause", "kind": "wait", "after": ["pick"], "seconds": 0 },
+        { "id": "ask", "kind": "approval", "after": ["pause"], "title": "Go on?" },
+        { "id": "end", "kind": "end", "after": ["ask"] },
+    ]);
+    let workflow = acme.workflow("Nothing", any(), nodes).await;
+    let run = acme.start(workflow, json!({ "title": "None", "nothing": null })).await;
+    let asked = acme.asked(run).await;
+    read_back(&asked);
+    let verdict = agentflow::approvals::Verdict::Approve { payload: None };
+    let decided =
+        agentflow::approvals::service::decide(&acme.owner.grant().unwrap(), asked.id, &verdict).await.unwrap();
+    read_back(&decided);
+    let ended = acme.until(run, RunState::Succeeded).await;
+    assert_eq!((&ended.output, ended.output_bytes), (&None, 0));
+    read_back(&ended);
+    let grant = acme.owner.grant().unwrap();
+    read_back(&service::payloads(&grant, run).await.unwrap());
+    assert_eq!(ended.view.steps.len(), 5);
+    for step in &ended.view.steps {
+        for detail in [service::step(&grant, run, &step.id).await, service::step_in_full(&grant, run, &step.id).await] {
+            let detail = detail.unwrap();
+            read_back(&detail);
+            assert_ne!(detail.output, Some(Value::Null), "{}", step.id);
+        }
+        read_back(&service::step_events(&grant, run, &step.id).await.unwrap());
+    }
+}
