@@ -219,6 +219,10 @@ fn checked(mut config: AgentConfig) -> Result<AgentConfig> {
     config.name = config.name.trim().to_owned();
     config.role = config.role.trim().to_owned();
     let mut faults = config.faults();
+    let all = serde_json::to_value(&config).map_err(Error::internal)?;
+    for (field, _) in all.as_object().into_iter().flatten().filter(|(_, value)| text::has_nul(value)) {
+        faults.push(FieldError { field: field.clone(), message: text::NUL_REFUSED.to_owned() });
+    }
     let known = known_tools();
     for name in config.tools.keys().filter(|name| !known.contains_key(*name)) {
         let message = format!("There is no tool “{name}”.");

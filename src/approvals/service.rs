@@ -17,7 +17,7 @@ use crate::{
         state::StepId,
         store::{self as engine, Signal},
     },
-    kernel::{ApprovalId, Cursor, Error, FieldError, Page, Result, RunId, Timestamp},
+    kernel::{ApprovalId, Cursor, Error, FieldError, Page, Result, RunId, Timestamp, text::NUL_REFUSED},
     runs::service::check_json,
     schema,
 };
@@ -316,7 +316,7 @@ fn checked_text<'a>(field: &str, text: &'a str, missing: &str) -> Result<&'a str
         return Err(Error::invalid(field, format!("Use at most {TEXT_LENGTH} characters.")));
     }
     if text.contains('\0') {
-        return Err(Error::invalid(field, "The text contains the character U+0000, which cannot be kept. Remove it."));
+        return Err(Error::invalid(field, NUL_REFUSED));
     }
     Ok(text)
 }

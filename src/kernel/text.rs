@@ -61,6 +61,21 @@ pub fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
+/// What to say at a field that [`has_nul`].
+pub const NUL_REFUSED: &str = "The text contains the character U+0000, which cannot be kept. Remove it.";
+
+/// Whether a text or key of a value contains the character NUL, which PostgreSQL stores nowhere.
+#[must_use]
+pub fn has_nul(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, field)| key.contains('\0') || has_nul(field)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// Replaces the character NUL, which PostgreSQL stores nowhere, in all texts and keys of a value.
 pub fn clean(value: &mut serde_json::Value) {
     use serde_json::Value;
@@ -93,7 +108,9 @@ mod tests {
         assert_eq!(slug("Acme & Söhne, Inc.", 40), "acme-s-hne-inc");
         assert_eq!(shortened("größer", 3), "grö…");
         let mut value = serde_json::json!({ "a\0": ["b\0c", 1] });
+        assert!(has_nul(&value) && has_nul(&serde_json::json!([{ "a\0": 1 }])));
         clean(&mut value);
         assert_eq!(value, serde_json::json!({ "a\u{fffd}": ["b\u{fffd}c", 1] }));
+        assert!(!has_nul(&value));
     }
 }

@@ -15,6 +15,9 @@ use crate::{
 /// # Errors
 /// `not_found`: the organization does not exist, or the person is no member.
 pub async fn enter(person: &SignedIn, slug: &str) -> Result<Ctx> {
+    if !is_slug(slug) {
+        return Err(Error::not_found("organization"));
+    }
     let mut tx = person.deps().db.identity().await?;
     let found = store::membership(&mut tx, person.user(), slug).await?;
     let (membership, name) = found.ok_or_else(|| Error::not_found("organization"))?;
@@ -67,6 +70,14 @@ pub async fn found(tx: &mut IdentityTx, name: &str, owner: UserId) -> Result<Org
 /// # Errors
 /// `not_found`.
 pub async fn by_slug(deps: &Deps, slug: &str) -> Result<OrgRef> {
+    if !is_slug(slug) {
+        return Err(Error::not_found("organization"));
+    }
     let mut tx = deps.db.identity().await?;
     store::organization(&mut tx, slug).await?.ok_or_else(|| Error::not_found("organization"))
+}
+
+/// Whether an organization could have this address: the database is asked for no other text.
+fn is_slug(text: &str) -> bool {
+    text.len() <= 80 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

@@ -156,7 +156,12 @@ pub async fn list(
 ) -> Result<Page<RunSummary>> {
     let limit = limit.clamp(1, 200);
     let place = cursor.map(place_of).transpose()?;
-    let filter = RunFilter { q: filter.q.as_deref().and_then(search_text), ..filter.clone() };
+    let filter = RunFilter {
+        q: filter.q.as_deref().and_then(search_text),
+        // No trigger is called so, and the database takes no text with a NUL.
+        trigger: filter.trigger.clone().map(text::without_nul),
+        ..filter.clone()
+    };
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
     Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))

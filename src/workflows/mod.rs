@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     agents::AgentConfig,
     engine::plan::{Graph, Plan, validate::Fault},
-    kernel::{AgentId, FieldError, Timestamp, VersionLine, WorkflowId},
+    kernel::{AgentId, FieldError, Timestamp, VersionLine, WorkflowId, text::NUL_REFUSED},
 };
 
 /// The most bytes that a graph may have as JSON.
@@ -200,6 +200,11 @@ pub fn faults_of_words(name: &str, description: &str) -> Vec<FieldError> {
         let message = format!("The description has {length} characters; 500 are the most.");
         out.push(FieldError { field: "description".to_owned(), message });
     }
+    for (field, text) in [("name", name), ("description", description)] {
+        if text.contains('\0') {
+            out.push(FieldError { field: field.to_owned(), message: NUL_REFUSED.to_owned() });
+        }
+    }
     out
 }
 
@@ -236,5 +241,6 @@ mod tests {
         assert_eq!(fields("  ", &"x".repeat(501)), ["name", "description"]);
         assert_eq!(fields(&"ä".repeat(80), ""), Vec::<String>::new());
         assert_eq!(fields(&"ä".repeat(81), ""), ["name"]);
+        assert_eq!(fields("a\0b", "a\0b"), ["name", "description"]);
     }
 }

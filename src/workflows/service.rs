@@ -72,7 +72,7 @@ pub async fn create(grant: &Grant<right::Build>, new: NewWorkflow) -> Result<Wor
     }
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     bring_agents(&mut tx, grant, &mut graph, agents).await?;
-    within_size(&graph)?;
+    can_be_kept(&graph)?;
     let valid = faults(&mut tx, &graph).await?.is_empty();
     let id = WorkflowId::new();
     let first = store::NewVersion { version: 1, graph: &graph, valid, note: "Created", by: grant.actor() };
@@ -166,7 +166,7 @@ pub async fn edit(grant: &Grant<right::Build>, id: WorkflowId, base: i32, edit: 
     }
     let (graph, note) = edit.apply(&newest.graph)?;
     if graph != newest.graph {
-        within_size(&graph)?;
+        can_be_kept(&graph)?;
         let valid = faults(&mut tx, &graph).await?.is_empty();
         let note = text::shortened(&note, 290);
         let next = store::NewVersion { version: latest + 1, graph: &graph, valid, note: &note, by: grant.actor() };
@@ -372,7 +372,21 @@ fn faulty(code: &str, faults: &[Fault]) -> Error {
     error
 }
 
-fn within_size(graph: &Graph) -> Result<()> {
+/// Refuses a graph that is too large, or has the one character that the database has not.
+fn can_be_kept(graph: &Graph) -> Result<()> {
+    let mut faults = Vec::new();
+    let mut check = |prefix: &str, value: serde_json::Value| {
+        for (key, _) in value.as_object().into_iter().flatten().filter(|(_, field)| text::has_nul(field)) {
+            faults.push(FieldError { field: format!("{prefix}{key}"), message: text::NUL_REFUSED.to_owned() });
+        }
+    };
+    check("", serde_json::json!({ "title": graph.title, "input": graph.input }));
+    for node in &graph.nodes {
+        check(&format!("nodes.{}.", node.id), serde_json::to_value(node).map_err(Error::internal)?);
+    }
+    if let Some(error) = Error::invalid_fields(faults) {
+        return Err(error);
+    }
     let bytes = serde_json::to_vec(graph).map_err(Error::internal)?.len();
     if bytes > MAX_GRAPH_BYTES {
         let message = format!("The workflow has {} KB; {} KB are the most.", bytes / 1024, MAX_GRAPH_BYTES / 1024);

@@ -5,9 +5,13 @@ use axum::{
     http::{Method, header},
 };
 use leptos::server_fn::axum::server_fn_paths;
+use serde_json::json;
 use server::http::gate::PUBLIC;
 
-use crate::world::World;
+use crate::{
+    office::{any, start},
+    world::{Client, World},
+};
 
 /// Pages of an organization, of each kind.
 const PAGES: [&str; 12] = [
@@ -142,10 +146,14 @@ const ARGUMENTS: [(&str, &str); 34] = [
 ];
 
 /// Calls a function for an organization: as a form, or as JSON where it takes that.
-async fn call(client: &mut crate::world::Client, path: &str, org: &str) -> (u16, String) {
+async fn call(client: &mut Client, path: &str, org: &str) -> (u16, String) {
     let mut fields = vec![("org", org)];
     fields.extend(ARGUMENTS);
-    let reply = client.post_form(path, &fields).await;
+    call_with(client, path, &fields).await
+}
+
+async fn call_with(client: &mut Client, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    let reply = client.post_form(path, fields).await;
     if reply.status != 400 {
         return (reply.status.0.as_u16(), reply.text().to_owned());
     }
@@ -155,7 +163,8 @@ async fn call(client: &mut crate::world::Client, path: &str, org: &str) -> (u16,
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
     for whole in ["query", "filter"] {
-        body.insert(whole.into(), serde_json::json!({}));
+        let odd = body.get(whole).filter(|value| value.as_str().is_some_and(|text| text.contains('\0'))).cloned();
+        body.insert(whole.into(), odd.map_or_else(|| json!({}), |odd| json!({ "q": odd, "trigger": odd, "step": odd })));
     }
     let reply = client.post_json(path, &body.into()).await;
     (reply.status.0.as_u16(), reply.text().to_owned())
@@ -266,4 +275,69 @@ async fn programs_without_a_key_are_refused_by_every_address_of_the_api() {
         let reply = cookie_alone.send(request.body(Body::from("{}")).unwrap()).await;
         assert_eq!(reply.status, 401, "{method} {path}: a page's cookie is no key");
     }
+}
+
+/// More arguments, for calls that are to get further than the door.
+const MORE: [(&str, &str); 19] = [
+    ("email", "eve@example.com"),
+    ("password", "violet-tractor-sings-9"),
+    ("organization", "Eve"),
+    ("next", "/"),
+    ("theme", "dark"),
+    ("undo", "5"),
+    ("query", ""),
+    ("json", "{}"),
+    ("typed[title]", "x"),
+    ("payload[x]", "x"),
+    ("between", "true"),
+    ("form[key]", "extra"),
+    ("form[after][0]", "start"),
+    ("form[value]", "x"),
+    ("form[prompt]", "x"),
+    ("form[arguments][url]", "x"),
+    ("form[branch][0]", "x"),
+    ("form[output_schema]", ""),
+    ("form[message]", "x"),
+];
+
+#[tokio::test]
+async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let acme = crate::office::Office::of(&world, &ada.org).await;
+    let mut accepted = 0;
+    for (path, _) in server_fn_paths() {
+        let arguments = || [("org", ada.org.as_str())].into_iter().chain(ARGUMENTS).chain(MORE);
+        for (odd, _) in arguments() {
+            for text in ["a\0b", r#"{ "type": "object", "a": "\u0000" }"#, "name: \"a\\0\"\nnodes: []"] {
+                let workflow = acme.workflow("Odd", any(), json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]));
+                let workflow = workflow.await.to_string();
+                let fields: Vec<(&str, &str)> = arguments()
+                    .map(|(name, usual)| match name {
+                        _ if name == odd => (name, text),
+                        "workflow" => (name, workflow.as_str()),
+                        "path" | "step" => (name, "end"),
+                        _ => (name, usual),
+                    })
+                    .collect();
+                // Nobody is signed out, or told to wait, by what another call has done.
+                let mut client = ada.client.clone();
+                let (status, said) = call_with(&mut client, path, &fields).await;
+                assert!(status < 500, "{path} {odd}={text:?}: {status} {said}");
+                accepted += usize::from(status < 300);
+            }
+        }
+    }
+    assert!(accepted > 100, "{accepted}: the arguments lead nowhere");
+    for page in ["/o/a%00b/runs", "/o/a%00b/", "/o/Ada-s-team/runs", "/o/a%00b/no-such-page", "/o/%ff/runs"] {
+        let reply = ada.client.get(page).await;
+        assert!(reply.status == 404 || reply.status == 400, "{page}: {:?}", reply.status);
+    }
+    for page in ["runs?q=%00", "runs?trigger=%00", "runs?state=%00", "approvals?workflow=%00", "workflows/new?template=%00"] {
+        let reply = ada.client.get(&format!("/o/{}/{page}", ada.org)).await;
+        assert!(reply.status.0.as_u16() < 500, "{page}: {:?}", reply.status);
+    }
+    let request = ada.client.request(Method::GET, "/o/a%00b/stream?topics=runs").header(header::ACCEPT, "text/event-stream");
+    let reply = ada.client.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(reply.status, 404, "{}", reply.text());
 }

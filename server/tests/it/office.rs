@@ -44,6 +44,19 @@ impl Office {
         Self { owner: Ctx::new(deps, actor, org, Role::Owner, "test".to_owned()) }
     }
 
+    /// The organization of somebody who signed up.
+    pub async fn of(world: &World, slug: &str) -> Self {
+        let deps = world.deps().clone();
+        let org: OrgRef = agentflow::orgs::service::by_slug(&deps, slug).await.expect("organization");
+        let id: UserId = sqlx::query_scalar("select user_id from memberships where organization_id = $1")
+            .bind(org.id)
+            .fetch_one(&mut world.owner().await)
+            .await
+            .expect("owner");
+        let actor = Actor::User { id, name: "Ana".to_owned() };
+        Self { owner: Ctx::new(deps, actor, org, Role::Owner, "test".to_owned()) }
+    }
+
     /// Somebody of the organization with this role. They never sign in, so they need no password.
     pub async fn member(&self, world: &World, name: &str, role: Role) -> Ctx {
         let id = UserId::new();
