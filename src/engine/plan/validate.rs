@@ -10,7 +10,7 @@ use super::{
     template::{self, Piece},
     walk,
 };
-use crate::kernel::FieldError;
+use crate::{access::Permission, kernel::FieldError};
 
 /// The longest text that a node may hold.
 pub const MAX_TEXT: usize = 20_000;
@@ -454,11 +454,15 @@ fn decision(branches: &[Branch], reads: &Reads<'_>, out: &mut Faults<'_>) {
 }
 
 fn approve(approval: &Approval, reads: &Reads<'_>, out: &mut Faults<'_>) {
-    let Approval { title, message, payload, impact, expires_s, .. } = approval;
+    let Approval { title, message, payload, impact, role, expires_s, .. } = approval;
     required(title, "title", "Write what will happen, one sentence.", reads, out);
     text_template(message, "message", reads, out);
     text_template(impact, "impact", reads, out);
     value_template(payload, "payload", reads, out);
+    if let Some(role) = role.filter(|role| !role.may(Permission::Decide)) {
+        let message = format!("A {} decides nothing, so choose “member” or a higher role, or none.", role.as_str());
+        out.node(reads.path, "role", message);
+    }
     if expires_s.is_some_and(|seconds| !(60..=MAX_SECONDS).contains(&seconds)) {
         out.node(reads.path, "expires_s", "The deadline must be between 1 minute and 366 days.");
     }

@@ -302,3 +302,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_is_to_decide_must_be_somebody_who_may() {
+    let asks = |role: &str| {
+        said(json!([
+            { "id": "start", "kind": "start" },
+            { "id": "ask", "kind": "approval", "title": "Go on?", "role": role, "after": ["start"] },
+            { "id": "end", "kind": "end", "after": ["ask"] },
+        ]))
+    };
+    assert_eq!(asks("viewer"), ["ask/role: A viewer decides nothing, so choose “member” or a higher role, or none."]);
+    for role in ["member", "admin", "owner"] {
+        assert_eq!(asks(role), Vec::<String>::new(), "{role}");
+    }
+}
