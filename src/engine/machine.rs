@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -175,8 +176,9 @@ pub enum Input {
 pub enum Effect {
     /// Fill in templates. Leaves no trace by itself and may be done again.
     Evaluate(StepId, Box<Evaluation>),
-    /// Perform a call, whose start is recorded.
-    Perform(Box<Call>, CallScope),
+    /// Perform a call, whose start is recorded. The scope's moment is the last one for it, and the seconds are what it
+    /// may take of that itself, once it is begun.
+    Perform(Box<Call>, CallScope, TimeDelta),
     /// Drop all that is under way.
     AbortAll,
     /// Drop what is under way below this step.

@@ -89,6 +89,10 @@ struct Node {
 
 impl Node {
     async fn start(world: &World, script: &Script) -> Self {
+        Self::start_with(world, script, fast()).await
+    }
+
+    async fn start_with(world: &World, script: &Script, settings: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let (url, script, token) = (world.database_url().to_owned(), script.clone(), stop.clone());
@@ -100,7 +104,7 @@ impl Node {
             let hub = agentflow::live::Hub::default();
             let engine = agentflow::engine::handle::Engine::new(Arc::new(hub));
             let pool = db.engine().clone();
-            let runner = Runner::register(pool, engine, Arc::new(script), fast(), "test", token).await.unwrap();
+            let runner = Runner::register(pool, engine, Arc::new(script), settings, "test", token).await.unwrap();
             ready.send(()).unwrap();
             runner.run("test").await;
             let _ = end.send(());
@@ -276,6 +280,43 @@ async fn a_run_whose_owner_is_lost_is_taken_up_again_and_repeats_no_recorded_ste
     assert_eq!(script.calls_of("two"), [1]);
     let events = place.events(run).await;
     assert!(events.contains(&Event::RunResumed { recovered: true }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_its_turn_uses_up_none_of_its_own_time() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let script = Script::default();
+    let _node = Node::start_with(&world, &script, Settings { max_calls: 1, ..fast() }).await;
+    let names = ["slow1", "slow2", "slow3", "slow4"];
+    let mut nodes = vec![json!({ "id": "start", "kind": "start" })];
+    for name in names {
+        nodes.push(json!({ "id": name, "kind": "tool", "tool": "echo", "after": ["start"], "timeout_s": 1 }));
+    }
+    nodes.push(json!({ "id": "end", "kind": "end", "after": names }));
+    let run = place.start(Value::Array(nodes), None).await;
+    let took = place.until(run, RunState::Succeeded).await;
+    assert!(took >= Duration::from_secs(2), "one after the other: {took:?}");
+    for name in names {
+        assert_eq!(script.calls_of(name), [1], "{name} was cut off before its turn");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ends_takes_its_waiting_calls_along() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let script = Script::default();
+    let _node = Node::start_with(&world, &script, Settings { max_calls: 1, ..fast() }).await;
+    let held = place.start(chain(&["hang"]), Some(4)).await;
+    while script.calls_of("hang").is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let waiting = place.start(chain(&["one"]), Some(1)).await;
+    let took = place.until(waiting, RunState::Failed).await;
+    assert!(took < Duration::from_secs(3), "its deadline came and it still waited: {took:?}");
+    assert_eq!(script.calls_of("one"), [0; 0]);
+    place.until(held, RunState::Failed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ impl Decider<'_> {
                 StepError::new(ErrorClass::Internal, "engine.no_call", "The step's call could not be made out."),
             );
         };
-        let until = self.until(id);
+        let (own, last) = (self.time_of(id), self.last_moment(id));
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
         step.attempt += 1;
@@ -40,8 +40,8 @@ impl Decider<'_> {
         self.m.in_flight.insert(id.clone());
         self.touch(id);
         let scope =
-            CallScope { org: self.m.org, run: self.m.run, step: id.clone(), attempt, fence: self.m.fence, until };
-        self.turn.effects.push(Effect::Perform(Box::new(call), scope));
+            CallScope { org: self.m.org, run: self.m.run, step: id.clone(), attempt, fence: self.m.fence, until: last };
+        self.turn.effects.push(Effect::Perform(Box::new(call), scope, own));
     }
 
     fn call_of(&self, id: &StepId) -> Option<Call> {
@@ -56,8 +56,8 @@ impl Decider<'_> {
         }
     }
 
-    /// When an attempt that begins now is cut off.
-    fn until(&self, id: &StepId) -> Timestamp {
+    /// How long one attempt may take.
+    fn time_of(&self, id: &StepId) -> TimeDelta {
         let node = Machine::node_of(&self.plan, id);
         let step = self.m.steps.get(id);
         let seconds = match step.map(|step| step.kind) {
@@ -73,10 +73,14 @@ impl Decider<'_> {
                     self.plan.tools.get(tool).map(|spec| spec.timeout_s)
                 }),
         };
-        let seconds = seconds.unwrap_or(DEFAULT_TIMEOUT_S).clamp(1, 86_400);
-        let own = self.now + TimeDelta::seconds(seconds.cast_signed());
+        TimeDelta::seconds(seconds.unwrap_or(DEFAULT_TIMEOUT_S).clamp(1, 86_400).cast_signed())
+    }
+
+    /// When whatever a step belongs to is cut off: its agent, or the run.
+    fn last_moment(&self, id: &StepId) -> Timestamp {
         let agent = id.parent().and_then(|parent| self.agent_deadline(&parent));
-        [Some(own), agent, self.m.deadline_at].into_iter().flatten().min().unwrap_or(own)
+        let year = self.now + TimeDelta::days(366);
+        [Some(year), agent, self.m.deadline_at].into_iter().flatten().min().unwrap_or(year)
     }
 
     /// A call came back.

@@ -158,7 +158,7 @@ impl Decider<'_> {
         self.stop_steps(|step| id.holds(step));
         self.turn.effects.retain(|effect| match effect {
             Effect::Evaluate(step, _) => !id.holds(step),
-            Effect::Perform(_, scope) => !id.holds(&scope.step),
+            Effect::Perform(_, scope, _) => !id.holds(&scope.step),
             Effect::AbortAll | Effect::AbortBelow(_) => true,
         });
         self.turn.effects.push(Effect::AbortBelow(id.clone()));

@@ -171,7 +171,7 @@ impl World {
     fn act(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Evaluate(step, evaluation) => Some(Input::Evaluated(step, Ok(filled_in(&evaluation)))),
-            Effect::Perform(call, scope) => {
+            Effect::Perform(call, scope, _) => {
                 let row = self.rows.values().find(|step| step.id == scope.step).unwrap();
                 assert_eq!(
                     (row.state, row.attempt),

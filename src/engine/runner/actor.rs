@@ -308,9 +308,9 @@ impl Actor {
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (false, handle));
                 }
-                Effect::Perform(call, scope) => {
+                Effect::Perform(call, scope, time) => {
                     let step = scope.step.clone();
-                    let handle = self.tasks.spawn(perform(self.runner.clone(), *call, scope));
+                    let handle = self.tasks.spawn(perform(self.runner.clone(), *call, scope, time));
                     self.under_way.insert(step, (true, handle));
                 }
                 Effect::AbortAll => self.abort(|_| true),
@@ -345,27 +345,26 @@ fn storable(mut error: StepError) -> StepError {
     error
 }
 
-async fn perform(runner: Arc<Runner>, call: Call, scope: CallScope) -> Input {
+async fn perform(runner: Arc<Runner>, call: Call, mut scope: CallScope, time: TimeDelta) -> Input {
+    // A call that waits for its turn uses up none of its own time, but its run's. The semaphore is never closed.
+    let slot = tokio::time::timeout(runner.clock.until(scope.until), runner.calls.acquire()).await;
+    scope.until = scope.until.min(runner.clock.now() + time);
     let (step, attempt) = (scope.step.clone(), scope.attempt);
     let lines = Mutex::new(Vec::new());
     let progress = |progress: Progress| match progress {
         Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
         Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
     };
-    let work = async {
-        // The semaphore is never closed.
-        let _slot = runner.calls.acquire().await;
-        runner.effects.perform(call, &scope, &progress).await
-    };
-    let bounded = tokio::time::timeout(runner.clock.until(scope.until), AssertUnwindSafe(work).catch_unwind());
-    let result = match bounded.await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(panicked()),
-        Err(_) => Err(StepError::new(
-            ErrorClass::Timeout,
-            "step.timeout",
-            "The call did not answer within the time that its step allows.",
-        )),
+    let result = match slot {
+        Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),
+        Ok(_slot) => {
+            let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
+            match tokio::time::timeout(runner.clock.until(scope.until), work).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(panicked()),
+                Err(_) => Err(late("The call did not answer within the time that its step allows.")),
+            }
+        }
     };
     let mut result = result.map_err(storable);
     match &mut result {
@@ -380,6 +379,10 @@ async fn perform(runner: Arc<Runner>, call: Call, scope: CallScope) -> Input {
     let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
     let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
     Input::Performed(step, attempt, result, lines)
+}
+
+fn late(message: &str) -> StepError {
+    StepError::new(ErrorClass::Timeout, "step.timeout", message)
 }
 
 fn panicked() -> StepError {
