@@ -337,7 +337,14 @@ fn kind(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
             }
             required(prompt, "prompt", "Write what the agent is asked.", reads, out);
         }
-        NodeKind::Tool { tool, arguments } => tool_call(tool, arguments, reads, out),
+        NodeKind::Tool { tool, arguments } => {
+            let limit = out.known.tools.get(tool).map(|spec| spec.timeout_s);
+            if let Some(limit) = limit.filter(|limit| node.timeout_s.is_some_and(|seconds| seconds > *limit)) {
+                let message = format!("The tool “{tool}” is cut off after {limit} seconds; that is the most here.");
+                out.node(path, "timeout_s", message);
+            }
+            tool_call(tool, arguments, reads, out);
+        }
         NodeKind::Transform { value } => {
             if value.is_null() {
                 out.node(path, "value", "Write the value that this step makes.");

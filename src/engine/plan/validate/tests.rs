@@ -317,3 +317,16 @@ fn who_is_to_decide_must_be_somebody_who_may() {
         assert_eq!(asks(role), Vec::<String>::new(), "{role}");
     }
 }
+
+#[test]
+fn a_step_has_no_more_time_than_its_tool() {
+    let takes = |seconds: u64| {
+        said(json!([
+            { "id": "start", "kind": "start" },
+            { "id": "post", "kind": "tool", "tool": "post", "arguments": { "to": "x" }, "timeout_s": seconds, "after": ["start"] },
+            { "id": "end", "kind": "end", "after": ["post"] },
+        ]))
+    };
+    assert_eq!(takes(5), Vec::<String>::new());
+    assert_eq!(takes(6), ["post/timeout_s: The tool “post” is cut off after 5 seconds; that is the most here."]);
+}
