@@ -8,6 +8,10 @@ use web_sys::SubmitEvent;
 
 use crate::{error::ApiError, kit::form::FormReplay, shell::Assets};
 
+/// Whether browsers keep a `Secure` cookie at the address that people use. The server puts it into the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureCookies(pub bool);
+
 /// A cookie of the request.
 #[must_use]
 pub fn cookie(name: &str) -> Option<String> {
@@ -26,7 +30,8 @@ pub fn cookie(name: &str) -> Option<String> {
 /// Keeps a preference of this browser for a year, or forgets it. `value` is a plain word.
 pub fn set_cookie(name: &str, value: Option<&str>) {
     let (value, age) = value.map_or(("", 0), |value| (value, 31_536_000));
-    let line = format!("{name}={value}; Path=/; Max-Age={age}; SameSite=Lax; HttpOnly");
+    let secure = if use_context() == Some(SecureCookies(true)) { "; Secure" } else { "" };
+    let line = format!("{name}={value}; Path=/; Max-Age={age}; SameSite=Lax; HttpOnly{secure}");
     if let Some(response) = use_context::<ResponseOptions>()
         && let Ok(line) = HeaderValue::from_str(&line)
     {

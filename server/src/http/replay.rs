@@ -14,14 +14,18 @@ use app::{
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::Request,
+    extract::{Request, State as Extract},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use leptos::server_fn::ServerFn;
 
+use super::session::can_be_secure;
 use crate::state::State;
+
+/// The end of a cookie's marks: `; Secure` where the session's cookie has it too, else nothing.
+type Mark = &'static str;
 
 /// The functions whose answer is shown this once: it cannot be read again, so nothing may be led past it.
 const SHOWN: [&str; 1] = [CreateApiKey::PATH];
@@ -33,19 +37,20 @@ const DONE: &str = "form_done";
 /// Puts the answers of forms around these routes. They are one service inside of the layer, so that what goes on from
 /// here is routed anew: from a form's function to the form's page.
 pub fn around(routes: Router<State>, state: &State) -> Router<State> {
-    Router::new().fallback_service(routes.with_state(state.clone())).layer(middleware::from_fn(replay))
+    let mark = if can_be_secure(&state.config.http.public_url) { "; Secure" } else { "" };
+    Router::new().fallback_service(routes.with_state(state.clone())).layer(middleware::from_fn_with_state(mark, replay))
 }
 
-async fn replay(request: Request, next: Next) -> Response {
+async fn replay(Extract(mark): Extract<Mark>, request: Request, next: Next) -> Response {
     let is_page = accepts_html(request.headers());
     match *request.method() {
-        Method::POST if is_page && request.uri().path().starts_with("/rpc/") => answer_form(request, next).await,
-        Method::GET if is_page => show_done(request, next).await,
+        Method::POST if is_page && request.uri().path().starts_with("/rpc/") => answer_form(mark, request, next).await,
+        Method::GET if is_page => show_done(mark, request, next).await,
         _ => next.run(request).await,
     }
 }
 
-async fn answer_form(request: Request, next: Next) -> Response {
+async fn answer_form(mark: Mark, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(form) = to_bytes(body, MOST_BYTES).await else {
         return (StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Go back and shorten it.").into_response();
@@ -71,7 +76,7 @@ async fn answer_form(request: Request, next: Next) -> Response {
             keep(&headers, again.headers_mut());
             return again;
         }
-        return lead_on(&parts, &form, answer.headers(), page.as_ref());
+        return lead_on(mark, &parts, &form, answer.headers(), page.as_ref());
     }
     let (status, headers) = (answer.status(), answer.headers().clone());
     let error = error_in(answer).await;
@@ -86,13 +91,13 @@ async fn answer_form(request: Request, next: Next) -> Response {
 }
 
 /// What was done leads to where the function says, else back to the page.
-fn lead_on(parts: &Parts, form: &Bytes, answer: &HeaderMap, page: Option<&Uri>) -> Response {
+fn lead_on(mark: Mark, parts: &Parts, form: &Bytes, answer: &HeaderMap, page: Option<&Uri>) -> Response {
     let back = page.map_or("/", |page| page.path_and_query().map_or("/", |it| it.as_str()));
     let location = answer.get(header::LOCATION).cloned().or_else(|| HeaderValue::from_str(back).ok());
     let mut response = StatusCode::SEE_OTHER.into_response();
     keep(answer, response.headers_mut());
     if !answer.contains_key(header::LOCATION)
-        && let Ok(done) = HeaderValue::from_str(&done_cookie(parts.uri.path(), &form_name(form)))
+        && let Ok(done) = HeaderValue::from_str(&done_cookie(mark, parts.uri.path(), &form_name(form)))
     {
         response.headers_mut().append(header::SET_COOKIE, done);
     }
@@ -172,18 +177,19 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
 }
 
-fn done_cookie(action: &str, form: &str) -> String {
+fn done_cookie(mark: Mark, action: &str, form: &str) -> String {
     let value: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(action, form).finish();
-    format!("{DONE}={value}; Path=/; Max-Age=60; SameSite=Lax; HttpOnly")
+    format!("{DONE}={value}; Path=/; Max-Age=60; SameSite=Lax; HttpOnly{mark}")
 }
 
 /// The page after a form that was done says so, once.
-async fn show_done(mut request: Request, next: Next) -> Response {
+async fn show_done(mark: Mark, mut request: Request, next: Next) -> Response {
     let Some((action, form)) = done_form(request.headers()) else { return next.run(request).await };
     request.extensions_mut().insert(FormReplay { action, form, values: Vec::new(), error: None, answer: None });
     let mut response = next.run(request).await;
-    let forget = HeaderValue::from_static("form_done=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly");
-    response.headers_mut().append(header::SET_COOKIE, forget);
+    if let Ok(forget) = HeaderValue::from_str(&format!("{DONE}=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly{mark}")) {
+        response.headers_mut().append(header::SET_COOKIE, forget);
+    }
     response
 }
 
@@ -243,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_form_that_was_done_is_read_back() {
-        let cookie = done_cookie("/rpc/app/settings/api/create_key", "key=1; x");
+        let cookie = done_cookie("; Secure", "/rpc/app/settings/api/create_key", "key=1; x");
         let mut headers = HeaderMap::new();
         let pair = format!("a=b; {}", cookie.split("; ").next().unwrap());
         headers.insert(header::COOKIE, HeaderValue::from_str(&pair).unwrap());

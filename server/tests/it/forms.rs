@@ -1,6 +1,6 @@
 //! Forms as a browser without JavaScript sends them: it posts, and it waits for a page.
 
-use app::{settings::api::UpdateProfile, sign_up::api::SignUp};
+use app::{frame::api::SetTheme, settings::api::UpdateProfile, sign_up::api::SignUp};
 use axum::{
     body::Body,
     http::{Method, header},
@@ -66,6 +66,7 @@ async fn a_form_that_was_done_leads_on_and_the_next_page_says_so_once() {
     let reply = post_from(&mut ada.client, &page, UpdateProfile::PATH, &fields).await;
     assert_eq!((reply.status.0.as_u16(), reply.header("location")), (303, page.as_str()), "{}", reply.text());
     assert!(ada.client.cookies().contains_key("form_done"));
+    assert!(reply.header("set-cookie").ends_with("; Secure"), "{}", reply.header("set-cookie"));
     let shown = ada.client.get(&page).await;
     assert_eq!(shown.status, 200);
     assert!(shown.text().contains("value=\"Ada Lovelace\""));
@@ -110,5 +111,22 @@ async fn the_dashboard_answers_with_and_without_its_slash_and_a_foreign_one_is_n
     let bob = world.sign_up("Bob").await;
     for address in [format!("/o/{}/", bob.org), "/o/nobody-s-team/".to_owned()] {
         assert_eq!(ada.client.get(&address).await.status, 404, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn the_small_cookies_are_as_secure_as_the_sessions() {
+    for (address, secure) in [("https://flows.example.com", true), ("http://flows.example.com", false)] {
+        let world = World::with(&[("AGENTFLOW_PUBLIC_URL", address)]).await;
+        let mut ada = world.sign_up("Ada").await;
+        let theme = ada.client.post_form(SetTheme::PATH, &[("theme", "dark")]).await;
+        let page = format!("/o/{}/settings", ada.org);
+        let fields = [("_form", "update_profile"), ("name", "Ada"), ("undo", "15")];
+        let done = post_from(&mut ada.client, &page, UpdateProfile::PATH, &fields).await;
+        for (name, reply) in [("theme", theme), ("form_done", done)] {
+            let lines = reply.headers.get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+            let line = lines.into_iter().find(|line| line.starts_with(name)).expect(name).to_owned();
+            assert_eq!(line.contains("; Secure"), secure, "{address}: {line}");
+        }
     }
 }
