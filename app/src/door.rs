@@ -11,7 +11,7 @@ use agentflow::{
     orgs,
 };
 use axum::extract::ConnectInfo;
-use http::request::Parts;
+use http::{header, request::Parts, uri::Authority};
 use leptos::prelude::use_context;
 
 use crate::error::ApiError;
@@ -44,7 +44,13 @@ pub fn visitor() -> Result<Visitor, ApiError> {
     Ok(Visitor::of(&deps, &parts)?)
 }
 
-/// Whether the request comes from somebody who sits at this machine: by its socket, and not through a proxy on it.
+/// Whether the address that people use is this machine's own. The server puts it into the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForThisMachine(pub bool);
+
+/// Whether the request comes from somebody who sits at this machine: by its socket, by the name that it was sent to, and
+/// not through a proxy. A proxy on this machine need not say that it is one, and may name this machine's address instead
+/// of its own: where the address that people use is another one, nobody counts as local.
 #[must_use]
 pub fn is_local() -> bool {
     const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
@@ -52,5 +58,16 @@ pub fn is_local() -> bool {
         let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         socket.is_some_and(|ConnectInfo(socket)| socket.ip().to_canonical().is_loopback())
             && !FORWARDED.iter().any(|name| parts.headers.contains_key(*name))
+            && host_of(&parts).is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str()))
+            && use_context() == Some(ForThisMachine(true))
     })
+}
+
+/// The name that a request was sent to, without the port.
+fn host_of(parts: &Parts) -> Option<String> {
+    let authority: Authority = match parts.headers.get(header::HOST) {
+        Some(host) => host.to_str().ok()?.parse().ok()?,
+        None => parts.uri.authority()?.clone(),
+    };
+    Some(authority.host().to_ascii_lowercase())
 }

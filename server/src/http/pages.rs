@@ -1,6 +1,6 @@
 //! Pages and server functions: what Leptos answers.
 
-use app::{App, host::SecureCookies, shell::shell};
+use app::{App, door::ForThisMachine, host::SecureCookies, shell::shell};
 use axum::{
     Router,
     body::Body,
@@ -15,7 +15,7 @@ use leptos::{
 };
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list_with_exclusions_and_ssg_and_context};
 
-use super::{headers, session::can_be_secure};
+use super::{headers, session};
 use crate::state::State;
 
 /// The pages and server functions, and the page for every address that is nobody's.
@@ -32,9 +32,11 @@ pub fn routes(state: &State) -> Router<State> {
 /// What pages and server functions find in their context, besides what Leptos itself gives.
 pub fn context(state: &State) -> impl Fn() + Clone + Send + Sync + 'static {
     let (deps, assets) = (state.deps.clone(), state.assets.clone());
-    let secure = SecureCookies(can_be_secure(&state.config.http.public_url));
+    let secure = SecureCookies(session::can_be_secure(&state.config.http.public_url));
+    let local = ForThisMachine(session::is_this_machine(&state.config.http.public_url));
     move || {
         provide_context(secure);
+        provide_context(local);
         provide_context(deps.clone());
         provide_context(assets.clone());
         // Leptos has just made the nonce that its scripts will carry: the answer's policy names the very same one.

@@ -45,13 +45,18 @@ pub fn around(routes: Router<State>, state: &State) -> Router<State> {
 /// Whether browsers keep a `Secure` cookie of this address.
 #[must_use]
 pub fn can_be_secure(public_url: &Url) -> bool {
-    public_url.scheme() == "https"
-        || match public_url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+    public_url.scheme() == "https" || is_this_machine(public_url)
+}
+
+/// Whether an address is this machine's own, wherever it is opened.
+#[must_use]
+pub fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The end of a cookie must have the marks of its beginning: a browser ignores it without them.

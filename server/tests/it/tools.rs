@@ -273,9 +273,29 @@ async fn without_a_mail_server_a_message_is_written_once_and_shown_to_its_people
     let proxied = ada.client.request(Method::GET, &format!("/o/{org}/outbox")).header("x-forwarded-for", "203.0.113.9");
     let proxied = ada.client.send(proxied.body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(proxied.status, 404);
+    // A proxy that says nothing of itself still names the host that people use.
+    for (host, expected) in [
+        ("flows.example.com", 404),
+        ("localhost.example.com:3000", 404),
+        ("localhost@flows.example.com", 404),
+        ("127.0.0.1:3000", 200),
+        ("[::1]:3000", 200),
+        ("LOCALHOST", 200),
+    ] {
+        let mut request = ada.client.request(Method::GET, &format!("/o/{org}/outbox"));
+        request.headers_mut().unwrap().insert(header::HOST, host.parse().unwrap());
+        assert_eq!(ada.client.send(request.body(axum::body::Body::empty()).unwrap()).await.status, expected, "{host}");
+    }
     let mut eve_client = eve.client;
     assert_eq!(eve_client.post_form(LoadOutbox::PATH, &[("org", &org)]).await.status, 404);
     assert!(!eve_client.get(&format!("/o/{}/outbox", eve.org)).await.text().contains("Line one"));
+}
+
+#[tokio::test]
+async fn where_people_use_another_address_nobody_counts_as_sitting_at_this_machine() {
+    let world = World::with(&[("AGENTFLOW_PUBLIC_URL", "https://flows.example.com")]).await;
+    let mut ada = world.sign_up("Ada").await;
+    assert_eq!(ada.client.get(&format!("/o/{}/outbox", ada.org)).await.status, 404);
 }
 
 /// A mail server that takes messages, or says for the first ones that it cannot now.
