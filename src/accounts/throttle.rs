@@ -1,7 +1,9 @@
 //! Slows down guessing, per account and per address, in the database and so over all instances.
 //!
-//! Nobody is locked out for good: an account's pause is a minute at most, so its owner gets in within a minute of the
-//! last wrong guess. An address waits longer, up to five minutes, as it tries many accounts.
+//! An account's pause is a minute at most, so its owner gets in within a minute of the last wrong guess. But not
+//! sooner: each pause ends with one try for whoever comes first, so somebody who goes on guessing, from many addresses,
+//! can keep an account's owner from signing in for as long as they go on. Sessions that are open already are not touched.
+//! An address waits longer, up to five minutes, as it tries many accounts.
 
 use std::net::{IpAddr, Ipv6Addr};
 
