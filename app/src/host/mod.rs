@@ -11,5 +11,6 @@ pub use browser::{
 };
 #[cfg(feature = "ssr")]
 pub use server::{
-    SecureCookies, cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load, without_chunk,
+    SecureCookies, cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load,
+    without_chunk,
 };

@@ -164,7 +164,10 @@ async fn call_with(client: &mut Client, path: &str, fields: &[(&str, &str)]) -> 
         .collect();
     for whole in ["query", "filter"] {
         let odd = body.get(whole).filter(|value| value.as_str().is_some_and(|text| text.contains('\0'))).cloned();
-        body.insert(whole.into(), odd.map_or_else(|| json!({}), |odd| json!({ "q": odd, "trigger": odd, "step": odd })));
+        body.insert(
+            whole.into(),
+            odd.map_or_else(|| json!({}), |odd| json!({ "q": odd, "trigger": odd, "step": odd })),
+        );
     }
     let reply = client.post_json(path, &body.into()).await;
     (reply.status.0.as_u16(), reply.text().to_owned())
@@ -310,7 +313,8 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
         let arguments = || [("org", ada.org.as_str())].into_iter().chain(ARGUMENTS).chain(MORE);
         for (odd, _) in arguments() {
             for text in ["a\0b", r#"{ "type": "object", "a": "\u0000" }"#, "name: \"a\\0\"\nnodes: []"] {
-                let workflow = acme.workflow("Odd", any(), json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]));
+                let workflow =
+                    acme.workflow("Odd", any(), json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]));
                 let workflow = workflow.await.to_string();
                 let fields: Vec<(&str, &str)> = arguments()
                     .map(|(name, usual)| match name {
@@ -333,11 +337,14 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
         let reply = ada.client.get(page).await;
         assert!(reply.status == 404 || reply.status == 400, "{page}: {:?}", reply.status);
     }
-    for page in ["runs?q=%00", "runs?trigger=%00", "runs?state=%00", "approvals?workflow=%00", "workflows/new?template=%00"] {
+    for page in
+        ["runs?q=%00", "runs?trigger=%00", "runs?state=%00", "approvals?workflow=%00", "workflows/new?template=%00"]
+    {
         let reply = ada.client.get(&format!("/o/{}/{page}", ada.org)).await;
         assert!(reply.status.0.as_u16() < 500, "{page}: {:?}", reply.status);
     }
-    let request = ada.client.request(Method::GET, "/o/a%00b/stream?topics=runs").header(header::ACCEPT, "text/event-stream");
+    let request =
+        ada.client.request(Method::GET, "/o/a%00b/stream?topics=runs").header(header::ACCEPT, "text/event-stream");
     let reply = ada.client.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, 404, "{}", reply.text());
 }
