@@ -2,7 +2,7 @@
 // would not see but must not happen (console errors and warnings, faults of scripts, refused content).
 import { test as base, expect, type Page } from '@playwright/test';
 import AxeBuilder from '@axe-core/playwright';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, chmodSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -83,6 +83,14 @@ export class Server {
     return printed;
   }
 
+  /** Makes somebody a member of an organization besides their own. No page does that, so the database is told. */
+  async join(person: Person, slug: string): Promise<void> {
+    const statement = `insert into memberships (organization_id, user_id, role)
+      select o.id, u.id, 'member' from organizations o, users u where o.slug = :'slug' and u.email = :'email' returning 1`;
+    const words = ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-v', `slug=${slug}`, '-v', `email=${person.email}`, '-h', join(this.folder, 'postgres/socket'), '-U', 'postgres', 'agentflow'];
+    expect(execFileSync('psql', words, { input: statement, encoding: 'utf8' }).trim()).toBe('1');
+  }
+
   /** What it has logged. */
   logged(): string {
     return this.log;
@@ -150,6 +158,47 @@ export async function signIn(page: Page, person: Person): Promise<void> {
   await ready(page);
 }
 
+/** Makes the triage workflow out of its template and opens its run form. */
+export async function useTriage(page: Page, slug: string): Promise<void> {
+  await open(page, `/o/${slug}/workflows/new`);
+  await page.getByRole('button', { name: 'Use template Customer message triage' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('Customer message triage');
+  await ready(page);
+  await page.getByRole('link', { name: 'Run workflow' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('Run Customer message triage');
+  await ready(page);
+}
+
+/** Imports a workflow and gives its path. */
+export async function importWorkflow(page: Page, slug: string, yaml: string): Promise<string> {
+  await open(page, `/o/${slug}/workflows/new`);
+  await page.getByLabel('YAML').fill(yaml);
+  await page.getByRole('button', { name: 'Import workflow' }).click();
+  await page.waitForURL(/\/workflows\/wf_/);
+  return new URL(page.url()).pathname;
+}
+
+/** Starts the run whose form is open, and gives its path. */
+export async function start(page: Page): Promise<string> {
+  await page.getByRole('button', { name: 'Start run' }).click();
+  await page.waitForURL(/\/runs\/run_/);
+  await ready(page);
+  return new URL(page.url()).pathname;
+}
+
+/** Waits for words on the page of a run: live, or by asking again where JavaScript is off. */
+export async function see(page: Page, words: string | RegExp): Promise<void> {
+  const shown = page.getByRole('main').getByText(words).first();
+  if (await scripts(page)) {
+    await expect(shown).toBeVisible({ timeout: 30_000 });
+    return;
+  }
+  await expect(async () => {
+    await page.reload();
+    await expect(shown).toBeVisible({ timeout: 500 });
+  }).toPass({ timeout: 30_000 });
+}
+
 /** Opens a page and waits until it can be used. */
 export async function open(page: Page, path: string): Promise<void> {
   await page.goto(path);
@@ -168,11 +217,11 @@ async function scripts(page: Page): Promise<boolean> {
   return options?.javaScriptEnabled !== false;
 }
 
-/** No fault that axe can find, in the theme that is on. */
+/** No fault that axe can find, in the theme that is on. A test goes on after one, so that it tells of all at once. */
 export async function accessible(page: Page): Promise<void> {
   const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
   const told = found.violations.map((it) => `${it.id}: ${it.help}\n${it.nodes.map((node) => `    ${node.html}\n    ${node.failureSummary}`).join('\n')}`);
-  expect(told.join('\n\n')).toBe('');
+  expect.soft(told.join('\n\n'), page.url()).toBe('');
 }
 
 /** The same in both themes. */

@@ -1,6 +1,6 @@
 // The inbox in a browser: by keyboard, with the way back, and while others work.
 import { type Page } from '@playwright/test';
-import { accessible, expect, open, ready, signUp, test } from '../support/world';
+import { accessible, expect, importWorkflow, open, ready, see, signUp, start, test } from '../support/world';
 
 const WORKFLOW = `name: Label customers
 input: { type: object, properties: { title: { type: string } } }
@@ -21,29 +21,19 @@ nodes:
     after: [ask]
 `;
 
-/** Imports the workflow and gives the path of its run form. */
-async function workflow(page: Page, slug: string): Promise<string> {
-  await open(page, `/o/${slug}/workflows/new`);
-  await page.getByLabel('YAML').fill(WORKFLOW);
-  await page.getByRole('button', { name: 'Import workflow' }).click();
-  await page.waitForURL(/\/workflows\/wf_/);
-  return `${new URL(page.url()).pathname}/run`;
-}
-
 /** Starts a run and waits until it asks. */
 async function run(page: Page, form: string, title: string): Promise<void> {
   await open(page, form);
   await page.getByLabel('title', { exact: false }).first().fill(title);
-  await page.getByRole('button', { name: 'Start run' }).click();
-  await page.waitForURL(/\/runs\/run_/);
-  await expect(page.getByRole('main').getByText('Needs approval').first()).toBeVisible({ timeout: 30_000 });
+  await start(page);
+  await see(page, 'Needs approval');
 }
 
 test('ten keys decide, edit, refuse and take back, and the focus goes along', async ({ page, expected }) => {
   // Refused forms answer so.
   expected.push(/status of 422/);
   const { slug } = await signUp(page);
-  const form = await workflow(page, slug);
+  const form = `${await importWorkflow(page, slug, WORKFLOW)}/run`;
   for (const name of ['Kim', 'Lee', 'Max']) await run(page, form, name);
   await open(page, `/o/${slug}/approvals`);
   await expect(page).toHaveTitle(/Approvals \(3\)/);
@@ -96,7 +86,7 @@ test('ten keys decide, edit, refuse and take back, and the focus goes along', as
 
 test('what comes while one looks is offered and moves nothing', async ({ page, browser, server }) => {
   const { slug } = await signUp(page);
-  const form = await workflow(page, slug);
+  const form = `${await importWorkflow(page, slug, WORKFLOW)}/run`;
   await run(page, form, 'Kim');
   const other = await browser.newContext({ baseURL: server.url, storageState: await page.context().storageState() });
   const second = await other.newPage();
@@ -128,7 +118,7 @@ test('what comes while one looks is offered and moves nothing', async ({ page, b
 test('on a phone there is a list, then a card with its decision in reach @narrow', async ({ page }, info) => {
   test.skip(info.project.name !== 'narrow', 'a phone');
   const { slug } = await signUp(page);
-  const form = await workflow(page, slug);
+  const form = `${await importWorkflow(page, slug, WORKFLOW)}/run`;
   await run(page, form, 'Kim');
   await open(page, `/o/${slug}/approvals`);
   await expect(page.getByRole('article')).toBeHidden();
