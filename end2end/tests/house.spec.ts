@@ -1,5 +1,5 @@
 // The house itself: pages come, hydrate without a word in the console, and survive what happens to servers.
-import { accessible, expect, open, ready, Server, signUp, test, watch } from '../support/world';
+import { accessible, expect, importWorkflow, open, ready, Server, signUp, test, watch } from '../support/world';
 
 test('the sign-in page hydrates in silence @narrow @plain', async ({ page }) => {
   await open(page, '/login');
@@ -57,6 +57,31 @@ test('a chunk that does not come is asked for again, and the page works meanwhil
   await page.getByRole('link', { name: 'Agents' }).first().click();
   await expect(page.getByRole('heading', { level: 1 })).toContainText('Agents');
 });
+
+const FORMS = [
+  { what: 'an agent', at: 'agents/new', kept: 'Instructions', refused: 'Turns', button: 'Create agent' },
+  { what: 'a step', at: 'steps/new?kind=transform', kept: 'Value', refused: 'Attempts', button: 'Add step' },
+  { what: 'an imported workflow', at: 'workflows/new', kept: 'YAML', refused: 'YAML', button: 'Import workflow' },
+];
+for (const { what, at, kept, refused, button } of FORMS) {
+  test(`the form of ${what} that is refused keeps what was typed, and says at the field what is wrong @plain`, async ({ page, expected }) => {
+    expected.push(/status of 422/);
+    const { slug } = await signUp(page);
+    const empty = 'name: Empty\nnodes: [{ id: start, kind: start }, { id: end, kind: end, after: [start] }]\n';
+    const above = at.startsWith('steps') ? await importWorkflow(page, slug, empty) : `/o/${slug}`;
+    await open(page, `${above}/${at}`);
+    await page.getByLabel(/^Name/).first().fill('Beans');
+    await page.getByLabel(kept, { exact: true }).fill('Count the beans.');
+    if (refused !== kept) await page.getByLabel(refused).fill('many');
+    await page.getByRole('button', { name: button }).click();
+    // The summary above the form leads to it.
+    await page.getByRole('group', { name: 'There is a problem' }).getByRole('link').first().click();
+    await expect(page.getByLabel(refused)).toBeFocused({ timeout: 2_000 });
+    await expect(page.getByLabel(refused)).toHaveAttribute('aria-invalid', 'true');
+    await expect(page.getByLabel(refused)).toHaveAccessibleDescription(/Error: /);
+    await expect(page.getByLabel(kept, { exact: true })).toHaveValue('Count the beans.');
+  });
+}
 
 test('what was there is there after a power cut, and a stop is clean', async ({ browser }) => {
   const server = await Server.start();
