@@ -83,7 +83,7 @@ fn print(value: &Value, depth: usize, out: &mut Vec<Token>) {
         Value::Null => out.push(("j-null", "null".to_owned())),
         Value::Bool(it) => out.push(("j-bool", it.to_string())),
         Value::Number(it) => out.push(("j-num", it.to_string())),
-        Value::String(it) => out.push(("j-str", quoted(it))),
+        Value::String(it) => out.push(("j-str", lines(it, depth))),
         Value::Array(items) if items.is_empty() => out.push(("", "[]".to_owned())),
         Value::Object(entries) if entries.is_empty() => out.push(("", "{}".to_owned())),
         Value::Array(items) => {
@@ -107,6 +107,16 @@ fn print(value: &Value, depth: usize, out: &mut Vec<Token>) {
     }
 }
 
+/// A text in quotes, with its lines below each other: people read letters here. What is copied is JSON.
+fn lines(text: &str, depth: usize) -> String {
+    let indent = format!("\n{}", "  ".repeat(depth));
+    let line = |line: &str| {
+        let quoted = quoted(line);
+        quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
+    };
+    format!("\"{}\"", text.split('\n').map(line).collect::<Vec<_>>().join(&indent))
+}
+
 fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
@@ -120,10 +130,16 @@ mod tests {
     #[test]
     fn what_is_shown_is_what_the_usual_printer_prints() {
         let value = json!({
-            "a": [1, -2.5, "x\n\"y\"", null, true, [], {}],
+            "a": [1, -2.5, "x\\n\"y\"", null, true, [], {}],
             "b": {"c": {"d": [{"e": "größer <b>"}]}},
         });
         let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
         assert_eq!(shown, serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    #[test]
+    fn the_lines_of_a_text_stand_below_each_other() {
+        let shown: String = tokens(&json!({ "body": "Hello,\n\nAna" })).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(shown, "{\n  \"body\": \"Hello,\n  \n  Ana\"\n}");
     }
 }
