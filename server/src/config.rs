@@ -352,7 +352,7 @@ mod tests {
         assert!(config.http.address.ip().is_loopback());
         assert!(config.database.url.is_none());
         assert_eq!(config.database.user_data_dir.unwrap(), Path::new("/home/ada/.local/share/agentflow"));
-        assert_eq!(config.defaulted.len(), 3);
+        assert_eq!(config.defaulted.len(), 4);
     }
 
     #[test]

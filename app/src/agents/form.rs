@@ -30,25 +30,24 @@ pub fn AgentEditor(
         }
         .into_any();
     }
-    let fields = fields(&page);
-    match &page.agent {
+    match page.agent.clone() {
         None => {
             let create = FormAction::new::<CreateAgent>();
             let entries = hidden([("org", org.clone())]);
             view! {
                 <Form action=create>
                     {entries}
-                    {fields}
+                    {fields(&page)}
                     <Submit busy="Creating…">"Create agent"</Submit>
                 </Form>
             }
             .into_any()
         }
-        Some(agent) => save_form(org, agent, fields, renewed),
+        Some(agent) => save_form(org, &agent, page, renewed),
     }
 }
 
-fn save_form(org: String, agent: &Agent, fields: AnyView, renewed: RwSignal<u32>) -> AnyView {
+fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
     let save = FormAction::new::<SaveAgent>();
     on_success(save, move || renewed.update(|count| *count += 1));
     let base = RwSignal::new(agent.version);
@@ -70,7 +69,7 @@ fn save_form(org: String, agent: &Agent, fields: AnyView, renewed: RwSignal<u32>
         <Form action=save done="Saved.">
             {entries}
             <input type="hidden" name="base" value=move || base.get().to_string()/>
-            {fields}
+            {fields(&page)}
             <Submit>"Save as a new version"</Submit>
         </Form>
     }

@@ -40,7 +40,7 @@ pub fn Entrance(
 ) -> impl IntoView {
     view! {
         <div class="entrance">
-            <a class="brand" href="/"><Icon glyph=Glyph::Logo/>"AgentFlow"</a>
+            <header><a class="brand" href="/"><Icon glyph=Glyph::Logo/>"AgentFlow"</a></header>
             <main id="content" class="entrance-card">
                 <h1 tabindex="-1">{heading}</h1>
                 {children()}

@@ -84,11 +84,11 @@ fn body(org: &str, page: &RunPage, as_json: bool) -> AnyView {
 fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
     let start = FormAction::new::<StartRun>();
     let only_json = page.fields.is_none();
-    let fields = match &page.fields {
+    let (shown, json) = (page.fields.clone(), page.json.clone());
+    let fields = move || match shown {
         Some(fields) if !as_json && fields.is_empty() => view! { <p>"This workflow takes no input."</p> }.into_any(),
         Some(fields) if !as_json => fields.iter().map(field).collect::<Vec<_>>().into_any(),
-        _ => view! { <TextArea name="json" label="Input as JSON" class="mono" rows=14 value=page.json.clone()/> }
-            .into_any(),
+        _ => view! { <TextArea name="json" label="Input as JSON" class="mono" rows=14 value=json/> }.into_any(),
     };
     let other = (!only_json).then(|| {
         let (href, words) = if as_json {
@@ -104,7 +104,7 @@ fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
         <Card>
             <Form action=start>
                 {entries}
-                {fields}
+                {fields()}
                 <div class="row">
                     <Submit busy="Starting…">"Start run"</Submit>
                     {other}

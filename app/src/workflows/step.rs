@@ -102,15 +102,17 @@ fn new_address(org: &str, page: &StepPage, after: Option<&str>) -> String {
 fn add(org: &str, page: &StepPage, after: Option<&str>) -> AnyView {
     let title = format!("Add step: {}", word_of(&page.form.kind));
     let action = FormAction::new::<AddStep>();
-    let (fields, when, trouble, back) = (fields(page), when_it_runs(page), trouble(page), here(org, page));
-    let between = (page.form.kind != "end" && page.form.kind != "start").then(|| {
-        view! {
-            <Checkbox
-                name="between" label="Put it in between" checked=true
-                hint="What ran after the steps chosen below runs after this one instead."
-            />
-        }
-    });
+    let (shown, back) = (page.clone(), here(org, page));
+    let between = move |page: &StepPage| {
+        (page.form.kind != "end" && page.form.kind != "start").then(|| {
+            view! {
+                <Checkbox
+                    name="between" label="Put it in between" checked=true
+                    hint="What ran after the steps chosen below runs after this one instead."
+                />
+            }
+        })
+    };
     let entries = hidden([
         ("org", org.to_owned()),
         ("workflow", page.id.to_string()),
@@ -126,9 +128,9 @@ fn add(org: &str, page: &StepPage, after: Option<&str>) -> AnyView {
                 {tool_choice(&new_address(org, page, after), page)}
                 <Form action>
                     {entries}
-                    {fields}
-                    <Card title="When it runs"><div class="stack">{between}{when}</div></Card>
-                    {trouble}
+                    {fields(&shown)}
+                    {when_card(between(&shown), &shown)}
+                    {trouble(&shown)}
                     <div class="row">
                         <Submit>"Add step"</Submit>
                         <a class="btn btn-quiet" href=back>"Back to the outline"</a>
@@ -160,11 +162,7 @@ fn edit(org: &str, page: &StepPage) -> AnyView {
     let action = FormAction::new::<SaveStep>();
     let base = renewed_base(org, page, action);
     let step = format!("{}/steps/{path}", here(org, page));
-    let (fields, trouble, back) = (fields(page), trouble(page), here(org, page));
-    let when = (page.form.kind != "start").then(|| {
-        let when = when_it_runs(page);
-        view! { <Card title="When it runs"><div class="stack">{when}</div></Card> }
-    });
+    let (shown, back) = (page.clone(), here(org, page));
     let entries = hidden([
         ("org", org.to_owned()),
         ("workflow", page.id.to_string()),
@@ -181,9 +179,9 @@ fn edit(org: &str, page: &StepPage) -> AnyView {
                 <Form action>
                     {entries}
                     <input type="hidden" name="base" value=move || base.get().to_string()/>
-                    {fields}
-                    {when}
-                    {trouble}
+                    {fields(&shown)}
+                    {(shown.form.kind != "start").then(|| when_card((), &shown))}
+                    {trouble(&shown)}
                     <div class="row">
                         <Submit>"Save step"</Submit>
                         <a class="btn btn-quiet" href=back>"Back to the outline"</a>
@@ -454,6 +452,11 @@ fn approval_fields(form: StepForm) -> AnyView {
         <Select name="form[on_expiry]" label="At the deadline" choices=expiry value=form.on_expiry/>
     }
     .into_any()
+}
+
+fn when_card(first: impl IntoView, page: &StepPage) -> AnyView {
+    let (first, rest) = (first.into_any(), when_it_runs(page));
+    view! { <Card title="When it runs"><div class="stack">{first}{rest}</div></Card> }.into_any()
 }
 
 fn when_it_runs(page: &StepPage) -> AnyView {
