@@ -308,24 +308,32 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
     let world = World::new().await;
     let mut ada = world.sign_up("Ada").await;
     let acme = crate::office::Office::of(&world, &ada.org).await;
-    let mut accepted = 0;
+    let (mut tried, mut accepted) = (0, 0);
     for (path, _) in server_fn_paths() {
         let arguments = || [("org", ada.org.as_str())].into_iter().chain(ARGUMENTS).chain(MORE);
         for (odd, _) in arguments() {
             for text in ["a\0b", r#"{ "type": "object", "a": "\u0000" }"#, "name: \"a\\0\"\nnodes: []"] {
-                let workflow =
-                    acme.workflow("Odd", any(), json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]));
-                let workflow = workflow.await.to_string();
+                // JSON and YAML have their own ways to write it, and mean something in few places.
+                let structured = ["input", "json", "payload", "yaml", "form[value]", "form[output_schema]"];
+                if !text.contains('\0') && !structured.contains(&odd) {
+                    continue;
+                }
+                tried += 1;
+                let name = format!("Odd {tried}");
+                let end = json!({ "id": "end", "kind": "end", "after": ["start"] });
+                let workflow = acme.workflow(&name, any(), json!([start(), end])).await.to_string();
+                let renamed = format!("x{tried}");
                 let fields: Vec<(&str, &str)> = arguments()
                     .map(|(name, usual)| match name {
                         _ if name == odd => (name, text),
                         "workflow" => (name, workflow.as_str()),
+                        "name" => (name, renamed.as_str()),
                         "path" | "step" => (name, "end"),
                         _ => (name, usual),
                     })
                     .collect();
-                // Nobody is signed out, or told to wait, by what another call has done.
-                let mut client = ada.client.clone();
+                // Signing in and out ends the session that was there.
+                let mut client = if PUBLIC.contains(&path) { world.client() } else { ada.client.clone() };
                 let (status, said) = call_with(&mut client, path, &fields).await;
                 assert!(status < 500, "{path} {odd}={text:?}: {status} {said}");
                 accepted += usize::from(status < 300);
