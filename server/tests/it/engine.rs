@@ -31,12 +31,12 @@ use crate::world::World;
 /// Effects that do as they are told by the step's name: `slow…` takes half a second, `hang…` never answers on the first
 /// attempt, everything else echoes at once. Each call is written down before it is answered.
 #[derive(Clone, Default)]
-struct Script {
+pub struct Script {
     calls: Arc<Mutex<Vec<(String, u32)>>>,
 }
 
 impl Script {
-    fn calls_of(&self, step: &str) -> Vec<u32> {
+    pub fn calls_of(&self, step: &str) -> Vec<u32> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(key, _)| key.ends_with(&format!("/{step}"))).map(|(_, attempt)| *attempt).collect()
     }
@@ -81,14 +81,14 @@ fn fast() -> Settings {
 }
 
 /// A node on a runtime of its own, so that a test can lose it whole.
-struct Node {
+pub struct Node {
     runtime: Option<tokio::runtime::Runtime>,
     stop: CancellationToken,
     done: Option<tokio::sync::oneshot::Receiver<()>>,
 }
 
 impl Node {
-    async fn start(world: &World, script: &Script) -> Self {
+    pub async fn start(world: &World, script: &Script) -> Self {
         Self::start_with(world, script, fast()).await
     }
 
@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// The process is gone from one moment to the next: nothing is given back.
-    fn lose(&mut self) {
+    pub fn lose(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -134,13 +134,13 @@ impl Drop for Node {
 }
 
 /// An organization with a workflow that runs can name.
-struct Place {
+pub struct Place {
     ctx: Ctx,
     workflow: WorkflowId,
 }
 
 impl Place {
-    async fn new(world: &World) -> Self {
+    pub async fn new(world: &World) -> Self {
         let deps = world.deps().clone();
         let account = NewAccount {
             name: "Ana".to_owned(),
@@ -168,7 +168,7 @@ impl Place {
         self.ctx.deps().db.tenant(self.ctx.org_id()).await.unwrap()
     }
 
-    async fn start(&self, nodes: Value, deadline_s: Option<u64>) -> RunId {
+    pub async fn start(&self, nodes: Value, deadline_s: Option<u64>) -> RunId {
         let tool = ToolSpec {
             name: "echo".to_owned(),
             description: String::new(),
@@ -198,7 +198,7 @@ impl Place {
         run.id
     }
 
-    async fn state(&self, run: RunId) -> RunState {
+    pub async fn state(&self, run: RunId) -> RunState {
         let mut tx = self.tx().await;
         let word: String = sqlx::query_scalar("select state from runs where organization_id = $1 and id = $2")
             .bind(self.ctx.org_id())
@@ -209,7 +209,7 @@ impl Place {
         RunState::parse(&word).unwrap()
     }
 
-    async fn until(&self, run: RunId, wanted: RunState) -> Duration {
+    pub async fn until(&self, run: RunId, wanted: RunState) -> Duration {
         let begun = Instant::now();
         loop {
             let state = self.state(run).await;
@@ -247,7 +247,7 @@ fn graph(nodes: Value) -> Graph {
 }
 
 /// start → the named steps one after the other → end.
-fn chain(steps: &[&str]) -> Value {
+pub fn chain(steps: &[&str]) -> Value {
     let mut nodes = vec![json!({ "id": "start", "kind": "start" })];
     let mut before = "start";
     for step in steps {

@@ -12,6 +12,7 @@ mod engine;
 mod fake_model;
 mod forms;
 mod gate;
+mod guarantees;
 mod http;
 mod inbox;
 mod keys;

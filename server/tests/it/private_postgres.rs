@@ -11,13 +11,14 @@ use sqlx::Connection;
 use tempfile::TempDir;
 
 /// A server with its own data folder.
-struct Server {
+pub struct Server {
     process: Child,
-    url: String,
+    /// Where it answers, without a slash at the end.
+    pub url: String,
 }
 
 impl Server {
-    fn start(data: &Path) -> Self {
+    pub fn start(data: &Path) -> Self {
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("port").port();
         let mut process = Command::new(env!("CARGO_BIN_EXE_agentflow"))
@@ -41,7 +42,7 @@ impl Server {
         assert!(status.success());
     }
 
-    async fn ready(&self) -> bool {
+    pub async fn ready(&self) -> bool {
         #[expect(clippy::disallowed_methods, reason = "a test asks its own server")]
         let client = reqwest::Client::new();
         client.get(format!("{}/health/ready", self.url)).send().await.is_ok_and(|answer| answer.status().is_success())
@@ -55,7 +56,7 @@ impl Drop for Server {
     }
 }
 
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().expect("a folder");
     // Run by root, PostgreSQL is another user, who must reach it.
