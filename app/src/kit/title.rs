@@ -18,12 +18,17 @@ pub fn Title(
     let org = use_context::<OrgName>();
     let replay = use_context::<Replay>();
     let refused = use_context::<PageRefused>();
+    // While a page goes, its title is asked for once more.
     let full = move || {
         let replayed =
-            replay.is_some_and(|replay| replay.0.with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
-        let error = if replayed || refused.is_some_and(|refused| refused.0.get()) { "Error: " } else { "" };
-        let org = org.and_then(|org| org.0.get()).unwrap_or_else(|| "AgentFlow".to_owned());
-        // While a page goes, its title is asked for once more.
+            replay.and_then(|replay| replay.0.try_with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
+        let error =
+            if replayed.unwrap_or_default() || refused.and_then(|refused| refused.0.try_get()).unwrap_or_default() {
+                "Error: "
+            } else {
+                ""
+            };
+        let org = org.and_then(|org| org.0.try_get().flatten()).unwrap_or_else(|| "AgentFlow".to_owned());
         format!("{error}{} · {org}", text.try_get().unwrap_or_default())
     };
     view! { <leptos_meta::Title text=full/> }.into_any()
