@@ -58,19 +58,23 @@ test('a chunk that does not come is asked for again, and the page works meanwhil
   await expect(page.getByRole('heading', { level: 1 })).toContainText('Agents');
 });
 
+const COUNTS = `name: Counts
+input: { type: object, required: [beans, times], properties: { beans: { type: string, title: Beans }, times: { type: integer, title: Times } } }
+nodes: [{ id: start, kind: start }, { id: end, kind: end, after: [start] }]
+`;
 const FORMS = [
   { what: 'an agent', at: 'agents/new', kept: 'Instructions', refused: 'Turns', button: 'Create agent' },
   { what: 'a step', at: 'steps/new?kind=transform', kept: 'Value', refused: 'Attempts', button: 'Add step' },
+  { what: 'a run', at: 'run', kept: 'Beans', refused: 'Times', button: 'Start run' },
   { what: 'an imported workflow', at: 'workflows/new', kept: 'YAML', refused: 'YAML', button: 'Import workflow' },
 ];
 for (const { what, at, kept, refused, button } of FORMS) {
   test(`the form of ${what} that is refused keeps what was typed, and says at the field what is wrong @plain`, async ({ page, expected }) => {
     expected.push(/status of 422/);
     const { slug } = await signUp(page);
-    const empty = 'name: Empty\nnodes: [{ id: start, kind: start }, { id: end, kind: end, after: [start] }]\n';
-    const above = at.startsWith('steps') ? await importWorkflow(page, slug, empty) : `/o/${slug}`;
+    const above = /^(steps|run)/.test(at) ? await importWorkflow(page, slug, COUNTS) : `/o/${slug}`;
     await open(page, `${above}/${at}`);
-    await page.getByLabel(/^Name/).first().fill('Beans');
+    if (at !== 'run') await page.getByLabel(/^Name/).first().fill('Beans');
     await page.getByLabel(kept, { exact: true }).fill('Count the beans.');
     if (refused !== kept) await page.getByLabel(refused).fill('many');
     await page.getByRole('button', { name: button }).click();
