@@ -37,7 +37,12 @@ clean: ## Remove everything that was built
 help: ## List these
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
+# Cargo takes what was built from another clone for this one's, unless this one's files are newer.
 .PHONY: rust
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is not installed: see https://rustup.rs"; exit 1; }
+	@mkdir -p "$(CARGO_TARGET_DIR)"; last="$(CARGO_TARGET_DIR)/checkout"; \
+	if [ "$$(cat "$$last" 2>/dev/null)" != "$(CURDIR)" ]; then \
+		find Cargo.toml src app frontend server xtask migrations .sqlx -exec touch -c {} + && echo "$(CURDIR)" > "$$last"; \
+	fi
 	@command -v cc >/dev/null || { echo "There is no C compiler. On Debian and Ubuntu: apt-get install build-essential"; exit 1; }
