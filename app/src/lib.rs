@@ -50,7 +50,7 @@ pub fn App() -> impl IntoView {
     let announcer = Announcer::new();
     provide_context(announcer);
     provide_context(Clock::start());
-    provide_context(OrgName(RwSignal::new(None)));
+    provide_context(OrgName(ArcRwSignal::new(None)));
     provide_context(PageRefused(RwSignal::new(false)));
     provide_context(Replay(RwSignal::new(SharedValue::new(host::form_replay).into_inner())));
 

@@ -4,9 +4,9 @@ use leptos::prelude::*;
 
 use super::form::{PageRefused, Replay};
 
-/// The organization's name for titles; the frame sets it.
-#[derive(Debug, Clone, Copy)]
-pub struct OrgName(pub RwSignal<Option<String>>);
+/// The organization's name for titles; the frame sets it. Not in the arena: the head is written outside of it.
+#[derive(Debug, Clone)]
+pub struct OrgName(pub ArcRwSignal<Option<String>>);
 
 /// Sets the document's title. `text` is "{Object} · {Section}", or the section alone.
 #[component]
@@ -18,18 +18,22 @@ pub fn Title(
     let org = use_context::<OrgName>();
     let replay = use_context::<Replay>();
     let refused = use_context::<PageRefused>();
-    // While a page goes, its title is asked for once more.
-    let full = move || {
+    let words = move || {
         let replayed =
             replay.and_then(|replay| replay.0.try_with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
-        let error =
-            if replayed.unwrap_or_default() || refused.and_then(|refused| refused.0.try_get()).unwrap_or_default() {
-                "Error: "
-            } else {
-                ""
-            };
-        let org = org.and_then(|org| org.0.try_get().flatten()).unwrap_or_else(|| "AgentFlow".to_owned());
-        format!("{error}{} · {org}", text.try_get().unwrap_or_default())
+        let refused = refused.and_then(|refused| refused.0.try_get());
+        let error = if replayed == Some(true) || refused == Some(true) { "Error: " } else { "" };
+        format!("{error}{}", text.try_get().unwrap_or_default())
+    };
+    // The server asks for the title when the page is done, by a thread that knows nothing of the page's signals.
+    #[cfg(feature = "ssr")]
+    let words = {
+        let words = untrack(words);
+        move || words.clone()
+    };
+    let full = move || {
+        let org = org.as_ref().and_then(|org| org.0.get()).unwrap_or_else(|| "AgentFlow".to_owned());
+        format!("{} · {org}", words())
     };
     view! { <leptos_meta::Title text=full/> }.into_any()
 }
