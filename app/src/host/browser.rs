@@ -103,3 +103,8 @@ pub fn send_form(url: &'static str, event: &SubmitEvent) -> impl Future<Output =
         Ok(bytes.to_vec())
     }
 }
+
+/// A text that goes on changing with what it reads.
+pub fn settled<F: Fn() -> String>(text: F) -> F {
+    text
+}

@@ -7,10 +7,11 @@ mod server;
 
 #[cfg(not(feature = "ssr"))]
 pub use browser::{
-    cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load, without_chunk,
+    cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, settled, will_load,
+    without_chunk,
 };
 #[cfg(feature = "ssr")]
 pub use server::{
-    SecureCookies, cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, will_load,
-    without_chunk,
+    SecureCookies, cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, settled,
+    will_load, without_chunk,
 };

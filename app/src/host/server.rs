@@ -1,7 +1,7 @@
 //! The request that is answered now.
 
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
-use leptos::prelude::use_context;
+use leptos::prelude::{untrack, use_context};
 use leptos_axum::ResponseOptions;
 
 use web_sys::SubmitEvent;
@@ -81,4 +81,10 @@ pub async fn without_chunk() {}
 /// Forms are sent by the browser.
 pub fn send_form(_url: &'static str, _event: &SubmitEvent) -> impl Future<Output = Result<Vec<u8>, ApiError>> + use<> {
     std::future::pending()
+}
+
+/// A text as it is now: the head asks for it when the page is done, by a thread that knows nothing of the page's signals.
+pub fn settled(text: impl Fn() -> String) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+    let now = untrack(text);
+    move || now.clone()
 }

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::form::{PageRefused, Replay};
+use crate::host;
 
 /// The organization's name for titles; the frame sets it. Not in the arena: the head is written outside of it.
 #[derive(Debug, Clone)]
@@ -25,12 +26,7 @@ pub fn Title(
         let error = if replayed == Some(true) || refused == Some(true) { "Error: " } else { "" };
         format!("{error}{}", text.try_get().unwrap_or_default())
     };
-    // The server asks for the title when the page is done, by a thread that knows nothing of the page's signals.
-    #[cfg(feature = "ssr")]
-    let words = {
-        let words = untrack(words);
-        move || words.clone()
-    };
+    let words = host::settled(words);
     let full = move || {
         let org = org.as_ref().and_then(|org| org.0.get()).unwrap_or_else(|| "AgentFlow".to_owned());
         format!("{} · {org}", words())
