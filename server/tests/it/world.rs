@@ -122,7 +122,13 @@ impl Drop for World {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
             runtime.block_on(async move {
                 let mut connection = connect(&base).await;
-                statement(&mut connection, &format!("drop database if exists {database} with (force)")).await;
+                statement(&mut connection, &format!("alter database {database} allow_connections false")).await;
+                // Not `with (force)`: that one may not end an autovacuum of another role, and fails; without it, the
+                // autovacuum is sent away.
+                let ours = "pg_stat_activity where backend_type = 'client backend' and datname";
+                statement(&mut connection, &format!("select pg_terminate_backend(pid) from {ours} = '{database}'"))
+                    .await;
+                statement(&mut connection, &format!("drop database {database}")).await;
             });
         });
         assert!(dropped.join().is_ok() || std::thread::panicking(), "the world's database could not be dropped");
