@@ -17,33 +17,36 @@ pub struct ChunkPage {
     view: fn() -> Boxed<AnyView>,
 }
 
-type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, NotLoaded>>>>;
-
-/// The chunk did not come.
-struct NotLoaded;
-
-impl From<SplitLoaderError> for NotLoaded {
-    fn from(_: SplitLoaderError) -> Self {
-        Self
-    }
-}
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, SplitLoaderError>>>>;
 
 impl ChooseView for ChunkPage {
     // The router waits for this before it leaves the old page.
     async fn preload(&self) {
-        while (self.load)().await.is_err() {
-            host::without_chunk().await;
+        if (self.load)().await.is_err() {
+            host::open_as_document::<()>().await;
         }
     }
 
     async fn choose(self) -> AnyView {
-        host::will_load(self.chunk);
-        loop {
-            match (self.view)().await {
-                Ok(view) => return view,
-                Err(NotLoaded) => host::without_chunk().await,
-            }
+        host::begins_with(self.chunk);
+        match (self.view)().await {
+            Ok(view) => view,
+            Err(_) => host::open_as_document().await,
         }
+    }
+}
+
+/// Loads the chunk that the server's page begins with. Until it is there the page works as it came.
+pub async fn first() {
+    let load = match host::first_chunk().as_deref() {
+        Some("runs") => run::page().load,
+        Some("inbox") => approvals::page().load,
+        Some("build") => outline::page().load,
+        Some("office") => dashboard::page().load,
+        _ => return,
+    };
+    while load().await.is_err() {
+        host::pause().await;
     }
 }
 
@@ -52,21 +55,18 @@ macro_rules! page {
     ($chunk:ident, $page:ident, $view:path) => {
         pub mod $page {
             use leptos::prelude::{AnyView, IntoAny};
+            use wasm_split_helpers::SplitLoaderError;
 
-            use super::{ChunkPage, NotLoaded};
+            use super::ChunkPage;
 
             #[wasm_split_helpers::wasm_split($chunk, fallible, preload(load))]
-            fn view() -> Result<AnyView, NotLoaded> {
+            fn view() -> Result<AnyView, SplitLoaderError> {
                 Ok($view().into_any())
             }
 
             /// The view of the page's route.
             pub fn page() -> ChunkPage {
-                ChunkPage {
-                    chunk: stringify!($chunk),
-                    load: || Box::pin(async { Ok(load().await?) }),
-                    view: || Box::pin(view()),
-                }
+                ChunkPage { chunk: stringify!($chunk), load: || Box::pin(load()), view: || Box::pin(view()) }
             }
         }
     };

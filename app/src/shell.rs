@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_meta::MetaTags;
+use serde::Deserialize;
 
 use crate::{App, host, kit::icon::SPRITE};
 
 /// The addresses of the files that a page begins with, hashes and all. The server puts them into the context.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Assets {
     /// The styles.
     pub css: String,

@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen]
 pub async fn hydrate() {
     console_error_panic_hook::set_once();
+    app::chunks::first().await;
     hydrate_from_async(body(), app::App).await.forget();
     if let Some(root) = document().document_element() {
         // A page without the mark works as well; it only is not known to be ready.

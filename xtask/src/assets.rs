@@ -13,7 +13,7 @@ use lightningcss::{
     bundler::{Bundler, FileProvider},
     stylesheet::{MinifyOptions, ParserOptions, PrinterOptions},
 };
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
@@ -63,25 +63,32 @@ pub fn assemble(wasm: &Path, site: &Path, mode: Mode) -> Result {
         write(&draft.join(file.strip_prefix(places::root().join("public"))?), fs::read(&file)?)?;
     }
     compress(&draft, mode)?;
-    let manifest = json!({
-        "css": format!("/{css_name}"),
-        "js": code.js,
-        "wasm": code.wasm,
-        "split": code.split,
-        "chunks": code.chunks,
-    });
-    write(&draft.join("manifest.json"), format!("{manifest:#}\n"))?;
+    let manifest = Manifest { css: format!("/{css_name}"), code };
+    write(&draft.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
     drop(fs::remove_dir_all(site));
     fs::rename(&draft, site)?;
     stamp.set(&state)
 }
 
+/// The addresses of what a page begins with, as the server reads them.
+#[derive(Serialize, Deserialize)]
+pub struct Manifest {
+    pub css: String,
+    #[serde(flatten)]
+    pub code: Code,
+}
+
 /// The addresses of what makes up the browser's half.
-struct Code {
-    js: String,
-    wasm: String,
-    split: String,
-    chunks: BTreeMap<String, Vec<String>>,
+#[derive(Serialize, Deserialize)]
+pub struct Code {
+    /// The glue of the entry.
+    pub js: String,
+    /// The entry.
+    pub wasm: String,
+    /// The glue that loads chunks.
+    pub split: String,
+    /// The files of each chunk.
+    pub chunks: BTreeMap<String, Vec<String>>,
 }
 
 /// Splits the module into its entry and the chunks that are loaded later, and makes the glue between them and the page.
@@ -147,14 +154,14 @@ fn optimise(optimiser: &Path, file: &Path) -> Result {
 
 /// wasm-opt 108, which Debian 12 and Ubuntu 24.04 have, writes every exported table as the first one: the glue's table of
 /// JavaScript values becomes that of functions. Here the export names its own table again.
-fn tables_as_exported(module: &[u8]) -> Result<Vec<u8>> {
-    let mut module = walrus::Module::from_buffer(module).map_err(|error| format!("wasm-opt: {error}"))?;
+fn tables_as_exported(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut module = walrus::Module::from_buffer(bytes).map_err(|error| format!("wasm-opt: {error}"))?;
     let values =
         module.tables.iter().find(|table| table.element_ty == walrus::RefType::EXTERNREF).map(walrus::Table::id);
     let export = module.exports.iter_mut().find(|export| export.name == "__wbindgen_externrefs");
-    if let (Some(values), Some(export)) = (values, export) {
-        export.item = walrus::ExportItem::Table(values);
-    }
+    // A chunk has neither.
+    let (Some(values), Some(export)) = (values, export) else { return Ok(bytes.to_vec()) };
+    export.item = walrus::ExportItem::Table(values);
     Ok(module.emit_wasm())
 }
 

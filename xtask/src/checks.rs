@@ -1,9 +1,10 @@
 //! Checks that no compiler makes: layers, sizes.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use crate::{
     Result,
+    assets::Manifest,
     build::{Mode, site},
     shell,
 };
@@ -48,7 +49,7 @@ const STYLES_BUDGET: u64 = 30_000;
 /// When something is too large.
 pub fn sizes() -> Result {
     let site = site(Mode::Release);
-    let manifest: Manifest = serde_json::from_slice(&fs::read(site.join("manifest.json"))?)?;
+    let Manifest { css, code } = serde_json::from_slice(&fs::read(site.join("manifest.json"))?)?;
     let packed =
         |address: &String| Ok::<_, std::io::Error>(fs::metadata(format!("{}{address}.br", site.display()))?.len());
     let mut fits = true;
@@ -56,22 +57,12 @@ pub fn sizes() -> Result {
         fits &= bytes <= budget;
         eprintln!("{what:12} {:6.1} KB of {:.0}", kilobytes(bytes), kilobytes(budget));
     };
-    tell("entry", packed(&manifest.js)? + packed(&manifest.split)? + packed(&manifest.wasm)?, ENTRY_BUDGET);
-    for (name, files) in &manifest.chunks {
+    tell("entry", packed(&code.js)? + packed(&code.split)? + packed(&code.wasm)?, ENTRY_BUDGET);
+    for (name, files) in &code.chunks {
         tell(name, files.iter().map(packed).sum::<std::io::Result<u64>>()?, CHUNK_BUDGET);
     }
-    tell("styles", packed(&manifest.css)?, STYLES_BUDGET);
+    tell("styles", packed(&css)?, STYLES_BUDGET);
     if fits { Ok(()) } else { Err("What the browser loads is over its budget.".into()) }
-}
-
-/// The site's manifest, as the build wrote it.
-#[derive(serde::Deserialize)]
-struct Manifest {
-    css: String,
-    js: String,
-    wasm: String,
-    split: String,
-    chunks: BTreeMap<String, Vec<String>>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]

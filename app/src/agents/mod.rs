@@ -23,8 +23,7 @@ use crate::{
         Callout, Card, Crumb, DataTable, EmptyState, Glyph, Icon, Kv, KvList, LinkButton, Look, NoValue, PageHeader,
         Status, StatusBadge, Th, Time, Title, status::Family,
     },
-    wire::Loaded,
-    wire::loading,
+    wire::{Loaded, loading},
 };
 
 /// The agents of the organization.

@@ -55,22 +55,28 @@ pub fn set_favicon(href: &str) {
     }
 }
 
-/// The server has told.
-pub fn will_load(_chunk: &str) {}
+/// The server tells.
+pub fn begins_with(_chunk: &str) {}
 
-/// A chunk did not come: the network is away, or there is a newer AgentFlow. A page that is being taken over works as it
-/// is, so the chunk is asked for again; a page that is being opened is loaded as a document.
-pub async fn without_chunk() {
-    let hydrating = Owner::current_shared_context().is_some_and(|shared| shared.during_hydration());
-    if !hydrating {
-        let url = use_url().get_untracked();
-        let search = if url.search().is_empty() { String::new() } else { format!("?{}", url.search()) };
-        // A browser that cannot go there says so itself.
-        drop(window().location().set_href(&format!("{}{search}{}", url.path(), url.hash())));
-    }
+/// The chunk that the server's page begins with, as it told.
+pub fn first_chunk() -> Option<String> {
+    document().query_selector("meta[name='chunk']").ok().flatten()?.get_attribute("content")
+}
+
+/// A moment before a chunk that did not come is asked for again.
+pub async fn pause() {
     let (done, waited) = futures::channel::oneshot::channel();
     set_timeout(move || done.send(()).unwrap_or_default(), AGAIN);
     waited.await.unwrap_or_default();
+}
+
+/// Opens the page that the router is about to show as a document: its chunk did not come, as the network is away or
+/// there is a newer AgentFlow. A browser that cannot go there says so itself.
+pub async fn open_as_document<T>() -> T {
+    let url = use_url().get_untracked();
+    let search = if url.search().is_empty() { String::new() } else { format!("?{}", url.search()) };
+    drop(window().location().set_href(&format!("{}{search}{}", url.path(), url.hash())));
+    std::future::pending().await
 }
 
 /// Sends the form of this event and gives the answer's bytes. An answer that leads elsewhere is followed.

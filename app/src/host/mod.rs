@@ -6,12 +6,6 @@ mod browser;
 mod server;
 
 #[cfg(not(feature = "ssr"))]
-pub use browser::{
-    cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, settled, will_load,
-    without_chunk,
-};
+pub use browser::*;
 #[cfg(feature = "ssr")]
-pub use server::{
-    SecureCookies, cookie, form_replay, replayed_page, send_form, set_cookie, set_favicon, set_status, settled,
-    will_load, without_chunk,
-};
+pub use server::*;

@@ -1,9 +1,8 @@
 //! The request that is answered now.
 
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
-use leptos::prelude::{untrack, use_context};
+use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
-
 use web_sys::SubmitEvent;
 
 use crate::{error::ApiError, kit::form::FormReplay, shell::Assets};
@@ -65,8 +64,10 @@ pub fn replayed_page() -> Option<String> {
 /// The browser alone changes it; the document names the product's own.
 pub fn set_favicon(_href: &str) {}
 
-/// The page needs this chunk: the browser fetches it beside the entry.
-pub fn will_load(chunk: &str) {
+/// The page begins with this chunk: the browser fetches it beside the entry, and waits for it.
+pub fn begins_with(chunk: &'static str) {
+    // Being written registers it for the head; it is no part of the page.
+    drop(view! { <leptos_meta::Meta name="chunk" content=chunk/> }.to_html());
     let (Some(response), Some(assets)) = (use_context::<ResponseOptions>(), use_context::<Assets>()) else { return };
     for file in assets.chunks.get(chunk).into_iter().flatten() {
         if let Ok(link) = HeaderValue::from_str(&format!("<{file}>; rel=preload; as=fetch; crossorigin")) {
@@ -75,8 +76,18 @@ pub fn will_load(chunk: &str) {
     }
 }
 
+/// The browser alone begins with a part.
+pub fn first_chunk() -> Option<String> {
+    None
+}
+
 /// The server has every chunk.
-pub async fn without_chunk() {}
+pub async fn pause() {}
+
+/// The server has every chunk.
+pub async fn open_as_document<T>() -> T {
+    std::future::pending().await
+}
 
 /// Forms are sent by the browser.
 pub fn send_form(_url: &'static str, _event: &SubmitEvent) -> impl Future<Output = Result<Vec<u8>, ApiError>> + use<> {

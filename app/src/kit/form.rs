@@ -10,7 +10,8 @@ use leptos::{
     html,
     prelude::*,
     server_fn::{
-        ServerFn,
+        Http, ServerFn,
+        codec::{Json, PostUrl},
         error::{FromServerFnError, ServerFnErrorErr},
     },
     task::spawn_local,
@@ -107,7 +108,6 @@ pub struct FormAction<T: 'static> {
     url: &'static str,
     answer: RwSignal<Option<Result<T, ApiError>>>,
     pending: RwSignal<bool>,
-    answers: RwSignal<u32>,
 }
 
 impl<T> Clone for FormAction<T> {
@@ -121,20 +121,17 @@ impl<T> Copy for FormAction<T> {}
 impl<T: Clone + Send + Sync + DeserializeOwned + 'static> FormAction<T> {
     /// To call this function.
     #[must_use]
-    pub fn new<S: ServerFn<Output = T, Error = ApiError>>() -> Self {
-        Self { url: S::url(), answer: RwSignal::new(None), pending: RwSignal::new(false), answers: RwSignal::new(0) }
+    pub fn new<S>() -> Self
+    where
+        S: ServerFn<Output = T, Error = ApiError, Protocol = Http<PostUrl, Json>>,
+    {
+        Self { url: S::url(), answer: RwSignal::new(None), pending: RwSignal::new(false) }
     }
 
     /// The last answer.
     #[must_use]
     pub fn value(self) -> Signal<Option<Result<T, ApiError>>> {
         self.answer.into()
-    }
-
-    /// How many answers came.
-    #[must_use]
-    pub fn version(self) -> Signal<u32> {
-        self.answers.into()
     }
 
     fn send(self, event: &SubmitEvent) {
@@ -149,7 +146,6 @@ impl<T: Clone + Send + Sync + DeserializeOwned + 'static> FormAction<T> {
             // The page may have been left meanwhile.
             self.pending.try_set(false);
             self.answer.try_set(Some(answer));
-            self.answers.try_update(|count| *count += 1);
         });
     }
 }

@@ -21,9 +21,9 @@ pub fn Title(
     let refused = use_context::<PageRefused>();
     let words = move || {
         let replayed =
-            replay.and_then(|replay| replay.0.try_with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
-        let refused = refused.and_then(|refused| refused.0.try_get());
-        let error = if replayed == Some(true) || refused == Some(true) { "Error: " } else { "" };
+            replay.is_some_and(|replay| replay.0.with(|it| it.as_ref().is_some_and(|it| it.error.is_some())));
+        let error = if replayed || refused.is_some_and(|refused| refused.0.get()) { "Error: " } else { "" };
+        // While a page goes, its title is asked for once more.
         format!("{error}{}", text.try_get().unwrap_or_default())
     };
     let words = host::settled(words);

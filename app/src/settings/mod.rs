@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use crate::{
     frame::use_org,
     kit::{Card, FormAction, PageFailure, PageHeader, Skeleton, Title},
-    wire::loading,
+    wire::{loading, on_success},
 };
 use api::{CreateApiKey, Settings, UpdateProfile, load_settings};
 
@@ -19,13 +19,12 @@ pub fn SettingsPage() -> impl IntoView {
     let org = use_org();
     let save = FormAction::new::<UpdateProfile>();
     let create = FormAction::new::<CreateApiKey>();
-    // Counts what was changed in the list.
+    // Counts what was changed.
     let changes = RwSignal::new(0_u32);
+    on_success(save, move || changes.update(|count| *count += 1));
+    on_success(create, move || changes.update(|count| *count += 1));
     let slug = org.clone();
-    let settings = loading(
-        move || (save.version().get(), create.version().get(), changes.get()),
-        move |_| load_settings(slug.clone()),
-    );
+    let settings = loading(move || changes.get(), move |_| load_settings(slug.clone()));
     let show = move |org: String, settings: Settings| {
         let Settings { profile, role, keys } = settings;
         view! {

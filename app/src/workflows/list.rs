@@ -7,8 +7,7 @@ use crate::{
     agents::{deployed_badge, version_words},
     frame::use_org,
     kit::{DataTable, EmptyState, Glyph, Icon, LinkButton, Look, PageHeader, Th, Time, Title},
-    wire::Loaded,
-    wire::loading,
+    wire::{Loaded, loading},
 };
 
 /// The workflows of the organization.

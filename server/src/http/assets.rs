@@ -1,11 +1,7 @@
 //! The files of the browser's half, which the binary carries: hashed names that may be kept for ever, and public files
 //! that are asked for again, each as brotli or gzip where the browser takes it.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use app::shell::Assets;
 use axum::{
@@ -16,7 +12,6 @@ use axum::{
     routing::get,
 };
 use rust_embed::RustEmbed;
-use serde::Deserialize;
 
 use crate::state::State;
 
@@ -27,26 +22,10 @@ struct Files;
 
 const MANIFEST: &str = "manifest.json";
 
-#[derive(Deserialize)]
-struct Manifest {
-    css: String,
-    js: String,
-    wasm: String,
-    split: String,
-    chunks: BTreeMap<String, Vec<String>>,
-}
-
 /// The hashed names of the files that a page begins with; empty in a binary that was built without them.
 #[must_use]
 pub fn names() -> Assets {
-    let manifest = Files::get(MANIFEST).and_then(|file| serde_json::from_slice::<Manifest>(&file.data).ok());
-    manifest.map_or_else(Assets::default, |Manifest { css, js, wasm, split, chunks }| Assets {
-        css,
-        js,
-        wasm,
-        split,
-        chunks,
-    })
+    Files::get(MANIFEST).and_then(|file| serde_json::from_slice(&file.data).ok()).unwrap_or_default()
 }
 
 /// One file in all the forms that it is there in.

@@ -33,28 +33,25 @@ impl Office {
             password: crate::people::PASSWORD.to_owned(),
             organization: name.to_owned(),
         };
-        let deps = world.deps().clone();
-        let org: OrgRef = agentflow::accounts::service::create(&deps, account).await.expect("account");
-        let id: UserId = sqlx::query_scalar("select user_id from memberships where organization_id = $1")
-            .bind(org.id)
-            .fetch_one(&mut world.owner().await)
-            .await
-            .expect("owner");
-        let actor = Actor::User { id, name: "Ana".to_owned() };
-        Self { owner: Ctx::new(deps, actor, org, Role::Owner, "test".to_owned()) }
+        let org: OrgRef = agentflow::accounts::service::create(world.deps(), account).await.expect("account");
+        Self::owned(world, org).await
     }
 
     /// The organization of somebody who signed up.
     pub async fn of(world: &World, slug: &str) -> Self {
-        let deps = world.deps().clone();
-        let org: OrgRef = agentflow::orgs::service::by_slug(&deps, slug).await.expect("organization");
+        let org: OrgRef = agentflow::orgs::service::by_slug(world.deps(), slug).await.expect("organization");
+        Self::owned(world, org).await
+    }
+
+    /// As its owner.
+    async fn owned(world: &World, org: OrgRef) -> Self {
         let id: UserId = sqlx::query_scalar("select user_id from memberships where organization_id = $1")
             .bind(org.id)
             .fetch_one(&mut world.owner().await)
             .await
             .expect("owner");
         let actor = Actor::User { id, name: "Ana".to_owned() };
-        Self { owner: Ctx::new(deps, actor, org, Role::Owner, "test".to_owned()) }
+        Self { owner: Ctx::new(world.deps().clone(), actor, org, Role::Owner, "test".to_owned()) }
     }
 
     /// Somebody of the organization with this role. They never sign in, so they need no password.
