@@ -1,6 +1,7 @@
 //! Approvals: what waits for a person, and what people decided. The engine opens them and takes the decisions in; this
 //! feature lists them, decides, and takes a decision back while it can still be undone.
 
+pub mod amount;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
@@ -9,10 +10,12 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use amount::Amount;
+
 use crate::{
     access::Role,
     engine::state::StepId,
-    kernel::{ApprovalId, Money, RunId, Timestamp, UserId, WorkflowId},
+    kernel::{ApiKeyId, ApprovalId, Money, RunId, Timestamp, UserId, WorkflowId},
 };
 
 /// What is asked.
@@ -58,6 +61,8 @@ pub enum ApprovalState {
     Approved,
     /// A person said no.
     Rejected,
+    /// A person said: not like this.
+    ChangesRequested,
     /// The deadline came first.
     Expired,
     /// Its run was stopped or failed.
@@ -66,15 +71,17 @@ pub enum ApprovalState {
 
 impl ApprovalState {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Withdrawn];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Approved, Self::Rejected, Self::ChangesRequested, Self::Expired, Self::Withdrawn];
 
-    /// The word in the database and the API.
+    /// The word in the API. The database has the same, but for [`Self::ChangesRequested`]: a no that asks for changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
+            Self::ChangesRequested => "changes_requested",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
         }
@@ -87,11 +94,29 @@ impl ApprovalState {
     }
 }
 
+/// What an approval says besides, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// The money that the decision moves.
+    pub amount: Option<Amount>,
+    /// Why it is proposed, in the words of whoever proposes it.
+    pub why: String,
+    /// How sure they are of it, from 0 to 1.
+    pub confidence: Option<f64>,
+    /// Until when what follows can be undone. None, where it can: at any time.
+    pub reversible_until: Option<Timestamp>,
+    /// Whether somebody works on it again when a person asks for changes.
+    pub takes_changes: bool,
+}
+
 /// A decision that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Who decided; nobody at a deadline.
+    /// Who decided; nobody at a deadline, and none for a program.
     pub by: Option<UserId>,
+    /// Which API key decided, if a program did.
+    pub by_key: Option<ApiKeyId>,
     /// The name to show.
     pub by_name: String,
     /// When.
@@ -125,6 +150,10 @@ pub struct Approval {
     pub impact: String,
     /// Whether what follows can be undone.
     pub reversible: bool,
+    /// What it says besides.
+    pub details: Details,
+    /// Whether a yes needs the amount to be typed: it cannot be undone, and is above the organization's limit.
+    pub types_amount: bool,
     /// The run that waits.
     pub run_id: RunId,
     /// Its title.
@@ -164,11 +193,19 @@ pub enum Verdict {
         /// The payload to go on with; none means the proposal.
         #[serde(default)]
         payload: Option<Value>,
+        /// The amount as it was typed, where [`Approval::types_amount`] asks for it.
+        #[serde(default)]
+        amount: Option<String>,
     },
     /// No.
     Reject {
         /// Why.
         reason: String,
+    },
+    /// Not like this: whoever proposed it gets the text, and may propose something else.
+    RequestChanges {
+        /// What should be different.
+        text: String,
     },
     /// The answer to a question.
     Answer {

@@ -147,11 +147,9 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
         }
         _ => now,
     };
-    let name = grant.actor().name();
     let decision = NewDecision {
         state: checked.state,
-        by: viewer.user,
-        by_name: name,
+        by: grant.actor(),
         at: now,
         effective_at,
         reason: checked.text,
@@ -165,7 +163,7 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
         approval: id,
         step: seen.step_id.clone(),
         decision: checked.state.as_str().to_owned(),
-        by: name.to_owned(),
+        by: grant.actor().name().to_owned(),
         effective_at,
     };
     tell_run(grant, tx, &seen, effective_at, event).await?;
@@ -180,13 +178,14 @@ pub async fn approve_edited(
     grant: &Grant<right::View>,
     id: ApprovalId,
     entries: &BTreeMap<String, String>,
+    amount: Option<String>,
 ) -> Result<Approval> {
     let proposal = {
         let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
         read(&mut tx, viewer(grant), id).await?.payload
     };
     let payload = entered(&proposal, entries)?;
-    decide(grant, id, &Verdict::Approve { payload: Some(payload) }).await
+    decide(grant, id, &Verdict::Approve { payload: Some(payload), amount }).await
 }
 
 /// Takes one's own decision back while it does not act yet: the approval waits again.
@@ -239,10 +238,14 @@ fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> 
         return Ok(approval);
     }
     let error = match (&approval.decision, approval.state) {
-        (Some(decision), ApprovalState::Approved | ApprovalState::Rejected) => Error::conflict(
-            "approvals.already_decided",
-            format!("{} {} this at {} UTC.", decision.by_name, approval.state.as_str(), decision.at.format("%H:%M:%S")),
-        ),
+        (Some(decision), ApprovalState::Approved | ApprovalState::Rejected | ApprovalState::ChangesRequested) => {
+            let what = match approval.state {
+                ApprovalState::ChangesRequested => "asked for changes to",
+                state => state.as_str(),
+            };
+            let at = decision.at.format("%H:%M:%S");
+            Error::conflict("approvals.already_decided", format!("{} {what} this at {at} UTC.", decision.by_name))
+        }
         (_, ApprovalState::Withdrawn) => Error::conflict(
             "approvals.withdrawn",
             "The run was stopped or failed, so there is nothing to decide any more.",
@@ -256,17 +259,21 @@ fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> 
 /// Whether this is the decision that was made already, by the same actor: a double click, or a repeated request.
 fn is_repetition(cx: &Ctx, approval: &Approval, verdict: &Verdict) -> bool {
     let Some(decision) = &approval.decision else { return false };
-    let same_actor = match cx.actor().user() {
-        Some(user) => decision.by == Some(user),
-        None => decision.by.is_none() && decision.by_name == cx.actor().name(),
+    let same_actor = match cx.actor() {
+        Actor::User { id, .. } => decision.by == Some(*id),
+        Actor::Key { id, .. } => decision.by_key == Some(*id),
+        Actor::Run { .. } => false,
     };
     let same = match verdict {
-        Verdict::Approve { payload } => {
+        Verdict::Approve { payload, .. } => {
             let edited = payload.as_ref().filter(|payload| **payload != approval.payload);
             approval.state == ApprovalState::Approved && decision.edited_payload.as_ref() == edited
         }
         Verdict::Reject { reason } => {
             approval.state == ApprovalState::Rejected && decision.reason.as_deref() == Some(reason.trim())
+        }
+        Verdict::RequestChanges { text } => {
+            approval.state == ApprovalState::ChangesRequested && decision.reason.as_deref() == Some(text.trim())
         }
         Verdict::Answer { text } => {
             approval.state == ApprovalState::Approved && decision.reason.as_deref() == Some(text.trim())
@@ -287,6 +294,14 @@ async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict)
             let text = checked_text("reason", reason, "Say why you reject this.")?;
             Ok(Checked { state: ApprovalState::Rejected, text: Some(text), payload: None })
         }
+        (_, Verdict::RequestChanges { text }) => {
+            if !approval.details.takes_changes {
+                let message = "Nobody can work on this again: approve it, or reject it with a reason.";
+                return Err(Error::invalid("decision", message));
+            }
+            let text = checked_text("text", text, "Say what should be different.")?;
+            Ok(Checked { state: ApprovalState::ChangesRequested, text: Some(text), payload: None })
+        }
         (ApprovalKind::Question, Verdict::Answer { text }) => {
             let text = checked_text("text", text, "Enter an answer.")?;
             Ok(Checked { state: ApprovalState::Approved, text: Some(text), payload: None })
@@ -297,13 +312,24 @@ async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict)
         (_, Verdict::Answer { .. }) => {
             Err(Error::invalid("decision", "This is not a question: approve it, or reject it with a reason."))
         }
-        (_, Verdict::Approve { payload }) => {
+        (_, Verdict::Approve { payload, amount }) => {
+            check_amount(approval, amount.as_deref().unwrap_or_default())?;
             let payload = payload.as_ref().filter(|payload| **payload != approval.payload);
             if let Some(payload) = payload {
                 check_edit(tx, approval, payload).await?;
             }
             Ok(Checked { state: ApprovalState::Approved, text: None, payload })
         }
+    }
+}
+
+/// Above the organization's limit, what cannot be undone is confirmed by typing the amount.
+fn check_amount(approval: &Approval, typed: &str) -> Result<()> {
+    match &approval.details.amount {
+        Some(amount) if approval.types_amount && !amount.is_typed_as(typed) => {
+            Err(Error::invalid("amount", format!("Enter the amount, {amount}, to approve this.")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,15 +4,15 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision};
+use super::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details};
 use crate::{
-    access::{Permission, Role},
+    access::{Actor, Permission, Role},
     db::TenantTx,
     engine::{
         plan::ToolSpec,
         state::{RunState, StepId},
     },
-    kernel::{ApprovalId, Error, Money, Result, RunId, Timestamp, UserId, WorkflowId},
+    kernel::{ApiKeyId, ApprovalId, Error, Money, Result, RunId, Timestamp, UserId, WorkflowId},
 };
 
 /// Who looks: what an approval says of itself depends on it.
@@ -49,6 +49,8 @@ struct Row {
     payload: Value,
     impact: String,
     reversible: bool,
+    details: sqlx::types::Json<Details>,
+    typed_amount_micros: i64,
     run_id: RunId,
     run_title: String,
     workflow_name: String,
@@ -63,10 +65,12 @@ struct Row {
     decider_ids: Vec<Uuid>,
     deciders: Vec<String>,
     decided_by: Option<UserId>,
+    decided_by_key: Option<ApiKeyId>,
     decided_by_name: Option<String>,
     decided_at: Option<Timestamp>,
     effective_at: Option<Timestamp>,
     undoable: bool,
+    asks_changes: bool,
     reason: Option<String>,
     edited_payload: Option<Value>,
 }
@@ -75,11 +79,18 @@ impl Row {
     fn approval(self, viewer: Viewer) -> Result<Approval> {
         let unknown = |what: &str, word: &str| Error::internal(format!("unknown approval {what} {word}"));
         let role = self.decider_role.as_deref().and_then(Role::parse);
-        let state = ApprovalState::parse(&self.state).ok_or_else(|| unknown("state", &self.state))?;
+        let state = match ApprovalState::parse(&self.state).ok_or_else(|| unknown("state", &self.state))? {
+            ApprovalState::Rejected if self.asks_changes => ApprovalState::ChangesRequested,
+            state => state,
+        };
+        let details = self.details.0;
+        let types_amount = !self.reversible
+            && details.amount.as_ref().is_some_and(|amount| amount.micros() > self.typed_amount_micros);
         let decision = match (self.decided_at, self.effective_at) {
             (Some(at), effective_at) => Some(Decision {
                 can_undo: self.undoable && self.decided_by.is_some() && self.decided_by == viewer.user,
                 by: self.decided_by,
+                by_key: self.decided_by_key,
                 by_name: self.decided_by_name.unwrap_or_else(|| "The deadline".to_owned()),
                 at,
                 effective_at: effective_at.unwrap_or(at),
@@ -97,6 +108,8 @@ impl Row {
             payload: self.payload,
             impact: self.impact,
             reversible: self.reversible,
+            details,
+            types_amount,
             run_id: self.run_id,
             run_title: self.run_title,
             workflow_name: self.workflow_name,
@@ -113,6 +126,49 @@ impl Row {
             decision,
         })
     }
+}
+
+/// The approvals of an organization (`$1`) as a viewer (`$2`) sees them. The rest of the statement says which.
+macro_rules! approvals {
+    ($tx:ident, $viewer:ident, $rest:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.impact, a.reversible,
+                   a.details as "details: sqlx::types::Json<Details>", o.typed_amount_micros,
+                   a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
+                   r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
+                   a.decider_ids, case when a.state = 'pending' then array(
+                       select u.name
+                       from memberships m
+                       join users u on u.id = m.user_id
+                       where m.organization_id = $1
+                         and m.user_id <> $2
+                         and (m.user_id = any(a.decider_ids)
+                              or (a.decider_ids = '{}' or a.decider_role is not null)
+                                 and case coalesce(a.decider_role, 'member')
+                                         when 'owner' then m.role = 'owner'
+                                         when 'admin' then m.role in ('owner', 'admin')
+                                         else m.role in ('owner', 'admin', 'member')
+                                     end)
+                       order by u.name
+                       limit 10
+                   ) else '{}' end as "deciders!",
+                   a.decided_by as "decided_by: UserId", a.decided_by_key as "decided_by_key: ApiKeyId",
+                   a.decided_by_name, a.decided_at, a.effective_at,
+                   coalesce(a.applied_at is null and a.effective_at > clock_timestamp(), false) as "undoable!",
+                   a.asks_changes, a.reason, a.edited_payload
+            from approvals a
+            join organizations o on o.id = a.organization_id
+            join runs r on r.organization_id = a.organization_id and r.id = a.run_id
+            join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
+            where a.organization_id = $1
+            "# + $rest,
+            $tx.org().uuid(),
+            $viewer.id(),
+            $($argument),*
+        )
+    };
 }
 
 /// A place in the list of pending approvals: the nearest deadline first.
@@ -137,48 +193,21 @@ pub async fn pending(
     place: Option<Place>,
     limit: i64,
 ) -> Result<Vec<Approval>> {
-    let org = tx.org();
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = approvals!(
+        tx,
+        viewer,
         r#"
-        select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.impact, a.reversible,
-               a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
-               r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
-               a.decider_ids, array(
-                   select u.name
-                   from memberships m
-                   join users u on u.id = m.user_id
-                   where m.organization_id = $1
-                     and m.user_id <> $2
-                     and (m.user_id = any(a.decider_ids)
-                          or (a.decider_ids = '{}' or a.decider_role is not null)
-                             and case coalesce(a.decider_role, 'member')
-                                     when 'owner' then m.role = 'owner'
-                                     when 'admin' then m.role in ('owner', 'admin')
-                                     else m.role in ('owner', 'admin', 'member')
-                                 end)
-                   order by u.name
-                   limit 10
-               ) as "deciders!",
-               a.decided_by as "decided_by: UserId", a.decided_by_name, a.decided_at, a.effective_at,
-               false as "undoable!", a.reason, a.edited_payload
-        from approvals a
-        join runs r on r.organization_id = a.organization_id and r.id = a.run_id
-        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
-        where a.organization_id = $1
-          and a.state = 'pending'
-          and ($3::text is null or a.kind = $3)
-          and ($4::uuid is null or r.workflow_id = $4)
-          and (not $5 or $2 = any(a.decider_ids)
-               or (a.decider_ids = '{}' or a.decider_role is not null) and coalesce(a.decider_role, 'member') = any($6))
-          and ($7::uuid is null
-               or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
-                  > (coalesce($8::timestamptz, 'infinity'), $9::timestamptz, $7))
+        and a.state = 'pending'
+        and ($3::text is null or a.kind = $3)
+        and ($4::uuid is null or r.workflow_id = $4)
+        and (not $5 or $2 = any(a.decider_ids)
+             or (a.decider_ids = '{}' or a.decider_role is not null) and coalesce(a.decider_role, 'member') = any($6))
+        and ($7::uuid is null
+             or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
+                > (coalesce($8::timestamptz, 'infinity'), $9::timestamptz, $7))
         order by coalesce(a.expires_at, 'infinity'), a.created_at, a.id
         limit $10
         "#,
-        org.uuid(),
-        viewer.id(),
         filter.kind.map(ApprovalKind::as_str),
         filter.workflow.map(WorkflowId::uuid),
         filter.mine,
@@ -212,35 +241,22 @@ pub async fn decided(
     before: Option<Timestamp>,
     limit: i64,
 ) -> Result<Vec<Approval>> {
-    let org = tx.org();
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = approvals!(
+        tx,
+        viewer,
         r#"
-        select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.impact, a.reversible,
-               a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
-               r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
-               a.decider_ids, '{}'::text[] as "deciders!",
-               a.decided_by as "decided_by: UserId", a.decided_by_name, a.decided_at, a.effective_at,
-               coalesce(a.applied_at is null and a.effective_at > clock_timestamp(), false) as "undoable!",
-               a.reason, a.edited_payload
-        from approvals a
-        join runs r on r.organization_id = a.organization_id and r.id = a.run_id
-        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
-        where a.organization_id = $1
-          and a.state <> 'pending'
-          and a.decided_at is not null
-          and ($2::text is null or a.kind = $2)
-          and ($3::uuid is null or r.workflow_id = $3)
-          and (not $4 or a.decided_by = $5)
-          and ($6::timestamptz is null or a.decided_at < $6)
+        and a.state <> 'pending'
+        and a.decided_at is not null
+        and ($3::text is null or a.kind = $3)
+        and ($4::uuid is null or r.workflow_id = $4)
+        and (not $5 or a.decided_by = $2)
+        and ($6::timestamptz is null or a.decided_at < $6)
         order by a.decided_at desc
         limit $7
         "#,
-        org.uuid(),
         filter.kind.map(ApprovalKind::as_str),
         filter.workflow.map(WorkflowId::uuid),
         filter.mine,
-        viewer.id(),
         before,
         limit,
     )
@@ -254,44 +270,7 @@ pub async fn decided(
 /// # Errors
 /// When the database does not answer.
 pub async fn find(tx: &mut TenantTx, viewer: Viewer, id: ApprovalId) -> Result<Option<Approval>> {
-    let org = tx.org();
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.impact, a.reversible,
-               a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
-               r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
-               a.decider_ids, array(
-                   select u.name
-                   from memberships m
-                   join users u on u.id = m.user_id
-                   where m.organization_id = $1
-                     and m.user_id <> $2
-                     and (m.user_id = any(a.decider_ids)
-                          or (a.decider_ids = '{}' or a.decider_role is not null)
-                             and case coalesce(a.decider_role, 'member')
-                                     when 'owner' then m.role = 'owner'
-                                     when 'admin' then m.role in ('owner', 'admin')
-                                     else m.role in ('owner', 'admin', 'member')
-                                 end)
-                   order by u.name
-                   limit 10
-               ) as "deciders!",
-               a.decided_by as "decided_by: UserId", a.decided_by_name, a.decided_at, a.effective_at,
-               coalesce(a.applied_at is null and a.effective_at > clock_timestamp(), false) as "undoable!",
-               a.reason, a.edited_payload
-        from approvals a
-        join runs r on r.organization_id = a.organization_id and r.id = a.run_id
-        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
-        where a.organization_id = $1
-          and a.id = $3
-        "#,
-        org.uuid(),
-        viewer.id(),
-        id.uuid(),
-    )
-    .fetch_optional(tx.conn())
-    .await?;
+    let row = approvals!(tx, viewer, "and a.id = $3", id.uuid()).fetch_optional(tx.conn()).await?;
     row.map(|row| row.approval(viewer)).transpose()
 }
 
@@ -358,12 +337,10 @@ pub async fn lock_run(tx: &mut TenantTx, run: RunId) -> Result<Option<(RunState,
 
 /// A decision to be written.
 pub struct NewDecision<'a> {
-    /// `approved` or `rejected`.
+    /// Approved, rejected, or changes requested.
     pub state: ApprovalState,
-    /// The person; none for a program.
-    pub by: Option<UserId>,
-    /// The name to show.
-    pub by_name: &'a str,
+    /// Who decides.
+    pub by: &'a Actor,
     /// When.
     pub at: Timestamp,
     /// From when on it acts.
@@ -380,11 +357,18 @@ pub struct NewDecision<'a> {
 /// When the database does not answer.
 pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_>) -> Result<bool> {
     let org = tx.org();
+    let asks_changes = decision.state == ApprovalState::ChangesRequested;
+    let state = if asks_changes { ApprovalState::Rejected } else { decision.state };
+    let (user, key) = match decision.by {
+        Actor::User { id, .. } => (Some(id.uuid()), None),
+        Actor::Key { id, .. } => (None, Some(id.uuid())),
+        Actor::Run { .. } => (None, None),
+    };
     let done = sqlx::query!(
         r#"
         update approvals
         set state = $3, decided_by = $4, decided_by_name = $5, decided_at = $6, effective_at = $7, reason = $8,
-            edited_payload = $9
+            edited_payload = $9, decided_by_key = $10, asks_changes = $11
         where organization_id = $1
           and id = $2
           and state = 'pending'
@@ -392,13 +376,15 @@ pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_
         "#,
         org.uuid(),
         id.uuid(),
-        decision.state.as_str(),
-        decision.by.map(UserId::uuid),
-        decision.by_name,
+        state.as_str(),
+        user,
+        decision.by.name(),
         decision.at,
         decision.effective_at,
         decision.reason,
         decision.edited_payload,
+        key,
+        asks_changes,
     )
     .execute(tx.conn())
     .await?;
@@ -415,7 +401,7 @@ pub async fn reopen(tx: &mut TenantTx, id: ApprovalId, by: UserId) -> Result<boo
         r#"
         update approvals
         set state = 'pending', decided_by = null, decided_by_name = null, decided_at = null, effective_at = null,
-            reason = null, edited_payload = null
+            reason = null, edited_payload = null, decided_by_key = null, asks_changes = false
         where organization_id = $1
           and id = $2
           and state in ('approved', 'rejected')

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     access::Role,
-    approvals::ApprovalKind,
+    approvals::{ApprovalKind, Details},
     kernel::{ApprovalId, OrgId, RunId, Timestamp},
 };
 
@@ -123,6 +123,8 @@ pub struct NewApproval {
     pub impact: String,
     /// Whether what follows can be undone.
     pub reversible: bool,
+    /// What it says besides.
+    pub details: Details,
     /// The least role that may decide.
     pub role: Option<Role>,
     /// Who asks.
@@ -133,6 +135,17 @@ pub struct NewApproval {
     pub on_expiry: OnExpiry,
 }
 
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
+    /// Not like this.
+    ChangesRequested,
+}
+
 /// A decision that has begun to act, or a deadline that has passed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
@@ -140,8 +153,8 @@ pub struct Applied {
     pub id: ApprovalId,
     /// The step that waits for it.
     pub step: StepId,
-    /// Whether it is a yes.
-    pub approved: bool,
+    /// What was decided.
+    pub ruling: Ruling,
     /// Whether the deadline decided, just now.
     pub expired: bool,
     /// Who decided.

@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{OrgRef, Role};
 
+/// What an organization has settled for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgSettings {
+    /// Above this amount, in millionths of its currency's unit, what cannot be undone is approved by typing the amount.
+    pub typed_amount_micros: i64,
+}
+
 /// One of a person's organizations, for the switcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {

@@ -1,9 +1,10 @@
 //! Entering an organization, founding one, and listing one's own.
 
-use super::{Membership, store};
+use super::{Membership, OrgSettings, store};
 use crate::{
-    access::{Actor, Ctx, OrgRef, Role},
+    access::{Actor, Ctx, Grant, OrgRef, Role, right},
     accounts::service::SignedIn,
+    approvals::Amount,
     db::IdentityTx,
     deps::Deps,
     kernel::{Error, OrgId, Result, UserId, text},
@@ -75,6 +76,28 @@ pub async fn by_slug(deps: &Deps, slug: &str) -> Result<OrgRef> {
     }
     let mut tx = deps.db.identity().await?;
     store::organization(&mut tx, slug).await?.ok_or_else(|| Error::not_found("organization"))
+}
+
+/// What the organization has settled for itself.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn settings(grant: &Grant<right::View>) -> Result<OrgSettings> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::settings(&mut tx).await
+}
+
+/// Settles it anew. The amount is as it was typed.
+///
+/// # Errors
+/// `invalid`, when it is no amount.
+pub async fn update_settings(grant: &Grant<right::Deploy>, typed_amount: &str) -> Result<()> {
+    let amount = serde_json::Value::String(typed_amount.replace([',', ' '], ""));
+    let amount = Amount::read(&amount, "").ok().flatten();
+    let amount = amount.ok_or_else(|| Error::invalid("typed_amount", "Enter an amount from 0 on, such as 1000."))?;
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::update_settings(&mut tx, OrgSettings { typed_amount_micros: amount.micros() }).await?;
+    tx.commit().await
 }
 
 /// Whether an organization could have this address: the database is asked for no other text.

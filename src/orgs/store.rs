@@ -1,11 +1,11 @@
-//! Statements on organizations and memberships, before an organization is known.
+//! Statements on organizations and memberships, most of them before an organization is known.
 
 use sqlx::{query, query_as};
 
-use super::Membership;
+use super::{Membership, OrgSettings};
 use crate::{
     access::{OrgRef, Role},
-    db::IdentityTx,
+    db::{IdentityTx, TenantTx},
     kernel::{Error, OrgId, Result, UserId},
 };
 
@@ -76,6 +76,21 @@ pub(super) async fn organization(tx: &mut IdentityTx, slug: &str) -> Result<Opti
         .fetch_optional(tx.conn())
         .await?;
     Ok(found)
+}
+
+pub(super) async fn settings(tx: &mut TenantTx) -> Result<OrgSettings> {
+    let org = tx.org();
+    Ok(query_as!(OrgSettings, "select typed_amount_micros from organizations where id = $1", org.uuid())
+        .fetch_one(tx.conn())
+        .await?)
+}
+
+pub(super) async fn update_settings(tx: &mut TenantTx, settings: OrgSettings) -> Result<()> {
+    let (org, limit) = (tx.org(), settings.typed_amount_micros);
+    query!("update organizations set typed_amount_micros = $2 where id = $1", org.uuid(), limit)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 fn role(word: &str) -> Result<Role> {

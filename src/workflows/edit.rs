@@ -270,7 +270,12 @@ fn rename_in_nodes(nodes: &mut [Node], from: &str, to: &str) {
                 rename_in_text(&mut approval.title, from, to);
                 rename_in_text(&mut approval.message, from, to);
                 rename_in_text(&mut approval.impact, from, to);
+                rename_in_text(&mut approval.currency, from, to);
+                rename_in_text(&mut approval.why, from, to);
+                rename_in_text(&mut approval.reversible_until, from, to);
                 rename_in_value(&mut approval.payload, from, to);
+                rename_in_value(&mut approval.amount, from, to);
+                rename_in_value(&mut approval.confidence, from, to);
             }
             NodeKind::Map { items, nodes, result, .. } => {
                 rename_in_text(items, from, to);

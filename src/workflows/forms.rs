@@ -57,8 +57,18 @@ pub struct StepForm {
     pub payload: String,
     /// Who and what is touched.
     pub impact: String,
+    /// The money that is moved.
+    pub amount: String,
+    /// Its currency.
+    pub currency: String,
+    /// Why it is proposed.
+    pub why: String,
+    /// How sure the one who proposes it is.
+    pub confidence: String,
     /// `true` when what follows can be undone.
     pub reversible: String,
+    /// Until when it can be undone.
+    pub reversible_until: String,
     /// The least role that may decide.
     pub role: String,
     /// Hours until the deadline.

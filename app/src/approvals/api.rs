@@ -57,11 +57,11 @@ pub async fn approval(org: String, id: ApprovalId) -> Result<Shown, ApiError> {
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
-/// Says yes to exactly what is proposed.
+/// Says yes to exactly what is proposed. The amount is as it was typed, where it has to be.
 #[server]
-pub async fn approve(org: String, id: ApprovalId) -> Result<Shown, ApiError> {
+pub async fn approve(org: String, id: ApprovalId, #[server(default)] amount: String) -> Result<Shown, ApiError> {
     let cx = door::ctx(&org).await?;
-    service::decide(&cx.grant()?, id, &Verdict::Approve { payload: None }).await?;
+    service::decide(&cx.grant()?, id, &Verdict::Approve { payload: None, amount: Some(amount) }).await?;
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
@@ -71,9 +71,10 @@ pub async fn approve_edited(
     org: String,
     id: ApprovalId,
     #[server(default)] fields: BTreeMap<String, String>,
+    #[server(default)] amount: String,
 ) -> Result<Shown, ApiError> {
     let cx = door::ctx(&org).await?;
-    service::approve_edited(&cx.grant()?, id, &fields).await?;
+    service::approve_edited(&cx.grant()?, id, &fields, Some(amount)).await?;
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
@@ -88,6 +89,14 @@ pub async fn reject(
     let cx = door::ctx(&org).await?;
     let reason = [quick.trim(), reason.trim()].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ");
     service::decide(&cx.grant()?, id, &Verdict::Reject { reason }).await?;
+    Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// Says: not like this.
+#[server]
+pub async fn request_changes(org: String, id: ApprovalId, #[server(default)] text: String) -> Result<Shown, ApiError> {
+    let cx = door::ctx(&org).await?;
+    service::decide(&cx.grant()?, id, &Verdict::RequestChanges { text }).await?;
     Ok(service::show(&cx.grant()?, id).await?)
 }
 

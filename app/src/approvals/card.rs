@@ -1,7 +1,7 @@
 //! One approval, with everything that a person needs to decide it, in the order in which they ask for it.
 
 use agentflow::{
-    approvals::{Approval, ApprovalKind, ApprovalState, Decision, Shown},
+    approvals::{Approval, ApprovalKind, ApprovalState, Decision, Details, Shown},
     kernel::text,
 };
 use leptos::prelude::*;
@@ -100,13 +100,23 @@ fn body(shown: Shown, desk: Desk) -> AnyView {
 fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyView {
     let run = format!("/o/{org}/runs/{}", approval.run_id);
     let (deadline, others) = (deadline(&approval), others(&approval));
-    let reversibility = can_act.then(|| view! { <Kv name="Can it be undone"><Reversibility reversible/></Kv> });
+    let Details { amount, why, confidence, reversible_until, .. } = approval.details;
+    let reversibility = can_act.then(|| {
+        view! { <Kv name="Can it be undone"><Reversibility reversible until=reversible_until/></Kv> }
+    });
+    let amount = amount.map(|amount| view! { <Kv name="Amount">{amount.to_string()}</Kv> });
+    let why = (!why.is_empty()).then(|| view! { <Kv name="Why">{why}</Kv> });
+    let confidence =
+        confidence.map(|share| view! { <Kv name="Confidence">{format!("{:.0}\u{a0}%", share * 100.0)}</Kv> });
     let impact = (!approval.impact.is_empty()).then(|| view! { <Kv name="Impact">{approval.impact}</Kv> });
     let version = format!(", version {}", approval.workflow_version);
     view! {
         <KvList>
             {reversibility}
             {impact}
+            {amount}
+            {confidence}
+            {why}
             <Kv name="Cost of the run so far">{approval.cost_so_far.to_string()}</Kv>
             <Kv name="Who asks">{approval.requested_by}</Kv>
             <Kv name="For the run">
@@ -165,19 +175,16 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
         }
         .into_any();
     }
-    let editable = !approval.payload.is_null();
-    let proposal = approval.payload.clone();
-    let id = approval.id;
-    let irreversible = !approval.reversible;
-    let edits = desk.clone();
-    // Only an agent can think again.
-    let changes = (approval.kind == ApprovalKind::Tool).then(|| view! { <ChangesForm id desk=desk.clone()/> });
+    let (id, kind) = (approval.id, approval.kind);
+    let edits =
+        (!approval.payload.is_null()).then(|| view! { <EditForm approval=approval.clone() desk=desk.clone()/> });
+    let changes = approval.details.takes_changes.then(|| view! { <ChangesForm id kind desk=desk.clone()/> });
     view! {
         <div class="approval-actions">
             <ApproveForm shown=shown.clone() desk=desk.clone()/>
             <RejectForm id desk question=false/>
             {changes}
-            {editable.then(move || view! { <EditForm id proposal irreversible desk=edits/> })}
+            {edits}
         </div>
     }
     .into_any()
@@ -195,7 +202,11 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
     };
     let edits = decision.edited_payload.as_ref().map(|edited| edits(&approval.payload, edited));
     let reason = decision.reason.clone().map(|reason| {
-        let name = if approval.kind == ApprovalKind::Question { "Answer" } else { "Reason" };
+        let name = match (approval.kind, approval.state) {
+            (ApprovalKind::Question, _) => "Answer",
+            (_, ApprovalState::ChangesRequested) => "What should be different",
+            _ => "Reason",
+        };
         view! { <p class="approval-reason"><strong>{name}</strong> " " {reason}</p> }
     });
     let undo = decision.can_undo.then(|| view! { <Undo shown=shown.clone() desk place="card"/> });

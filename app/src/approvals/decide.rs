@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use agentflow::{
-    approvals::Shown,
+    approvals::{Approval, ApprovalKind, Shown},
     kernel::{ApprovalId, Kind},
 };
 use leptos::{prelude::*, server_fn::ServerFn, web_sys::MouseEvent};
 use wasm_bindgen::JsCast;
 
 use super::{
-    api::{Answer, Approve, Reject, UndoDecision},
+    api::{Answer, Approve, Reject, RequestChanges, UndoDecision},
     card::Desk,
 };
 use crate::{
     error::ApiError,
-    kit::{CancelDialog, Choice, Dialog, Form, FormAction, Look, RadioGroup, Submit, TextArea, form::Replay},
+    kit::{CancelDialog, Choice, Dialog, Field, Form, FormAction, Look, RadioGroup, Submit, TextArea, form::Replay},
 };
 
 /// The usual reasons for a no.
@@ -93,21 +93,25 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let look = if approval.reversible { Look::Primary } else { Look::Danger };
     let (org, confirms, cancel_href) = (desk.org.clone(), desk.confirms, desk.plain_href.clone());
     let title = approval.title.clone();
+    let typed = approval.clone();
     let in_page = move || {
         let (org, cancel, title) = (org.clone(), cancel_href.clone(), title.clone());
-        confirms.get().then(|| {
+        let amount = confirms.get().then(|| amount_field(&typed));
+        amount.map(|amount| {
             view! {
                 <section class="approval-confirm" aria-label="Confirm">
                     <p><strong>{title}</strong> " " {words}</p>
                     <a class="btn" href=cancel>"Cancel"</a>
                     <Form action id=format!("approve-{id}")>
                         <Which org id/>
+                        {amount}
                         <Submit look busy="Approving…">"Approve"</Submit>
                     </Form>
                 </section>
             }
         })
     };
+    let amount = amount_field(&approval);
     view! {
         <a class="btn btn-primary" data-key="a" aria-haspopup="dialog" href=desk.confirm_href on:click=open>
             "Approve…"
@@ -118,6 +122,7 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
             <p>{words} " " {approval.impact}</p>
             <Form action id=format!("approve-now-{id}")>
                 <Which org=desk.org id/>
+                {amount}
                 <div class="dialog-actions">
                     <CancelDialog/>
                     <Submit look busy="Approving…">"Approve"</Submit>
@@ -126,6 +131,13 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
         </Dialog>
     }
     .into_any()
+}
+
+/// The amount to be typed, where a yes needs it.
+pub(super) fn amount_field(approval: &Approval) -> Option<AnyView> {
+    let amount = approval.details.amount.as_ref().filter(|_| approval.types_amount)?;
+    let label = format!("Type the amount, {amount}, to confirm");
+    Some(view! { <Field name="amount" label inputmode="decimal" class="short" autocomplete="off"/> }.into_any())
 }
 
 /// No, with a reason.
@@ -151,22 +163,26 @@ pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl Int
     .into_any()
 }
 
-/// Not like this: an agent's call goes back to it with what should be different, and it may ask again.
+/// Not like this: the proposal goes back with what should be different, and another one may come.
 #[component]
-pub(super) fn ChangesForm(id: ApprovalId, desk: Desk) -> impl IntoView {
-    let action = FormAction::new::<Reject>();
+pub(super) fn ChangesForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> impl IntoView {
+    let action = FormAction::new::<RequestChanges>();
     report(action, id, &desk);
     let form = format!("changes-{id}");
-    let open_at_first = was_refused::<Reject>(&form);
+    let open_at_first = was_refused::<RequestChanges>(&form);
+    let hint = match kind {
+        ApprovalKind::Tool => "The agent gets this text instead of a result, and can propose something else.",
+        ApprovalKind::Approval | ApprovalKind::Question => "The workflow goes on with this text, and can ask again.",
+    };
     view! {
         <details class="approval-more" name="decide" open=open_at_first>
             <summary class="btn" data-key="c">"Ask for changes…"</summary>
             <Form action id=form>
                 <Which org=desk.org id/>
                 <TextArea
-                    name="reason"
+                    name="text"
                     label="What should be different?"
-                    hint="The agent gets this text instead of a result, and can propose something else."
+                    hint
                     rows=3
                 />
                 <Submit busy="Sending back…">"Send back"</Submit>

@@ -1,13 +1,13 @@
 //! Editing a proposal before it is approved: a field for each of its entries, of the entry's own type.
 
-use agentflow::kernel::ApprovalId;
+use agentflow::approvals::Approval;
 use leptos::prelude::*;
 use serde_json::Value;
 
 use super::{
     api::ApproveEdited,
     card::Desk,
-    decide::{Which, report, was_refused},
+    decide::{Which, amount_field, report, was_refused},
 };
 use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea};
 
@@ -16,11 +16,13 @@ const FIELDS: usize = 20;
 
 /// Yes, to something a little different.
 #[component]
-pub(super) fn EditForm(id: ApprovalId, proposal: Value, irreversible: bool, desk: Desk) -> impl IntoView {
+pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
+    let (id, irreversible) = (approval.id, !approval.reversible);
     let action = FormAction::new::<ApproveEdited>();
     report(action, id, &desk);
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };
+    let amount = amount_field(&approval);
     let form = format!("edit-{id}");
     let open_at_first = was_refused::<ApproveEdited>(&form);
     view! {
@@ -28,8 +30,9 @@ pub(super) fn EditForm(id: ApprovalId, proposal: Value, irreversible: bool, desk
             <summary class="btn" data-key="e">"Edit and approve…"</summary>
             <Form action id=form>
                 <Which org=desk.org id/>
-                {fields(&proposal)}
+                {fields(&approval.payload)}
                 {words}
+                {amount}
                 <Submit look busy="Approving…">"Approve with edits"</Submit>
             </Form>
         </details>

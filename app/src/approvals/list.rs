@@ -65,7 +65,7 @@ fn pending_row(
         let deadline = row.expires_at.map(|at| view! { <span>"Decide by " <Time at=at/></span> });
         view! {
             <span class="inbox-signs">
-                {(row.kind != ApprovalKind::Question).then(|| view! { <Reversibility reversible=row.reversible/> })}
+                {(row.kind != ApprovalKind::Question).then(|| view! { <Reversibility reversible=row.reversible until=row.details.reversible_until/> })}
                 {(row.kind == ApprovalKind::Question).then(|| view! { <span class="tag">"Question"</span> })}
                 {deadline}
             </span>

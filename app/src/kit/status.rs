@@ -3,10 +3,14 @@
 use agentflow::{
     approvals::ApprovalState,
     engine::state::{RunState, StepKind, StepState, WaitingOn},
+    kernel::Timestamp,
 };
 use leptos::prelude::*;
 
-use super::icon::{Glyph, Icon};
+use super::{
+    icon::{Glyph, Icon},
+    time::Time,
+};
 
 /// A family of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +129,7 @@ impl From<ApprovalState> for Status {
             ApprovalState::Pending => Self::new("Needs approval", Glyph::Hand, Family::Attention),
             ApprovalState::Approved => Self::new("Approved", Glyph::Succeeded, Family::Success),
             ApprovalState::Rejected => Self::new("Rejected", Glyph::Failed, Family::Danger),
+            ApprovalState::ChangesRequested => Self::new("Changes asked for", Glyph::Edit, Family::Warning),
             ApprovalState::Expired => Self::new("Timed out", Glyph::TimedOut, Family::Warning),
             ApprovalState::Withdrawn => Self::new("Withdrawn", Glyph::Stopped, Family::Neutral),
         }
@@ -211,13 +216,17 @@ pub fn StatusText(
 pub fn Reversibility(
     /// Whether it can.
     reversible: bool,
+    /// Until when; none: at any time.
+    until: Option<Timestamp>,
 ) -> impl IntoView {
-    let status = if reversible {
-        Status::new("Reversible", Glyph::Reversible, Family::Success)
-    } else {
-        Status::new("Cannot be undone", Glyph::Irreversible, Family::Danger)
+    let until = until.filter(|_| reversible);
+    let status = match (reversible, until) {
+        (true, Some(_)) => Status::new("Reversible until", Glyph::Reversible, Family::Success),
+        (true, None) => Status::new("Reversible", Glyph::Reversible, Family::Success),
+        (false, _) => Status::new("Cannot be undone", Glyph::Irreversible, Family::Danger),
     };
-    view! { <StatusBadge status=Signal::stored(status)/> }.into_any()
+    let until = until.map(|at| view! { " " <Time at/> });
+    view! { <StatusBadge status=Signal::stored(status)/> {until} }.into_any()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! One's own profile, and the organization's API keys.
+//! One's own profile, the organization's rules, and its API keys.
 
 use agentflow::{
     access::Role,
     accounts::Profile,
     kernel::ApiKeyId,
     keys::{ApiKey, NewApiKey},
+    orgs::OrgSettings,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::error::ApiError;
 use agentflow::{
     accounts::service as accounts,
     keys::service::{self as keys, Wish},
+    orgs::service as orgs,
 };
 
 /// What the settings show.
@@ -25,6 +27,8 @@ pub struct Settings {
     pub profile: Profile,
     /// One's own role in the organization.
     pub role: Role,
+    /// What the organization has settled for itself.
+    pub organization: OrgSettings,
     /// The organization's API keys; nothing for those who may not manage them.
     pub keys: Option<Vec<ApiKey>>,
 }
@@ -38,13 +42,20 @@ pub async fn load_settings(org: String) -> Result<Settings, ApiError> {
         Ok(grant) => Some(keys::list(&grant).await?),
         Err(_) => None,
     };
-    Ok(Settings { profile, role: cx.role(), keys })
+    let organization = orgs::settings(&cx.grant()?).await?;
+    Ok(Settings { profile, role: cx.role(), organization, keys })
 }
 
 /// Changes one's own name and undo window.
 #[server]
 pub async fn update_profile(name: String, undo: String) -> Result<(), ApiError> {
     Ok(accounts::update_profile(&door::person().await?, &name, &undo).await?)
+}
+
+/// Changes what the organization has settled for itself. The amount is as it was typed.
+#[server]
+pub async fn update_organization(org: String, typed_amount: String) -> Result<(), ApiError> {
+    Ok(orgs::update_settings(&door::ctx(&org).await?.grant()?, &typed_amount).await?)
 }
 
 /// Makes an API key. Its secret is in this answer and in no other.

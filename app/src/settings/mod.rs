@@ -1,7 +1,8 @@
-//! Settings: one's own profile, and the organization's API keys.
+//! Settings: one's own profile, the organization's rules, and its API keys.
 
 pub mod api;
 mod keys;
+mod organization;
 mod profile;
 
 use leptos::prelude::*;
@@ -26,12 +27,13 @@ pub fn SettingsPage() -> impl IntoView {
     let slug = org.clone();
     let settings = loading(move || changes.get(), move |_| load_settings(slug.clone()));
     let show = move |org: String, settings: Settings| {
-        let Settings { profile, role, keys } = settings;
+        let Settings { profile, role, organization, keys } = settings;
         view! {
             <div class="stack narrow">
                 <Card title="Profile">
                     <profile::ProfileForm profile action=save/>
                 </Card>
+                <organization::OrganizationCard org=org.clone() settings=organization role/>
                 <keys::KeysCard org keys role create changes/>
             </div>
         }

@@ -372,11 +372,12 @@ fn tool_fields(form: &StepForm, page: &StepPage) -> AnyView {
     if form.tool.is_empty() {
         return view! { {hidden}<p class="hint">"Choose the tool above."</p> }.into_any();
     }
-    if page.arguments.is_empty() {
+    // One expression for all arguments stays one, until it is cleared.
+    if page.arguments.is_empty() || !form.arguments_value.is_empty() {
         return view! {
             {hidden}
             <TextArea name="form[arguments_value]" label="Arguments" optional=true class="mono" rows=6
-                value=form.arguments_value.clone() hint="JSON, or one expression."/>
+                value=form.arguments_value.clone() hint="JSON, or one expression. Where the tool has fields of its own, they show when this is saved empty."/>
         }
         .into_any();
     }
@@ -445,8 +446,16 @@ fn approval_fields(form: StepForm) -> AnyView {
         <TextArea name="form[payload]" label="What is approved" optional=true class="mono" rows=6 value=form.payload
             hint="JSON or a text. It can be edited on approval; later steps read it as steps.KEY.output.payload."/>
         <TextArea name="form[impact]" label="Who and what is touched" optional=true rows=2 value=form.impact/>
+        <Field name="form[amount]" label="Amount of money" optional=true class="mono" value=form.amount
+            hint="A number or an expression, such as {{ input.amount }}. Above the organization's limit it is typed to approve what cannot be undone."/>
+        <Field name="form[currency]" label="Currency" optional=true class="short" value=form.currency hint="Such as EUR. Without one: USD."/>
+        <TextArea name="form[why]" label="Why it is proposed" optional=true rows=2 value=form.why/>
+        <Field name="form[confidence]" label="Confidence" optional=true class="mono" value=form.confidence
+            hint="A number from 0 to 1 or an expression, such as {{ steps.KEY.output.confidence }}."/>
         <Checkbox name="form[reversible]" label="What follows can be undone" checked
             hint="Then approving takes one press and can be taken back for a few seconds. Else it asks again first."/>
+        <Field name="form[reversible_until]" label="Until when it can be undone" optional=true class="mono" value=form.reversible_until
+            hint="A moment or an expression. Without one: at any time."/>
         <Select name="form[role]" label="Who may decide" choices=roles value=form.role/>
         <Field name="form[expires_h]" label="Deadline in hours" optional=true class="short" inputmode="decimal" value=form.expires_h/>
         <Select name="form[on_expiry]" label="At the deadline" choices=expiry value=form.on_expiry/>

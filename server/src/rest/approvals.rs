@@ -2,7 +2,7 @@
 
 use agentflow::{
     access::Role,
-    approvals::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Verdict, service},
+    approvals::{Amount, Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details, Verdict, service},
     engine::state::StepId,
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp},
 };
@@ -28,6 +28,13 @@ pub struct WireApproval {
     payload: Value,
     impact: String,
     reversible: bool,
+    reversible_until: Option<Timestamp>,
+    amount_micros: Option<i64>,
+    currency: Option<String>,
+    why: String,
+    confidence: Option<f64>,
+    takes_changes: bool,
+    types_amount: bool,
     run_id: RunId,
     run_title: String,
     workflow_name: String,
@@ -68,6 +75,7 @@ impl From<Decision> for WireDecision {
 
 impl From<Approval> for WireApproval {
     fn from(approval: Approval) -> Self {
+        let Details { amount, why, confidence, reversible_until, takes_changes } = approval.details;
         Self {
             id: approval.id,
             kind: approval.kind,
@@ -77,6 +85,13 @@ impl From<Approval> for WireApproval {
             payload: approval.payload,
             impact: approval.impact,
             reversible: approval.reversible,
+            reversible_until,
+            amount_micros: amount.as_ref().map(Amount::micros),
+            currency: amount.map(|amount| amount.currency().to_owned()),
+            why,
+            confidence,
+            takes_changes,
+            types_amount: approval.types_amount,
             run_id: approval.run_id,
             run_title: approval.run_title,
             workflow_name: approval.workflow_name,
@@ -132,12 +147,14 @@ pub async fn find(caller: Caller, Path(approval): Path<String>) -> Answer<Json<W
     Ok(Json(service::find(&caller.cx.grant()?, id(&approval, "approval")?).await?.into()))
 }
 
-/// What is decided: `approve` (with a `payload`, if it was edited), `reject` with a `reason`, or `answer` with a `text`.
+/// What is decided: `approve` (with a `payload`, if it was edited, and the `amount` as text, where it has to be typed),
+/// `reject` with a `reason`, `request_changes` or `answer` with a `text`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecideBody {
     decision: Word,
     payload: Option<Value>,
+    amount: Option<String>,
     reason: Option<String>,
     text: Option<String>,
 }
@@ -147,18 +164,26 @@ pub struct DecideBody {
 enum Word {
     Approve,
     Reject,
+    RequestChanges,
     Answer,
 }
 
 impl DecideBody {
     fn verdict(self) -> Result<Verdict, Error> {
         let misplaced = |field: &str| Error::invalid(field, format!("{field} does not go with this decision."));
-        match (self.decision, self.payload, self.reason, self.text) {
-            (Word::Approve, payload, None, None) => Ok(Verdict::Approve { payload }),
-            (Word::Reject, None, reason, None) => Ok(Verdict::Reject { reason: reason.unwrap_or_default() }),
-            (Word::Answer, None, None, text) => Ok(Verdict::Answer { text: text.unwrap_or_default() }),
-            (_, Some(_), ..) => Err(misplaced("payload")),
-            (Word::Approve | Word::Answer, _, Some(_), _) => Err(misplaced("reason")),
+        let approves = matches!(self.decision, Word::Approve);
+        if !approves && self.payload.is_some() {
+            return Err(misplaced("payload"));
+        }
+        if !approves && self.amount.is_some() {
+            return Err(misplaced("amount"));
+        }
+        match (self.decision, self.reason, self.text) {
+            (Word::Approve, None, None) => Ok(Verdict::Approve { payload: self.payload, amount: self.amount }),
+            (Word::Reject, reason, None) => Ok(Verdict::Reject { reason: reason.unwrap_or_default() }),
+            (Word::RequestChanges, None, text) => Ok(Verdict::RequestChanges { text: text.unwrap_or_default() }),
+            (Word::Answer, None, text) => Ok(Verdict::Answer { text: text.unwrap_or_default() }),
+            (Word::Approve | Word::RequestChanges | Word::Answer, Some(_), _) => Err(misplaced("reason")),
             _ => Err(misplaced("text")),
         }
     }

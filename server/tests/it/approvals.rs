@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use agentflow::{
     access::{Actor, Ctx, Role},
+    agents,
     approvals::{ApprovalFilter, ApprovalState, Verdict, service},
     engine::{journal::Event, state::RunState},
     kernel::{ApiKeyId, ApprovalId, Kind, Result},
-    runs,
+    orgs, runs,
 };
 use serde_json::{Value, json};
 
-use crate::{office::Office, world::World};
+use crate::{
+    office::{Office, any, start},
+    world::World,
+};
 
 fn yes() -> Verdict {
-    Verdict::Approve { payload: None }
+    Verdict::Approve { payload: None, amount: None }
 }
 
 fn no() -> Verdict {
@@ -214,14 +218,15 @@ async fn edits_are_checked_and_what_was_approved_is_what_happens() {
     world.work();
     let run = acme.start(workflow, json!({ "title": "Edited" })).await;
     let id = acme.asked(run).await.id;
-    let wrong = Verdict::Approve { payload: Some(json!({ "amount": "a lot", "to": "ana@example.com" })) };
+    let wrong = Verdict::Approve { payload: Some(json!({ "amount": "a lot", "to": "ana@example.com" })), amount: None };
     let error = decide(&acme.owner, id, &wrong).await.unwrap_err();
     assert_eq!(error.fields[0].field, "payload.amount");
     for verdict in [Verdict::Reject { reason: " ".to_owned() }, Verdict::Answer { text: "yes".to_owned() }] {
         assert_eq!(decide(&acme.owner, id, &verdict).await.unwrap_err().kind, Kind::Invalid);
     }
     let edited = json!({ "amount": 25, "to": "ana@example.com" });
-    let decided = decide(&acme.owner, id, &Verdict::Approve { payload: Some(edited.clone()) }).await.unwrap();
+    let decided =
+        decide(&acme.owner, id, &Verdict::Approve { payload: Some(edited.clone()), amount: None }).await.unwrap();
     assert_eq!(decided.decision.unwrap().edited_payload, Some(edited.clone()));
     assert_eq!(acme.until(run, RunState::Succeeded).await.output, Some(json!({ "did": edited })));
 }
@@ -273,4 +278,161 @@ async fn a_program_decides_at_once() {
     let decision = decide(&program, id, &yes()).await.unwrap().decision.unwrap();
     assert_eq!((decision.by_name.as_str(), decision.effective_at), ("Robot", decision.at));
     acme.until(run, RunState::Succeeded).await;
+}
+
+#[tokio::test]
+async fn two_keys_of_one_name_are_two_programs() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.asking("Label", proposal()).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "By a program" })).await;
+    let id = acme.asked(run).await.id;
+    let robot = || acme.acting(Actor::Key { id: ApiKeyId::new(), name: "Robot".to_owned() }, Role::Member);
+    let (first, second) = (robot(), robot());
+    decide(&first, id, &yes()).await.unwrap();
+    assert_eq!(decide(&first, id, &yes()).await.unwrap().state, ApprovalState::Approved, "a repeated request");
+    assert_eq!(decide(&second, id, &yes()).await.unwrap_err().code, "approvals.already_decided");
+}
+
+fn payment() -> Value {
+    json!({
+        "title": "Pay the invoice", "payload": { "to": "Nordlicht" }, "amount": "{{ input.amount }}", "currency": "EUR",
+        "why": "The goods have come.", "confidence": "{{ 0.5 + 0.4 }}",
+    })
+}
+
+#[tokio::test]
+async fn above_the_organizations_limit_the_amount_is_typed() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.asking("Pay", payment()).await;
+    world.work();
+    let pay = async |amount: f64| {
+        let run = acme.start(workflow, json!({ "title": "Pay", "amount": amount })).await;
+        acme.asked(run).await
+    };
+    let typed = |amount: &str| Verdict::Approve { payload: None, amount: Some(amount.to_owned()) };
+
+    let small = pay(1_000.0).await;
+    let details = &small.details;
+    assert_eq!((details.why.as_str(), details.confidence), ("The goods have come.", Some(0.9)));
+    assert!(!small.types_amount, "the limit itself is not above it");
+    decide(&acme.owner, small.id, &yes()).await.unwrap();
+
+    let large = pay(1_840.5).await;
+    assert!(large.types_amount);
+    for verdict in [yes(), typed(""), typed("1840"), typed("1.840,50")] {
+        let error = decide(&acme.owner, large.id, &verdict).await.unwrap_err();
+        assert_eq!((error.kind, error.fields[0].field.as_str()), (Kind::Invalid, "amount"));
+        assert_eq!(error.fields[0].message, "Enter the amount, 1,840.50 EUR, to approve this.");
+    }
+    assert_eq!(service::find(&acme.owner.grant().unwrap(), large.id).await.unwrap().state, ApprovalState::Pending);
+    // A program types it as well.
+    let program = acme.acting(Actor::Key { id: ApiKeyId::new(), name: "Robot".to_owned() }, Role::Member);
+    assert_eq!(decide(&program, large.id, &yes()).await.unwrap_err().kind, Kind::Invalid);
+    decide(&program, large.id, &typed("1,840.50")).await.unwrap();
+    acme.until(large.run_id, RunState::Succeeded).await;
+    // No needs no amount.
+    decide(&acme.owner, pay(5_000.0).await.id, &no()).await.unwrap();
+
+    // The limit is the organization's, and of those who may set it.
+    let member = acme.member(&world, "Mia", Role::Member).await;
+    assert!(member.grant::<agentflow::access::right::Deploy>().is_err());
+    let grant = acme.owner.grant().unwrap();
+    assert_eq!(orgs::service::update_settings(&grant, "a lot").await.unwrap_err().fields[0].field, "typed_amount");
+    orgs::service::update_settings(&grant, "20,000.00").await.unwrap();
+    let allowed = pay(1_840.5).await;
+    assert!(!allowed.types_amount);
+    decide(&acme.owner, allowed.id, &yes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_amount_that_is_none_fails_the_step_in_words() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.asking("Pay", payment()).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "Pay", "amount": "a lot" })).await;
+    let failed = acme.until(run, RunState::Failed).await;
+    let error = failed.view.error.unwrap();
+    assert_eq!(error.code, "approval.details");
+    assert_eq!(error.message, "The amount must be a number from 0 on, and is \"a lot\".");
+}
+
+fn ask_again(text: &str) -> Verdict {
+    Verdict::RequestChanges { text: text.to_owned() }
+}
+
+#[tokio::test]
+async fn changes_go_where_the_workflow_takes_them_and_are_asked_for_nowhere_else() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let plain = acme.asking("Plain", proposal()).await;
+    let nodes = json!([
+        start(),
+        { "id": "first", "kind": "approval", "after": ["start"], "title": "Send?", "payload": "Dear all" },
+        { "id": "again", "kind": "transform", "after": ["first.changes"],
+          "value": "{{ steps.first.output.payload + ', ' + steps.first.output.reason }}" },
+        { "id": "second", "kind": "approval", "after": ["again"], "title": "Send this?",
+          "payload": "{{ steps.again.output }}" },
+        { "id": "sent", "kind": "end", "after": ["first", "second"],
+          "output": "{{ (steps.second?.output ?? steps.first.output).payload }}" },
+    ]);
+    let workflow = acme.workflow("Letter", any(), nodes).await;
+    world.work();
+
+    let run = acme.start(plain, json!({ "title": "Plain" })).await;
+    let asked = acme.asked(run).await;
+    assert!(!asked.details.takes_changes);
+    assert_eq!(decide(&acme.owner, asked.id, &ask_again("Shorter")).await.unwrap_err().kind, Kind::Invalid);
+
+    let run = acme.start(workflow, json!({ "title": "Letter" })).await;
+    let asked = acme.asked(run).await;
+    assert!(asked.details.takes_changes);
+    assert_eq!(decide(&acme.owner, asked.id, &ask_again(" ")).await.unwrap_err().fields[0].field, "text");
+    let decided = decide(&acme.owner, asked.id, &ask_again("greet them by name")).await.unwrap();
+    assert_eq!(decided.state, ApprovalState::ChangesRequested);
+    assert_eq!(decide(&acme.owner, asked.id, &ask_again("greet them by name")).await.unwrap().state, decided.state);
+    let late = decide(&acme.owner, asked.id, &yes()).await.unwrap_err();
+    assert!(late.message.starts_with("Ana asked for changes to this at"), "{}", late.message);
+    let second = acme.asked(run).await;
+    assert_eq!(second.payload, json!("Dear all, greet them by name"));
+    decide(&acme.owner, second.id, &yes()).await.unwrap();
+    let ended = acme.until(run, RunState::Succeeded).await;
+    assert_eq!(ended.output, Some(json!("Dear all, greet them by name")));
+
+    // A yes at once passes the rest over.
+    let run = acme.start(workflow, json!({ "title": "Letter" })).await;
+    decide(&acme.owner, acme.asked(run).await.id, &yes()).await.unwrap();
+    assert_eq!(acme.until(run, RunState::Succeeded).await.output, Some(json!("Dear all")));
+}
+
+#[tokio::test]
+async fn an_agent_whose_call_is_sent_back_reads_why() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let config = serde_json::from_value(json!({
+        "name": "Writer", "role": "writes", "instructions": "You write.", "model": "sandbox/sandbox",
+        "tools": { "email_send": "needs_approval" }, "limits": {},
+    }));
+    agents::service::create(&acme.owner.grant().unwrap(), config.unwrap()).await.unwrap();
+    let prompt = "Send an e-mail to ana@example.com with the subject “the fair” and the text “We come at nine.”";
+    let nodes = json!([
+        start(),
+        { "id": "write", "kind": "agent", "agent": "writer", "prompt": prompt, "after": ["start"] },
+        { "id": "end", "kind": "end", "after": ["write"], "output": "{{ steps.write.output }}" },
+    ]);
+    let workflow = acme.workflow("Mail", any(), nodes).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "Mail" })).await;
+    let asked = acme.asked(run).await;
+    assert!(asked.details.takes_changes);
+    decide(&acme.owner, asked.id, &ask_again("Ask Ben first")).await.unwrap();
+    let ended = acme.until(run, RunState::Succeeded).await;
+    let call = ended.view.steps.iter().find(|step| step.id == asked.step_id).unwrap();
+    assert_eq!(call.error.as_ref().unwrap().message, "Ana did not let this pass, and asks for changes: Ask Ben first");
+    let sent: i64 =
+        sqlx::query_scalar("select count(*) from emails").fetch_one(&mut world.owner().await).await.unwrap();
+    assert_eq!(sent, 0, "nothing was sent");
 }

@@ -145,11 +145,16 @@ impl Office {
 
     /// What a run asks, once it asks.
     pub async fn asked(&self, run: RunId) -> Approval {
-        self.until(run, RunState::Waiting).await;
         let filter = ApprovalFilter::default();
-        let page =
-            approvals::service::list(&self.owner.grant().expect("owner"), &filter, None, 200).await.expect("list");
-        page.items.into_iter().find(|approval| approval.run_id == run).expect("the run asks")
+        loop {
+            self.until(run, RunState::Waiting).await;
+            let grant = self.owner.grant().expect("owner");
+            let page = approvals::service::list(&grant, &filter, None, 200).await.expect("list");
+            // A run whose last answer has not begun to act still waits, and asks nothing.
+            if let Some(asked) = page.items.into_iter().find(|approval| approval.run_id == run) {
+                return asked;
+            }
+        }
     }
 }
 

@@ -288,7 +288,7 @@ async fn what_a_browser_reads_back_is_what_the_server_drew_where_a_value_is_null
     let run = acme.start(workflow, json!({ "title": "None", "nothing": null })).await;
     let asked = acme.asked(run).await;
     read_back(&asked);
-    let verdict = agentflow::approvals::Verdict::Approve { payload: None };
+    let verdict = agentflow::approvals::Verdict::Approve { payload: None, amount: None };
     let decided =
         agentflow::approvals::service::decide(&acme.owner.grant().unwrap(), asked.id, &verdict).await.unwrap();
     read_back(&decided);

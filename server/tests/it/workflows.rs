@@ -327,8 +327,12 @@ async fn start(person: &mut Person, workflow: &str, key: &str, fields: &[(String
     Person::done(&person.sends::<StartRun>(&all).await)
 }
 
-/// Runs a template as it stands, answers its approvals with `decision`, and gives the output.
-async fn run_to_its_end(template: &str, over: &[(&str, &str)], decision: &str) -> Value {
+fn no(reason: &str) -> Value {
+    json!({ "decision": "reject", "reason": reason })
+}
+
+/// Runs a template as it stands, answers its approvals in turn with `decisions`, and gives the output.
+async fn run_to_its_end(template: &str, over: &[(&str, &str)], decisions: &[Value]) -> Value {
     let world = World::new().await;
     world.work();
     let mut ada = world.sign_up("Ada").await;
@@ -337,6 +341,7 @@ async fn run_to_its_end(template: &str, over: &[(&str, &str)], decision: &str) -
     let run = start(&mut ada, &id, "k", &typed(&form, over)).await;
     let key = ada.sends::<CreateApiKey>(&[("name", "t"), ("role", "member"), ("days", "1")]).await.json();
     let mut api = world.program(key["secret"].as_str().expect("a secret"));
+    let mut left = decisions.iter();
     for _ in 0..600 {
         let now = api.get(&format!("/api/v1/runs/{run}")).await.json();
         match now["state"].as_str() {
@@ -347,11 +352,8 @@ async fn run_to_its_end(template: &str, over: &[(&str, &str)], decision: &str) -
                 let list = waiting["data"].as_array().or(waiting["items"].as_array()).cloned().unwrap_or_default();
                 for approval in list {
                     let path = format!("/api/v1/approvals/{}/decide", approval["id"].as_str().expect("an id"));
-                    let mut body = json!({ "decision": decision });
-                    if decision == "reject" {
-                        body["reason"] = json!("as tested");
-                    }
-                    let reply = api.post_json(&path, &body).await;
+                    let body = left.next().expect("a decision");
+                    let reply = api.post_json(&path, body).await;
                     assert!(reply.status.0.is_success(), "{}", reply.text());
                 }
             }
@@ -364,21 +366,31 @@ async fn run_to_its_end(template: &str, over: &[(&str, &str)], decision: &str) -
 
 #[tokio::test]
 async fn the_triage_template_runs_to_the_reply_that_was_approved() {
-    let output = run_to_its_end("triage", &[], "approve").await;
+    let output = run_to_its_end("triage", &[], &[json!({ "decision": "approve" })]).await;
     assert_eq!((&output["outcome"], &output["delivery"]), (&json!("sent"), &json!("outbox")), "{output:#}");
     assert!(output["reply"].as_str().is_some_and(|reply| reply.len() > 40), "{output:#}");
     assert!(["low", "normal", "high"].contains(&output["urgency"].as_str().unwrap_or_default()), "{output:#}");
 }
 
 #[tokio::test]
+async fn the_triage_template_drafts_anew_when_changes_are_asked_for() {
+    let changes = json!({ "decision": "request_changes", "text": "Mention that the lamp is in stock." });
+    let sent = run_to_its_end("triage", &[], &[changes.clone(), json!({ "decision": "approve" })]).await;
+    assert_eq!((&sent["outcome"], &sent["delivery"]), (&json!("sent"), &json!("outbox")), "{sent:#}");
+    assert!(sent["reply"].as_str().is_some_and(|reply| reply.contains("in stock")), "{sent:#}");
+    let kept = run_to_its_end("triage", &[], &[changes, no("still wrong")]).await;
+    assert_eq!((&kept["outcome"], &kept["reason"]), (&json!("not sent"), &json!("still wrong")), "{kept:#}");
+}
+
+#[tokio::test]
 async fn the_triage_template_sends_nothing_that_was_rejected() {
-    let output = run_to_its_end("triage", &[], "reject").await;
+    let output = run_to_its_end("triage", &[], &[no("as tested")]).await;
     assert_eq!((&output["outcome"], &output["reason"]), (&json!("not sent"), &json!("as tested")), "{output:#}");
 }
 
 #[tokio::test]
 async fn the_research_template_merges_three_views() {
-    let output = run_to_its_end("research", &[], "approve").await;
+    let output = run_to_its_end("research", &[], &[json!({ "decision": "approve" })]).await;
     for text in
         [&output["answer"], &output["parts"]["facts"], &output["parts"]["objections"], &output["parts"]["options"]]
     {
@@ -389,7 +401,7 @@ async fn the_research_template_merges_three_views() {
 #[tokio::test]
 async fn the_links_template_reports_addresses_that_cannot_be_called() {
     let over = [("urls", "https://does-not-exist.example\nhttp://127.0.0.1:9/")];
-    let output = run_to_its_end("links", &over, "approve").await;
+    let output = run_to_its_end("links", &over, &[json!({ "decision": "approve" })]).await;
     assert_eq!((&output["checked"], &output["works"]), (&json!(2), &json!(0)), "{output:#}");
     let verdicts: Vec<&str> =
         output["attention"].as_array().expect("a list").iter().filter_map(|site| site["verdict"].as_str()).collect();
@@ -399,10 +411,10 @@ async fn the_links_template_reports_addresses_that_cannot_be_called() {
 
 #[tokio::test]
 async fn the_invoice_template_takes_the_branch_of_the_amount() {
-    let small = run_to_its_end("invoice", &[("amount", "120")], "reject").await;
+    let small = run_to_its_end("invoice", &[("amount", "120")], &[no("as tested")]).await;
     assert_eq!((&small["decision"], &small["by"]), (&json!("approved"), &json!("the rule for small amounts")));
-    let large = run_to_its_end("invoice", &[], "approve").await;
+    let large = run_to_its_end("invoice", &[], &[json!({ "decision": "approve" })]).await;
     assert_eq!(large["decision"], "approved", "{large:#}");
-    let refused = run_to_its_end("invoice", &[], "reject").await;
+    let refused = run_to_its_end("invoice", &[], &[no("as tested")]).await;
     assert_eq!((&refused["decision"], &refused["reason"]), (&json!("rejected"), &json!("as tested")), "{refused:#}");
 }

@@ -6,7 +6,7 @@ use super::Decider;
 use crate::engine::{
     journal::{Event, LogLevel},
     machine::{Detail, Effect, Machine},
-    plan::{Join, Node, NodeKind, OnError, Port},
+    plan::{BranchName, Join, Node, NodeKind, OnError, Port},
     state::{RunState, StepError, StepId, StepKind, StepState},
 };
 
@@ -100,7 +100,9 @@ impl Decider<'_> {
             StepState::Succeeded => match (&port.branch, &step.detail.branch) {
                 (Some(wanted), taken) if taken.as_ref() != Some(wanted) => Edge::Dead,
                 // The plain edge of an approval means a yes.
-                (None, Some(taken)) if step.kind == StepKind::Approval && taken.as_str() == "rejected" => Edge::Dead,
+                (None, Some(taken)) if step.kind == StepKind::Approval && *taken != BranchName::approved() => {
+                    Edge::Dead
+                }
                 _ => Edge::Live,
             },
             StepState::Failed if source.on_error == OnError::Continue && port.branch.is_none() => Edge::Live,

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::Decider;
 use crate::{
-    approvals::ApprovalKind,
+    approvals::{Amount, ApprovalKind, Details},
     engine::{
         journal::{Event, LogLevel},
-        machine::{Applied, Machine, NewApproval},
+        machine::{Applied, Machine, NewApproval, Ruling},
         plan::{self, AgentSpec, BranchName, NodeKind, OnExpiry, ToolEffect, ToolSpec},
         port::ToolRequest,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
@@ -18,6 +18,8 @@ use crate::{
 
 /// The most characters of a title that a template may make.
 const TITLE: usize = 200;
+/// The most characters of a reason why.
+const WHY: usize = 2_000;
 
 impl Decider<'_> {
     /// An approval node asks.
@@ -35,6 +37,12 @@ impl Decider<'_> {
         };
         let payload = filled.get("payload").cloned().unwrap_or_default();
         self.set_input(id, payload.clone());
+        let details = match details(filled) {
+            Ok(details) => Details { takes_changes: self.leads_on(id, &BranchName::changes()), ..details },
+            Err(message) => {
+                return self.fail(id, StepError::new(ErrorClass::BadInput, "approval.details", message));
+            }
+        };
         self.open_gate(NewApproval {
             id: self.approval_id(id),
             step: id.clone(),
@@ -44,6 +52,7 @@ impl Decider<'_> {
             payload,
             impact: words("impact"),
             reversible: approval.reversible,
+            details,
             role: approval.role,
             requested_by: format!("{step_name}, started by {}", self.m.started_by),
             expires_at: seconds.map(|seconds| self.now + TimeDelta::seconds(seconds)),
@@ -67,6 +76,7 @@ impl Decider<'_> {
             payload: request.arguments.clone(),
             impact: impact.to_owned(),
             reversible: tool.effect == ToolEffect::Read,
+            details: Details { why: self.words_before(call), takes_changes: true, ..Details::default() },
             role: None,
             requested_by: format!("{} (agent, version {}), started by {}", spec.name, spec.version, self.m.started_by),
             expires_at: None,
@@ -87,11 +97,21 @@ impl Decider<'_> {
             payload: json!({ "question": question }),
             impact: "The answer goes back to the agent.".to_owned(),
             reversible: true,
+            details: Details::default(),
             role: None,
             requested_by: format!("{who}, started by {}", self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
         });
+    }
+
+    /// What the model said when it asked for this call.
+    fn words_before(&self, call: &StepId) -> String {
+        let agent = call.parent();
+        let turns = self.m.steps.values().filter(|step| step.kind == StepKind::Model && step.id.parent() == agent);
+        let last = turns.max_by_key(|step| step.ordinal).and_then(|step| step.output.as_ref());
+        let words = last.and_then(|answer| answer.get("text")).and_then(Value::as_str).unwrap_or_default();
+        text::shortened(words.trim(), WHY)
     }
 
     /// The approval of a step: made of the run and the step, so that a step that asks again after a crash asks the same.
@@ -148,7 +168,7 @@ impl Decider<'_> {
                 effective_at: self.now,
             });
         }
-        let verb = if applied.approved { "approved" } else { "rejected" };
+        let verb = verb(applied.ruling);
         let mut line = format!("{} {verb}.", applied.by);
         if let Some(reason) = applied.reason.as_ref().filter(|reason| !reason.is_empty()) {
             line = format!("{} {verb}: {reason}", applied.by);
@@ -156,14 +176,15 @@ impl Decider<'_> {
         self.turn.log(LogLevel::Info, Some(&id), line);
         let Some(step) = self.m.steps.get_mut(&id) else { return };
         step.wake_at = None;
+        let approved = applied.ruling == Ruling::Approved;
         match (step.kind, step.attempt) {
             (StepKind::Approval, _) => self.approval_decided(&id, applied),
             // Not begun yet: the call itself was held back.
-            (_, 0) if applied.approved => {
+            (_, 0) if approved => {
                 self.set_input(&id, applied.payload);
                 self.start_attempt(&id);
             }
-            (_, attempt) if attempt > 0 && applied.approved => {
+            (_, attempt) if attempt > 0 && approved => {
                 self.succeed(&id, json!({ "answer": applied.reason.unwrap_or_default() }));
             }
             _ => self.fail(&id, rejection(&applied)),
@@ -171,15 +192,22 @@ impl Decider<'_> {
     }
 
     fn approval_decided(&mut self, id: &StepId, applied: Applied) {
-        let branch = if applied.approved { BranchName::approved() } else { BranchName::rejected() };
-        if !applied.approved && !self.leads_on(id, &branch) {
+        let branch = match applied.ruling {
+            Ruling::Approved => BranchName::approved(),
+            Ruling::Rejected => BranchName::rejected(),
+            Ruling::ChangesRequested => BranchName::changes(),
+        };
+        if applied.ruling != Ruling::Approved && !self.leads_on(id, &branch) {
             return self.fail(id, rejection(&applied));
         }
         let output = json!({
             "decision": branch, "payload": applied.payload, "by": applied.by, "reason": applied.reason,
         });
         if let Some(step) = self.m.steps.get_mut(id) {
-            step.detail.about = Some(format!("{branch} by {}", applied.by));
+            step.detail.about = Some(match applied.ruling {
+                Ruling::ChangesRequested => format!("{} asked for changes", applied.by),
+                Ruling::Approved | Ruling::Rejected => format!("{branch} by {}", applied.by),
+            });
             step.detail.branch = Some(branch);
         }
         self.succeed(id, output);
@@ -200,10 +228,49 @@ impl Decider<'_> {
     }
 }
 
+/// What a template gave about an approval besides its texts and its proposal.
+fn details(filled: &Value) -> Result<Details, String> {
+    let text = |field: &str| filled.get(field).and_then(Value::as_str).map(str::trim).unwrap_or_default();
+    let given = |field: &str| filled.get(field).filter(|value| !matches!(value, Value::Null) && **value != "");
+    let confidence = match given("confidence") {
+        None => None,
+        Some(value) => {
+            let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+            let number = number.filter(|number| (0.0..=1.0).contains(number));
+            Some(number.ok_or_else(|| format!("The confidence must be a number from 0 to 1, and is {value}."))?)
+        }
+    };
+    let reversible_until = match text("reversible_until") {
+        "" => None,
+        moment => Some(moment.parse().map_err(|_| {
+            format!("“{moment}” is not a moment such as 2026-12-01T09:00:00Z, until when this could be undone.")
+        })?),
+    };
+    Ok(Details {
+        amount: Amount::read(filled.get("amount").unwrap_or(&Value::Null), text("currency"))?,
+        why: text::shortened(text("why"), WHY),
+        confidence,
+        reversible_until,
+        takes_changes: false,
+    })
+}
+
+/// What was decided, to say who did it.
+const fn verb(ruling: Ruling) -> &'static str {
+    match ruling {
+        Ruling::Approved => "approved",
+        Ruling::Rejected => "rejected",
+        Ruling::ChangesRequested => "asked for changes",
+    }
+}
+
 fn rejection(applied: &Applied) -> StepError {
     let reason = applied.reason.as_deref().filter(|reason| !reason.is_empty());
     let message = match (applied.expired, reason) {
         (true, _) => "Nobody decided before the deadline, which counts as a no.".to_owned(),
+        (false, Some(reason)) if applied.ruling == Ruling::ChangesRequested => {
+            format!("{} did not let this pass, and asks for changes: {reason}", applied.by)
+        }
         (false, Some(reason)) => format!("{} rejected this: {reason}", applied.by),
         (false, None) => format!("{} rejected this.", applied.by),
     };

@@ -59,7 +59,9 @@ impl Decider<'_> {
             NodeKind::Decision { branches, .. } => Value::String(branches.get(place)?.when.clone()),
             NodeKind::Approval(approval) => json!({
                 "title": approval.title, "message": approval.message,
-                "payload": approval.payload, "impact": approval.impact,
+                "payload": approval.payload, "impact": approval.impact, "amount": approval.amount,
+                "currency": approval.currency, "why": approval.why, "confidence": approval.confidence,
+                "reversible_until": approval.reversible_until,
             }),
             NodeKind::Map { items, .. } => Value::String(items.clone()),
             NodeKind::Wait { seconds, until } => json!({ "seconds": seconds, "until": until }),

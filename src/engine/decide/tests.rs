@@ -10,7 +10,7 @@ use super::decide;
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
-        machine::{Applied, Effect, Input, Machine, Step, Turn},
+        machine::{Applied, Effect, Input, Machine, Ruling, Step, Turn},
         plan::{AgentLimits, AgentSpec, Graph, Plan, ToolEffect, ToolPermission, ToolSpec, template},
         port::{Answer, Call, Evaluation, Message, ModelAnswer, ToolRequest},
         state::{ErrorClass, RunState, StepError, StepId, StepState},
@@ -194,7 +194,7 @@ impl World {
                 return Some(Input::Decided(vec![Applied {
                     id,
                     step: step.id.clone(),
-                    approved: *approved,
+                    ruling: if *approved { Ruling::Approved } else { Ruling::Rejected },
                     expired: false,
                     by: "Ben".to_owned(),
                     reason: Some("because".to_owned()),

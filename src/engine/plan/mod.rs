@@ -167,9 +167,10 @@ pub enum NodeKind {
         #[serde(default = "BranchName::otherwise")]
         otherwise: BranchName,
     },
-    /// A person decides. Branches: `approved` (also the plain edge) and `rejected`.
+    /// A person decides. Branches: `approved` (also the plain edge), `rejected`, and `changes`, which can be asked for
+    /// when a step runs after it.
     /// Output: `{ "decision", "payload", "by", "reason" }`.
-    Approval(Approval),
+    Approval(Box<Approval>),
     /// A sub-graph for each item. Output: the list of results, in the items' order.
     Map {
         /// Template: the list.
@@ -232,7 +233,7 @@ impl NodeKind {
                 }
                 names
             }
-            Self::Approval(_) => vec![BranchName::approved(), BranchName::rejected()],
+            Self::Approval(_) => vec![BranchName::approved(), BranchName::rejected(), BranchName::changes()],
             _ => Vec::new(),
         }
     }
@@ -262,9 +263,25 @@ pub struct Approval {
     /// Template: who and what is touched, and what it costs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub impact: String,
+    /// Template: the money that is moved, a number. Above the organization's limit it is typed to approve what cannot be
+    /// undone.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub amount: Value,
+    /// Template: the amount's currency, as in ISO 4217. Empty means USD.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub currency: String,
+    /// Template: why it is proposed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// Template: how sure the one who proposes it is, a number from 0 to 1.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub confidence: Value,
     /// Whether what follows can be undone.
     #[serde(default)]
     pub reversible: bool,
+    /// Template: until when it can be undone, RFC 3339. Empty means at any time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reversible_until: String,
     /// The least role that may decide. None: whoever may decide approvals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,

@@ -73,6 +73,12 @@ impl BranchName {
         Self("approved".to_owned())
     }
 
+    /// An approval's branch after “not like this”.
+    #[must_use]
+    pub fn changes() -> Self {
+        Self("changes".to_owned())
+    }
+
     /// An approval's branch after a no.
     #[must_use]
     pub fn rejected() -> Self {

@@ -10,7 +10,7 @@ use super::{
     template::{self, Piece},
     walk,
 };
-use crate::{access::Permission, kernel::FieldError};
+use crate::{access::Permission, approvals::Amount, kernel::FieldError};
 
 /// The longest text that a node may hold.
 pub const MAX_TEXT: usize = 20_000;
@@ -462,10 +462,42 @@ fn decision(branches: &[Branch], reads: &Reads<'_>, out: &mut Faults<'_>) {
 
 fn approve(approval: &Approval, reads: &Reads<'_>, out: &mut Faults<'_>) {
     let Approval { title, message, payload, impact, role, expires_s, .. } = approval;
+    let Approval { amount, currency, why, confidence, reversible_until, .. } = approval;
     required(title, "title", "Write what will happen, one sentence.", reads, out);
     text_template(message, "message", reads, out);
     text_template(impact, "impact", reads, out);
     value_template(payload, "payload", reads, out);
+    value_template(amount, "amount", reads, out);
+    text_template(currency, "currency", reads, out);
+    text_template(why, "why", reads, out);
+    value_template(confidence, "confidence", reads, out);
+    text_template(reversible_until, "reversible_until", reads, out);
+    // What is written out is held against its rule now; what a template gives is known only when it runs.
+    if !has_template(amount)
+        && !currency.contains("{{")
+        && let Err(message) = Amount::read(amount, currency)
+    {
+        out.node(reads.path, "amount", message);
+    }
+    let is_share = match confidence {
+        Value::Null => true,
+        Value::Number(number) => number.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number)),
+        Value::String(text) => template::whole_expression(text).is_some(),
+        _ => false,
+    };
+    if !is_share {
+        out.node(reads.path, "confidence", "The confidence must be a number from 0 to 1, or one expression.");
+    }
+    if !reversible_until.is_empty() {
+        if !approval.reversible {
+            let message = "This says until when it can be undone, so say too that it can be undone.";
+            out.node(reads.path, "reversible_until", message);
+        }
+        let moment = reversible_until.trim();
+        if !moment.contains("{{") && chrono::DateTime::parse_from_rfc3339(moment).is_err() {
+            out.node(reads.path, "reversible_until", "Write a moment such as 2026-12-01T09:00:00Z, or an expression.");
+        }
+    }
     if let Some(role) = role.filter(|role| !role.may(Permission::Decide)) {
         let message = format!("A {} decides nothing, so choose “member” or a higher role, or none.", role.as_str());
         out.node(reads.path, "role", message);

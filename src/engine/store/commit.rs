@@ -113,6 +113,7 @@ struct Columns {
     gate_askers: Vec<String>,
     gate_expires: Vec<Option<Timestamp>>,
     gate_on_expiry: Vec<String>,
+    gate_details: Vec<Value>,
 }
 
 /// Writes many runs' decisions in one statement, which is one transaction. The answer has one entry for each, in order.
@@ -183,6 +184,7 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit]) -> Result<V
         &c.gate_askers,
         &c.gate_expires as _,
         &c.gate_on_expiry,
+        &c.gate_details,
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -261,6 +263,7 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
         c.gate_askers.push(gate.requested_by.clone());
         c.gate_expires.push(gate.expires_at);
         c.gate_on_expiry.push(gate.on_expiry.as_str().to_owned());
+        c.gate_details.push(serde_json::to_value(&gate.details).map_err(Error::internal)?);
     }
     Ok(())
 }

@@ -91,17 +91,18 @@ steps_written as (
 gates as (
     insert into approvals (
         organization_id, id, run_id, step_id, kind, title, message, payload, payload_sha256, impact, reversible,
-        decider_role, requested_by, expires_at, on_expiry
+        decider_role, requested_by, expires_at, on_expiry, details
     )
     select
         w.organization_id, t.id, w.id, t.step_id, t.kind, t.title, t.message, t.payload, t.payload_sha256, t.impact,
-        t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry
+        t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry, t.details
     from unnest(
         $41::uuid[], $42::uuid[], $43::text[], $44::text[], $45::text[], $46::text[], $47::jsonb[], $48::bytea[],
-        $49::text[], $50::boolean[], $51::text[], $52::text[], $53::timestamptz[], $54::text[]
+        $49::text[], $50::boolean[], $51::text[], $52::text[], $53::timestamptz[], $54::text[],
+        $55::jsonb[]
     ) as t (
         run_id, id, step_id, kind, title, message, payload, payload_sha256, impact, reversible, decider_role,
-        requested_by, expires_at, on_expiry
+        requested_by, expires_at, on_expiry, details
     )
     join written w on w.id = t.run_id
     on conflict (organization_id, run_id, step_id) do nothing

@@ -12,7 +12,7 @@ use super::{Signal, values};
 use crate::{
     engine::{
         journal::Usage,
-        machine::{Applied, Detail, Machine, Step},
+        machine::{Applied, Detail, Machine, Ruling, Step},
         plan::Plan,
         state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
@@ -314,7 +314,7 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
     .execute(&mut *tx)
     .await?;
     let rows = sqlx::query!(
-        r#"select id, step_id, state, on_expiry, decided_by_name, reason, payload, edited_payload
+        r#"select id, step_id, state, asks_changes, on_expiry, decided_by_name, reason, payload, edited_payload
              from approvals
             where organization_id = $1 and run_id = $2 and applied_at is not null
             order by applied_at, id"#,
@@ -337,7 +337,11 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
         .map(|row| Applied {
             id: ApprovalId::from_uuid(row.id),
             step: StepId::from_text(row.step_id),
-            approved: row.state == "approved" || (row.state == "expired" && row.on_expiry == "approve"),
+            ruling: match (row.state.as_str(), row.on_expiry.as_str()) {
+                ("approved", _) | ("expired", "approve") => Ruling::Approved,
+                _ if row.asks_changes => Ruling::ChangesRequested,
+                _ => Ruling::Rejected,
+            },
             expired: row.state == "expired",
             by: row.decided_by_name.unwrap_or_else(|| "Somebody".to_owned()),
             reason: row.reason,

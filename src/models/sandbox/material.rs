@@ -148,6 +148,11 @@ impl<'a> Material<'a> {
         kept.join("\n\n")
     }
 
+    /// What a colleague asks to be different from the last draft.
+    pub fn changes(&self) -> Option<String> {
+        self.lookup_exact("changes").map(|text| plain(&text))
+    }
+
     fn lookup_exact(&self, name: &str) -> Option<Value> {
         let fits = |found: &str| key(found) == name;
         self.json.iter().find_map(|value| find_key(value, &fits, 4)).or_else(|| self.label(&fits))

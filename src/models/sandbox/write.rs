@@ -26,6 +26,8 @@ pub(super) fn answer(material: &Material<'_>) -> String {
         bullets(&results)
     } else if let Some(report) = checks(material) {
         report
+    } else if wants(&replies) && material.changes().is_some() {
+        return reply(material);
     } else if material.blocks().len() > if wants(&merges) { 1 } else { 2 } {
         merged(material)
     } else if wants(&replies) {
@@ -80,6 +82,9 @@ pub(super) fn reply(material: &Material<'_>) -> String {
         text.push_str(if said.is_empty() { "\n\nYou ask:\n" } else { "\nYou ask:\n" });
         list(&mut text, &asked);
         text.push_str("\nWe will answer as soon as a colleague has looked into it.");
+    }
+    if let Some(changes) = material.changes() {
+        let _ = write!(text, "\n\nTo be worked in: {changes}");
     }
     let _ = write!(text, "\n\nKind regards\n\n{SIGNED}");
     text

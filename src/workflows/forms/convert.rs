@@ -65,6 +65,11 @@ impl StepForm {
                 message: approval.message.clone(),
                 payload: values::write(&approval.payload),
                 impact: approval.impact.clone(),
+                amount: values::write(&approval.amount),
+                currency: approval.currency.clone(),
+                why: approval.why.clone(),
+                confidence: values::write(&approval.confidence),
+                reversible_until: approval.reversible_until.clone(),
                 reversible: if approval.reversible { "true".to_owned() } else { String::new() },
                 role: approval.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
                 expires_h: approval.expires_s.map(hours).unwrap_or_default(),
@@ -138,12 +143,17 @@ impl StepForm {
                 branches: self.branches(form),
                 otherwise: form.named("otherwise", &self.otherwise, BranchName::parse)?,
             },
-            "approval" => NodeKind::Approval(Approval {
+            "approval" => NodeKind::Approval(Box::new(Approval {
                 title: normal(&self.title),
                 message: normal(&self.message),
                 payload: form.value("payload", &self.payload),
                 impact: normal(&self.impact),
+                amount: form.value("amount", &self.amount),
+                currency: self.currency.trim().to_owned(),
+                why: normal(&self.why),
+                confidence: form.value("confidence", &self.confidence),
                 reversible: self.reversible == "true",
+                reversible_until: self.reversible_until.trim().to_owned(),
                 role: Role::parse(&self.role),
                 expires_s: form.decimal("expires_h", &self.expires_h, 8_784.0).map(|hours| {
                     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 366 days")]
@@ -151,7 +161,7 @@ impl StepForm {
                     seconds
                 }),
                 on_expiry: if self.on_expiry == "approve" { OnExpiry::Approve } else { OnExpiry::Reject },
-            }),
+            })),
             "map" => NodeKind::Map {
                 items: normal(&self.items),
                 concurrency: form
@@ -175,8 +185,8 @@ impl StepForm {
 
     /// Only the arguments that the tool has: what was typed for another tool before is left behind.
     fn tool_arguments(&self, form: &mut Reader) -> Value {
-        let Some(properties) = tools::find(&self.tool).and_then(|tool| tool.parameters["properties"].as_object())
-        else {
+        let named = tools::find(&self.tool).and_then(|tool| tool.parameters["properties"].as_object());
+        let Some(properties) = named.filter(|_| self.arguments_value.trim().is_empty()) else {
             return form.value("arguments_value", &self.arguments_value);
         };
         let mut arguments = Map::new();
@@ -309,10 +319,13 @@ mod tests {
             json!({ "id": "e", "kind": "tool", "tool": "email_send",
                     "arguments": { "to": ["a@example.com"], "subject": "12", "body": "Hello\n\nyou" } }),
             json!({ "id": "u", "kind": "tool", "tool": "unheard_of", "arguments": "{{ input }}" }),
+            json!({ "id": "u", "kind": "tool", "tool": "email_send", "arguments": "{{ input.mail }}" }),
             json!({ "id": "v", "kind": "transform", "value": { "a": "{{ 1 }}", "b": [1, "2"] } }),
             json!({ "id": "d", "kind": "decision", "branches": [{ "name": "large", "when": "{{ true }}" }, { "name": "mid", "when": "{{ false }}" }], "otherwise": "small" }),
             json!({ "id": "q", "kind": "approval", "title": "Send", "message": "m", "payload": { "a": 1 }, "impact": "i",
-                    "reversible": true, "role": "admin", "expires_s": 5400, "on_expiry": "approve" }),
+                    "amount": "{{ input.amount }}", "currency": "EUR", "why": "w", "confidence": 0.9,
+                    "reversible": true, "reversible_until": "2026-12-24T18:00:00Z", "role": "admin", "expires_s": 5400,
+                    "on_expiry": "approve" }),
             json!({ "id": "m", "kind": "map", "items": "{{ input.list }}", "concurrency": 7, "result": "{{ steps.a.output }}",
                     "nodes": [{ "id": "a", "kind": "wait", "seconds": 1 }] }),
             json!({ "id": "w", "kind": "wait", "seconds": "{{ input.n }}" }),

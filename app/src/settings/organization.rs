@@ -1,0 +1,45 @@
+//! What the organization has settled for itself.
+
+use agentflow::{
+    access::{Permission, Role},
+    approvals::amount::in_units,
+    orgs::OrgSettings,
+};
+use leptos::prelude::*;
+
+use super::api::UpdateOrganization;
+use crate::kit::{Card, Field, Form, FormAction, Kv, KvList, Look, Submit};
+
+/// The organization's rules, to be changed by those who may.
+#[component]
+pub(super) fn OrganizationCard(
+    /// The organization's part of the address.
+    org: String,
+    /// The rules as they are.
+    settings: OrgSettings,
+    /// One's own role.
+    role: Role,
+) -> impl IntoView {
+    let action = FormAction::new::<UpdateOrganization>();
+    let limit = in_units(settings.typed_amount_micros);
+    let rules = if role.may(Permission::Deploy) {
+        view! {
+            <Form action done="The organization's rules are saved.">
+                <input type="hidden" name="org" value=org/>
+                <Field
+                    name="typed_amount"
+                    label="Type the amount to approve more than"
+                    hint="In the currency of the approval. Whoever approves a larger amount that cannot be brought back types it first."
+                    value=limit
+                    inputmode="decimal"
+                    class="short"
+                />
+                <Submit look=Look::Default>"Save rules"</Submit>
+            </Form>
+        }
+        .into_any()
+    } else {
+        view! { <KvList><Kv name="The amount is typed to approve more than">{limit}</Kv></KvList> }.into_any()
+    };
+    view! { <Card title="Approvals">{rules}</Card> }.into_any()
+}
