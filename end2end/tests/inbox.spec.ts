@@ -1,6 +1,6 @@
 // The inbox in a browser: by keyboard, with the way back, and while others work.
 import { type Page } from '@playwright/test';
-import { accessible, expect, importWorkflow, open, ready, see, signUp, start, test } from '../support/world';
+import { accessible, expect, importWorkflow, open, ready, see, signUp, start, test, useTriage } from '../support/world';
 
 const WORKFLOW = `name: Label customers
 input: { type: object, properties: { title: { type: string } } }
@@ -132,4 +132,85 @@ test('on a phone there is a list, then a card with its decision in reach @narrow
   await page.getByRole('link', { name: 'All approvals' }).click();
   await expect(page.getByRole('article')).toBeHidden();
   await expect(page.getByRole('list', { name: 'Waiting' })).toBeVisible();
+});
+
+const PAYMENT = `name: Pay invoices
+input: { type: object, properties: { title: { type: string } } }
+title: "{{ input.title }}"
+nodes:
+  - id: start
+    kind: start
+  - id: ask
+    kind: approval
+    title: "Pay {{ input.title }}"
+    payload: { to: Nordlicht }
+    impact: The bank sends the money
+    amount: 1840.5
+    currency: EUR
+    why: The goods have come.
+    confidence: 0.9
+    after: [start]
+  - id: end
+    kind: end
+    after: [ask]
+`;
+
+test('above the limit nothing is paid before its amount is typed', async ({ page, expected }) => {
+  expected.push(/status of 422/);
+  const { slug } = await signUp(page);
+  const form = `${await importWorkflow(page, slug, PAYMENT)}/run`;
+  await run(page, form, 'Nordlicht');
+  await open(page, `/o/${slug}/approvals`);
+  const card = page.getByRole('article', { name: 'Pay Nordlicht' });
+  for (const fact of ['1,840.50 EUR', '90', 'The goods have come.', 'Cannot be undone']) {
+    await expect(card).toContainText(fact);
+  }
+  const dialog = page.getByRole('dialog');
+  await card.getByRole('link', { name: 'Approve…' }).click();
+  await expect(dialog.getByRole('button', { name: 'Cancel' })).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(dialog).toBeHidden();
+  await expect(card.getByRole('link', { name: 'Approve…' })).toBeVisible();
+  await card.getByRole('link', { name: 'Approve…' }).click();
+  await accessible(page);
+  const amount = dialog.getByLabel('Type the amount, 1,840.50 EUR, to confirm');
+  await amount.fill('1840');
+  await dialog.getByRole('button', { name: 'Approve', exact: true }).click();
+  await expect(dialog.getByText('Enter the amount, 1,840.50 EUR, to approve this.').first()).toBeVisible();
+  await expect(amount).toHaveValue('1840');
+  await amount.fill('1840.50');
+  await dialog.getByRole('button', { name: 'Approve', exact: true }).click();
+  await expect(card).toContainText('Approved');
+  await expect(dialog).toBeHidden();
+  // With a higher limit it is confirmed without.
+  await open(page, `/o/${slug}/settings`);
+  await page.getByLabel('Type the amount to approve more than').fill('2,000');
+  await page.getByRole('button', { name: 'Save rules' }).click();
+  await expect(page.getByText("The organization's rules are saved.")).toBeVisible();
+  await run(page, form, 'Sundlicht');
+  await open(page, `/o/${slug}/approvals`);
+  await page.getByRole('article', { name: 'Pay Sundlicht' }).getByRole('link', { name: 'Approve…' }).click();
+  await expect(dialog.getByRole('button', { name: 'Approve', exact: true })).toBeVisible();
+  await expect(dialog.getByRole('textbox')).toHaveCount(0);
+});
+
+test('a draft is sent back for changes and comes again @plain', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await useTriage(page, slug);
+  const first = await start(page);
+  await see(page, 'Needs approval');
+  await open(page, `/o/${slug}/approvals`);
+  await page.getByRole('link', { name: /Send this reply to Ana/ }).first().click();
+  const card = page.getByRole('article', { name: /Send this reply to Ana/ });
+  await card.getByText('Ask for changes…').click();
+  await card.getByLabel('What should be different?').fill('Say that the lamp is in stock.');
+  await card.getByRole('button', { name: 'Send back' }).click();
+  await expect(card).toContainText('Changes asked for');
+  await open(page, first);
+  await see(page, 'Needs approval');
+  await open(page, `/o/${slug}/approvals`);
+  await page.getByRole('link', { name: /Send the new reply to Ana/ }).first().click();
+  const again = page.getByRole('article', { name: /Send the new reply to Ana/ });
+  await expect(again).toContainText('asked: Say that the lamp is in stock.');
+  await expect(again).toContainText('To be worked in: Say that the lamp is in stock.');
 });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agentflow::{
-    approvals::{Approval, ApprovalKind, Shown},
+    approvals::{Amount, Approval, ApprovalKind, Shown},
     kernel::{ApprovalId, Kind},
 };
 use leptos::{prelude::*, server_fn::ServerFn, web_sys::MouseEvent};
@@ -93,25 +93,25 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let look = if approval.reversible { Look::Primary } else { Look::Danger };
     let (org, confirms, cancel_href) = (desk.org.clone(), desk.confirms, desk.plain_href.clone());
     let title = approval.title.clone();
-    let typed = approval.clone();
+    let amount = amount_to_type(&approval);
+    let typed = amount.clone();
     let in_page = move || {
         let (org, cancel, title) = (org.clone(), cancel_href.clone(), title.clone());
-        let amount = confirms.get().then(|| amount_field(&typed));
-        amount.map(|amount| {
+        let amount = typed.clone();
+        confirms.get().then(|| {
             view! {
                 <section class="approval-confirm" aria-label="Confirm">
                     <p><strong>{title}</strong> " " {words}</p>
                     <a class="btn" href=cancel>"Cancel"</a>
                     <Form action id=format!("approve-{id}")>
                         <Which org id/>
-                        {amount}
+                        <AmountField amount/>
                         <Submit look busy="Approving…">"Approve"</Submit>
                     </Form>
                 </section>
             }
         })
     };
-    let amount = amount_field(&approval);
     view! {
         <a class="btn btn-primary" data-key="a" aria-haspopup="dialog" href=desk.confirm_href on:click=open>
             "Approve…"
@@ -122,7 +122,7 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
             <p>{words} " " {approval.impact}</p>
             <Form action id=format!("approve-now-{id}")>
                 <Which org=desk.org id/>
-                {amount}
+                <AmountField amount/>
                 <div class="dialog-actions">
                     <CancelDialog/>
                     <Submit look busy="Approving…">"Approve"</Submit>
@@ -134,8 +134,14 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
 }
 
 /// The amount to be typed, where a yes needs it.
-pub(super) fn amount_field(approval: &Approval) -> Option<AnyView> {
-    let amount = approval.details.amount.as_ref().filter(|_| approval.types_amount)?;
+pub(super) fn amount_to_type(approval: &Approval) -> Option<Amount> {
+    approval.details.amount.clone().filter(|_| approval.types_amount)
+}
+
+/// Where the amount is typed. Inside of its form, which knows what was typed before.
+#[component]
+pub(super) fn AmountField(amount: Option<Amount>) -> impl IntoView {
+    let amount = amount?;
     let label = format!("Type the amount, {amount}, to confirm");
     Some(view! { <Field name="amount" label inputmode="decimal" class="short" autocomplete="off"/> }.into_any())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     api::ApproveEdited,
     card::Desk,
-    decide::{Which, amount_field, report, was_refused},
+    decide::{AmountField, Which, amount_to_type, report, was_refused},
 };
 use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea};
 
@@ -22,7 +22,7 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
     report(action, id, &desk);
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };
-    let amount = amount_field(&approval);
+    let amount = amount_to_type(&approval);
     let form = format!("edit-{id}");
     let open_at_first = was_refused::<ApproveEdited>(&form);
     view! {
@@ -32,7 +32,7 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
                 <Which org=desk.org id/>
                 {fields(&approval.payload)}
                 {words}
-                {amount}
+                <AmountField amount/>
                 <Submit look busy="Approving…">"Approve with edits"</Submit>
             </Form>
         </details>

@@ -108,7 +108,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 34] = [
+const ARGUMENTS: [(&str, &str); 35] = [
     ("id", "apr_01jd0000000000000000000000"),
     ("text", "x"),
     ("payload", "{}"),
@@ -122,6 +122,7 @@ const ARGUMENTS: [(&str, &str); 34] = [
     ("scope", ""),
     ("kind", "transform"),
     ("template", "triage"),
+    ("typed_amount", "1"),
     ("yaml", "name: x"),
     ("version", "1"),
     ("base", "1"),

@@ -1,7 +1,10 @@
 //! The inbox and the list of runs as pages, without JavaScript: what is seen, and what a plain form does.
 
 use agentflow::{access::Role, engine::state::RunState};
-use app::approvals::api::{Approve, ApproveEdited, Reject, UndoDecision};
+use app::{
+    approvals::api::{Approve, ApproveEdited, Reject, UndoDecision},
+    settings::api::UpdateOrganization,
+};
 use axum::{
     body::Body,
     http::{Method, header},
@@ -199,4 +202,44 @@ async fn the_list_of_runs_is_filtered_by_its_address() {
     assert!(waiting.contains("Parcel 59"));
     let wrong = ben.client.get("/o/acme/runs?cursor=x").await;
     assert_eq!(wrong.status, 400, "a page that says so");
+}
+
+#[tokio::test]
+async fn a_large_amount_is_typed_in_the_plain_confirmation_too() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let approval = json!({
+        "title": "Pay Nordlicht", "payload": { "to": "Nordlicht" }, "amount": "1840.5", "currency": "EUR",
+        "why": "The goods have come.", "confidence": 0.9,
+    });
+    let workflow = acme.asking("Pay", approval).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "Invoice 7" })).await;
+    let id = acme.asked(run).await.id.to_string();
+    let mut ben = joins(&world, &acme, Role::Admin).await;
+    let address = format!("/o/acme/approvals?sel={id}&confirm=1");
+    let html = ben.client.get(&address).await.text().to_owned();
+    for words in ["Amount", "1,840.50 EUR", "Confidence", "90\u{a0}%", "Why", "The goods have come.", "Type the amount"]
+    {
+        assert!(html.contains(words), "{words}");
+    }
+    let form = format!("approve-{id}");
+    let fields = [("org", "acme"), ("id", id.as_str()), ("amount", "1840"), ("_form", &form)];
+    let refused = submit(&mut ben.client, &address, Approve::PATH, &fields).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("Enter the amount, 1,840.50 EUR, to approve this."), "{}", refused.text());
+    assert!(refused.text().contains("value=\"1840\""), "what was typed is kept: {}", refused.text());
+    let limit = [("org", "acme"), ("typed_amount", "2,000")];
+    let saved = submit(&mut ben.client, "/o/acme/settings", UpdateOrganization::PATH, &limit).await;
+    assert_eq!(saved.status, 303, "{}", saved.text());
+    assert!(ben.client.get("/o/acme/settings").await.text().contains("2,000.00"));
+    let fields = [("org", "acme"), ("id", id.as_str())];
+    assert_eq!(submit(&mut ben.client, &address, Approve::PATH, &fields).await.status, 303);
+    acme.until(run, RunState::Succeeded).await;
+
+    let mut mia = world.joins("Mia", "acme", Role::Member).await;
+    let refused = submit(&mut mia.client, "/o/acme/settings", UpdateOrganization::PATH, &limit).await;
+    assert_eq!(refused.status, 403);
+    let page = mia.client.get("/o/acme/settings").await.text().to_owned();
+    assert!(page.contains("2,000.00") && !page.contains(UpdateOrganization::PATH), "seen, and not to be changed");
 }
