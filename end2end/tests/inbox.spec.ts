@@ -207,6 +207,7 @@ test('a draft is sent back for changes and comes again @plain', async ({ page })
   await card.getByRole('button', { name: 'Send back' }).click();
   await expect(card).toContainText('Changes asked for');
   await open(page, first);
+  await see(page, 'Approve the new reply');
   await see(page, 'Needs approval');
   await open(page, `/o/${slug}/approvals`);
   await page.getByRole('link', { name: /Send the new reply to Ana/ }).first().click();
