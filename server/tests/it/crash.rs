@@ -80,13 +80,13 @@ async fn recorded(world: &World) -> Vec<String> {
 }
 
 /// The built binary as a process of its own.
-struct Server {
+pub struct Server {
     child: Child,
     port: u16,
 }
 
 impl Server {
-    async fn start(world: &World, port: u16, sink: std::net::SocketAddr, model: &str) -> Self {
+    pub async fn start(world: &World, port: u16, sink: std::net::SocketAddr, model: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_agentflow"))
             .env("DATABASE_URL", world.database_url())
             .env("AGENTFLOW_ADDRESS", format!("127.0.0.1:{port}"))
@@ -115,22 +115,22 @@ impl Server {
         panic!("the server was not ready within 10 seconds");
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// SIGKILL: no word of farewell.
-    async fn kill(mut self) {
+    pub async fn kill(mut self) {
         self.child.kill().await.expect("killed");
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own client, to a server of its own")]
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
@@ -182,7 +182,7 @@ async fn prepare(world: &World, sink: std::net::SocketAddr) -> (String, String) 
 }
 
 /// A number that looks random and is the same for the same seed.
-fn scatter(seed: u64, place: usize) -> u64 {
+pub fn scatter(seed: u64, place: usize) -> u64 {
     agentflow::engine::retry::scramble(seed.wrapping_add(place as u64))
 }
 

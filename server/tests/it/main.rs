@@ -20,6 +20,7 @@ mod models;
 mod office;
 mod people;
 mod private_postgres;
+mod recorded;
 mod runs;
 mod smoke;
 mod stream;

@@ -14,10 +14,10 @@ use crate::{
 
 /// One event as it came over the wire.
 #[derive(Debug, Clone, PartialEq)]
-struct Came {
+pub struct Came {
     id: Option<i64>,
-    name: String,
-    data: String,
+    pub name: String,
+    pub data: String,
 }
 
 /// A connection that reads events one by one.
@@ -66,7 +66,7 @@ impl Dice {
 }
 
 /// Reads a run to its end over connections that are cut again and again.
-async fn read_with_cuts(http: reqwest::Client, base: String, run: RunId, key: String, seed: u64) -> Vec<Came> {
+pub async fn read_with_cuts(http: reqwest::Client, base: String, run: RunId, key: String, seed: u64) -> Vec<Came> {
     let mut dice = Dice(seed);
     let (mut all, mut last): (Vec<Came>, Option<i64>) = (Vec::new(), None);
     loop {
