@@ -26,13 +26,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// A listener that must never be reached.
-struct Canary {
+pub struct Canary {
     address: SocketAddr,
     visitors: Arc<AtomicUsize>,
 }
 
 impl Canary {
-    async fn at(address: &str) -> std::io::Result<Self> {
+    pub async fn at(address: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let canary = Self { address: listener.local_addr()?, visitors: Arc::default() };
         let visitors = Arc::clone(&canary.visitors);
@@ -44,7 +44,7 @@ impl Canary {
         Ok(canary)
     }
 
-    fn visitors(&self) -> usize {
+    pub fn visitors(&self) -> usize {
         self.visitors.load(Ordering::SeqCst)
     }
 }
@@ -111,13 +111,13 @@ async fn server() -> SocketAddr {
     address
 }
 
-fn egress(allowed: &[SocketAddr]) -> Egress {
+pub fn egress(allowed: &[SocketAddr]) -> Egress {
     let allowed = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let allowed = EgressSettings::parse_allowed(&allowed).unwrap();
     Egress::new(EgressSettings { allowed, own_hosts: ["app.example.com".to_owned()].into() }).unwrap()
 }
 
-fn get_of(url: &str) -> Request {
+pub fn get_of(url: &str) -> Request {
     Request {
         method: Method::GET,
         url: url.to_owned(),

@@ -18,6 +18,7 @@ mod inbox;
 mod keys;
 mod models;
 mod office;
+mod own_network;
 mod people;
 mod private_postgres;
 mod recorded;
