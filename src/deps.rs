@@ -1,8 +1,8 @@
 //! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
 
 use crate::{
-    accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine, expressions::Expressions, live::Hub,
-    mail::Mail, models::Models,
+    accounts::admission::SignUps, accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine,
+    expressions::Expressions, live::Hub, mail::Mail, models::Models,
 };
 
 /// What operations work with. Cheap to clone.
@@ -24,4 +24,6 @@ pub struct Deps {
     pub models: Models,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
+    /// Who may make an account.
+    pub sign_ups: SignUps,
 }

@@ -9,6 +9,9 @@
 //! | `AGENTFLOW_DATA_DIR` | where the private cluster lives | the user's data folder |
 //! | `PG_BIN_DIR` | the PostgreSQL binaries for the private cluster | the newest that are found |
 //! | `AGENTFLOW_TRUSTED_PROXIES` | addresses of proxies, by commas, whose `X-Forwarded-For` is believed | none |
+//! | `AGENTFLOW_SIGN_UP` | `open`: everybody may sign up; `closed`: the operator makes accounts | `open` |
+//! | `AGENTFLOW_ADMIN_EMAIL`, `AGENTFLOW_ADMIN_PASSWORD` | the first account, made at start where there is none | a link on the console |
+//! | `AGENTFLOW_ADMIN_NAME`, `AGENTFLOW_ADMIN_ORGANIZATION` | its name, and that of the organization which it owns | `Administrator`, `My organization` |
 //! | `AGENTFLOW_SESSION_IDLE_MINUTES` | how long a session lives without a request | `20160`, two weeks |
 //! | `AGENTFLOW_SESSION_MINUTES` | how long a session lives in all | `43200`, thirty days |
 //! | `AGENTFLOW_LEASE_MS` | how long a node owns its runs without a heartbeat | `15000` |
@@ -101,6 +104,23 @@ pub struct Accounts {
     pub sessions: Limits,
     /// The proxies whose word on a client's address is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether everybody may sign up.
+    pub sign_up_is_open: bool,
+    /// The first account, made at start where there is none.
+    pub first: Option<FirstAccount>,
+}
+
+/// The first account, as the settings have it. What is wrong with it is said when it is to be made.
+#[derive(Debug, Clone)]
+pub struct FirstAccount {
+    /// The address to sign in with.
+    pub email: String,
+    /// The password.
+    pub password: SecretString,
+    /// The person's name.
+    pub name: String,
+    /// The organization that it owns.
+    pub organization: String,
 }
 
 /// What is logged, and how.
@@ -254,7 +274,46 @@ impl Reader<'_> {
             }
         }
         let seconds = |minutes: u32| minutes.saturating_mul(60);
-        Accounts { sessions: Limits { idle_s: seconds(idle), absolute_s: seconds(absolute) }, trusted_proxies }
+        Accounts {
+            sessions: Limits { idle_s: seconds(idle), absolute_s: seconds(absolute) },
+            trusted_proxies,
+            sign_up_is_open: self.sign_up_is_open(),
+            first: self.first_account(),
+        }
+    }
+
+    fn sign_up_is_open(&mut self) -> bool {
+        match self.text("AGENTFLOW_SIGN_UP").as_deref() {
+            None | Some("open") => true,
+            Some("closed") => false,
+            Some(other) => {
+                let what = format!("AGENTFLOW_SIGN_UP is “{other}”.");
+                self.troubles.push(Trouble::new(what, "Set it to open or closed, or unset it."));
+                false
+            }
+        }
+    }
+
+    fn first_account(&mut self) -> Option<FirstAccount> {
+        let email = self.text("AGENTFLOW_ADMIN_EMAIL");
+        // As it is: spaces at its ends belong to it.
+        let password = (self.lookup)("AGENTFLOW_ADMIN_PASSWORD").filter(|value| !value.is_empty());
+        match (email, password) {
+            (Some(email), Some(password)) => Some(FirstAccount {
+                email,
+                password: SecretString::from(password),
+                name: self.text("AGENTFLOW_ADMIN_NAME").unwrap_or_else(|| "Administrator".to_owned()),
+                organization: self.text("AGENTFLOW_ADMIN_ORGANIZATION").unwrap_or_else(|| "My organization".to_owned()),
+            }),
+            (None, None) => None,
+            _ => {
+                self.troubles.push(Trouble::new(
+                    "Of AGENTFLOW_ADMIN_EMAIL and AGENTFLOW_ADMIN_PASSWORD only one is set.",
+                    "Set both for a first account, or neither.",
+                ));
+                None
+            }
+        }
     }
 
     fn engine(&mut self) -> runner::Settings {
@@ -362,9 +421,11 @@ mod tests {
             ("AGENTFLOW_PUBLIC_URL", "ftp://x"),
             ("DATABASE_URL", "mysql://x"),
             ("AGENTFLOW_LOG_FORMAT", "xml"),
+            ("AGENTFLOW_SIGN_UP", "maybe"),
+            ("AGENTFLOW_ADMIN_EMAIL", "ada@example.com"),
         ])
         .unwrap_err();
-        assert_eq!(troubles.len(), 4);
+        assert_eq!(troubles.len(), 6);
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub async fn run(config: Config, role: Role) -> Result<(), Trouble> {
     let state = started.state;
     workers::spawn(&state, role, &stop);
     let routes = if role.serves() { router(state.clone()) } else { http::worker_router(state.clone()) };
-    println!("AgentFlow is ready: {}\nStop it with Ctrl-C.", state.config.http.public_url);
+    // In one piece: whoever reads it for its first line may be gone after it.
+    print!("{}", startup::greeting(&state, role).await);
     // Requests and workers end side by side.
     let workers = async {
         stop.requested().await;

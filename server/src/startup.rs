@@ -4,13 +4,14 @@
 use std::fmt;
 
 use agentflow::{
+    accounts::service::{self as accounts, NewAccount},
     db::{self, Db, PrepareError},
     models::ProviderSettings,
 };
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, http::session, postgres::Private, shutdown::Stop, state::State};
+use crate::{config::Config, http::session, postgres::Private, shutdown::Stop, state::State, workers::Role};
 
 /// Something that keeps the server from starting: what it is, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +119,11 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
     // The port first: a second server by mistake is told so at once.
     let listener = listen(&config).await?;
     let database = Database::open(&config).await?;
-    match State::new(config, database.db.clone(), stop.clone()).await {
+    let made = match State::new(config, database.db.clone(), stop.clone()).await {
+        Ok(state) => first_account(&state).await.map(|()| state),
+        Err(trouble) => Err(trouble),
+    };
+    match made {
         Ok(state) => {
             // Not waited for: mail is tried again later, and pages need none.
             let mail = state.deps.mail.clone();
@@ -134,6 +139,50 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
             Err(trouble)
         }
     }
+}
+
+/// Makes the account that the settings name, where nobody has one.
+async fn first_account(state: &State) -> Result<(), Trouble> {
+    let Some(first) = &state.config.accounts.first else { return Ok(()) };
+    let new = NewAccount {
+        name: first.name.clone(),
+        email: first.email.clone(),
+        password: first.password.expose_secret().to_owned(),
+        organization: first.organization.clone(),
+    };
+    match accounts::create_first(&state.deps, new).await {
+        Ok(Some(org)) => {
+            tracing::info!(organization = %org.id, "the first account is made, of AGENTFLOW_ADMIN_EMAIL; it owns /o/{}/", org.slug);
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) if error.fields.is_empty() => Err(Trouble::new(error.message, "")),
+        Err(error) => {
+            // The fields of a sign-up have the names of the settings.
+            let fields = error.fields.iter();
+            let lines =
+                fields.map(|entry| format!("AGENTFLOW_ADMIN_{}: {}", entry.field.to_uppercase(), entry.message));
+            Err(Trouble::new(
+                lines.collect::<Vec<_>>().join("\n"),
+                "The first account was not made. Correct it, or unset it.",
+            ))
+        }
+    }
+}
+
+/// What the console says when the server is ready: the address and, as long as nobody has an account, the link to the
+/// first one.
+pub async fn greeting(state: &State, role: Role) -> String {
+    let url = &state.config.http.public_url;
+    let mut words = format!("AgentFlow is ready: {url}\n");
+    // Only this process knows the link: one without pages shows none.
+    if role.serves() && matches!(accounts::has_accounts(&state.deps).await, Ok(false)) {
+        let mut link = url.clone();
+        link.set_path("/signup");
+        link.set_query(Some(&format!("first={}", state.deps.sign_ups.first())));
+        words.push_str(&format!("There is no account yet. The first one is made here: {link}\n"));
+    }
+    words + "Stop it with Ctrl-C.\n"
 }
 
 /// What agents can use besides the sandbox model. No provider is called: that would cost.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use agentflow::{
-    accounts::password::{Cost, Passwords},
+    accounts::{
+        admission::SignUps,
+        password::{Cost, Passwords},
+    },
     db::Db,
     deps::Deps,
     egress::Egress,
@@ -49,7 +52,8 @@ impl State {
         let mail = Mail::new(&config.mail).map_err(unusable)?;
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
-        let deps = Deps { db, egress, engine, expressions, live, mail, models, passwords };
+        let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
+        let deps = Deps { db, egress, engine, expressions, live, mail, models, passwords, sign_ups };
         Ok(Self {
             deps,
             config: Arc::new(config),

@@ -1,6 +1,8 @@
 //! People: their accounts, passwords and sessions. An account belongs to no organization; memberships (`orgs`) do that.
 
 #[cfg(feature = "ssr")]
+pub mod admission;
+#[cfg(feature = "ssr")]
 pub mod password;
 #[cfg(feature = "ssr")]
 pub mod service;
@@ -17,6 +19,18 @@ use crate::kernel::{Error, Result, UserId};
 
 /// The least and the most characters of a password.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=200;
+
+/// Whether somebody may sign up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// As everybody may.
+    Open,
+    /// With the link to the first account.
+    First,
+    /// Not: the operator makes the accounts.
+    Closed,
+}
 
 /// An account as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

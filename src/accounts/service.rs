@@ -4,7 +4,7 @@ use http::request::Parts;
 use tracing::info;
 
 use super::{
-    Profile, UndoWindow, parse_email, parse_name, password,
+    Admission, Profile, UndoWindow, parse_email, parse_name, password,
     password::Verdict,
     sessions::{self, Session},
     store,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     access::OrgRef,
+    db::IdentityTx,
     deps::Deps,
     kernel::{Checks, Error, FieldError, Kind, Result, UserId},
     orgs,
@@ -116,15 +117,47 @@ impl NewAccount {
     }
 }
 
-/// Makes an account and its first organization, and signs the person in. Returns the organization.
+/// Whether somebody may sign up who has this secret of a link, or an empty one.
 ///
 /// # Errors
-/// `invalid` at the fields; `conflict`, when the address has an account; `over_limit`.
-pub async fn sign_up(visitor: &Visitor, new: NewAccount) -> Result<OrgRef> {
+/// `unavailable`, when the database does not answer.
+pub async fn admission(deps: &Deps, first: &str) -> Result<Admission> {
+    Ok(if deps.sign_ups.are_open() {
+        Admission::Open
+    } else if deps.sign_ups.is_first(first) && !has_accounts(deps).await? {
+        Admission::First
+    } else {
+        Admission::Closed
+    })
+}
+
+/// Whether anybody has an account.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn has_accounts(deps: &Deps) -> Result<bool> {
+    store::has_users(&mut deps.db.identity().await?).await
+}
+
+/// Makes an account and its first organization, and signs the person in. Returns the organization. `first` is the secret
+/// of the link to the first account, or empty.
+///
+/// # Errors
+/// `forbidden`, where sign-up is closed; `invalid` at the fields; `conflict`, when the address has an account;
+/// `over_limit`.
+pub async fn sign_up(visitor: &Visitor, new: NewAccount, first: &str) -> Result<OrgRef> {
+    let admission = admission(&visitor.deps, first).await?;
+    if admission == Admission::Closed {
+        return Err(closed());
+    }
     let new = new.checked()?;
     // Counted, since the answer tells whether an address has an account: a list of addresses cannot be tried quickly.
     let tried = Try::count(&visitor.deps.db, None, visitor.address).await?;
-    let (user, org) = make(&visitor.deps, &new).await?;
+    let (user, org) = match admission {
+        Admission::Open => make(&visitor.deps, &new).await?,
+        // Asked again, since somebody else may have been first meanwhile.
+        Admission::First | Admission::Closed => make_first(&visitor.deps, &new).await?.ok_or_else(closed)?,
+    };
     tried.succeeded(&visitor.deps.db).await?;
     sessions::begin(&visitor.session, user).await?;
     info!(user = %user, organization = %org.id, request_id = visitor.request_id, "signed up");
@@ -140,16 +173,51 @@ pub async fn create(deps: &Deps, new: NewAccount) -> Result<OrgRef> {
     Ok(org)
 }
 
+/// Makes the account that the operator's settings name, where nobody has one. Nothing, where somebody has: then the
+/// settings are not even looked at.
+///
+/// # Errors
+/// As [`sign_up`].
+pub async fn create_first(deps: &Deps, new: NewAccount) -> Result<Option<OrgRef>> {
+    if has_accounts(deps).await? {
+        return Ok(None);
+    }
+    Ok(make_first(deps, &new.checked()?).await?.map(|(_, org)| org))
+}
+
 /// Account, organization and membership come to be together or not at all.
 async fn make(deps: &Deps, new: &NewAccount) -> Result<(UserId, OrgRef)> {
     let hash = deps.passwords.hash(&new.password).await?;
     let mut tx = deps.db.identity().await?;
-    let Some(user) = store::insert_user(&mut tx, &new.email, &new.name, &hash).await? else {
+    let made = insert(&mut tx, new, &hash).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// The same, unless somebody has an account: of several at once, one.
+async fn make_first(deps: &Deps, new: &NewAccount) -> Result<Option<(UserId, OrgRef)>> {
+    let hash = deps.passwords.hash(&new.password).await?;
+    let mut tx = deps.db.identity().await?;
+    store::lock_users(&mut tx).await?;
+    if store::has_users(&mut tx).await? {
+        return Ok(None);
+    }
+    let made = insert(&mut tx, new, &hash).await?;
+    tx.commit().await?;
+    Ok(Some(made))
+}
+
+async fn insert(tx: &mut IdentityTx, new: &NewAccount, hash: &str) -> Result<(UserId, OrgRef)> {
+    let Some(user) = store::insert_user(tx, &new.email, &new.name, hash).await? else {
         return Err(email_taken());
     };
-    let org = orgs::service::found(&mut tx, &new.organization, user).await?;
-    tx.commit().await?;
+    let org = orgs::service::found(tx, &new.organization, user).await?;
     Ok((user, org))
+}
+
+fn closed() -> Error {
+    let message = "Sign-up is closed on this server. Ask whoever runs it to make an account for you.";
+    Error::new(Kind::Forbidden, "accounts.sign_up_closed", message)
 }
 
 fn email_taken() -> Error {

@@ -37,6 +37,18 @@ pub(super) async fn insert_user(
     Ok(made)
 }
 
+/// Whether anybody has an account.
+pub(super) async fn has_users(tx: &mut IdentityTx) -> Result<bool> {
+    let has = query_scalar!(r#"select exists (select from users) as "has!""#).fetch_one(tx.conn()).await?;
+    Ok(has)
+}
+
+/// Until this transaction ends nobody else makes an account: those who began have ended, and others wait.
+pub(super) async fn lock_users(tx: &mut IdentityTx) -> Result<()> {
+    query!("lock table users in share row exclusive mode").execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn credentials(tx: &mut IdentityTx, email: &str) -> Result<Option<Credentials>> {
     let found = query_as!(
         Credentials,

@@ -1,5 +1,6 @@
 //! Signing up.
 
+use agentflow::accounts::Admission;
 use leptos::prelude::*;
 
 #[cfg(feature = "ssr")]
@@ -8,11 +9,23 @@ use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use agentflow::accounts::service::{self, NewAccount};
 
+/// Whether one may sign up here, with the secret of the link to the first account or without.
+#[server]
+pub async fn may_sign_up(#[server(default)] first: String) -> Result<Admission, ApiError> {
+    Ok(service::admission(&door::visitor()?.deps, &first).await?)
+}
+
 /// Makes an account and its first organization, signs in, and leads there.
 #[server]
-pub async fn sign_up(name: String, email: String, password: String, organization: String) -> Result<(), ApiError> {
+pub async fn sign_up(
+    name: String,
+    email: String,
+    password: String,
+    organization: String,
+    #[server(default)] first: String,
+) -> Result<(), ApiError> {
     let visitor = door::visitor()?;
-    let org = service::sign_up(&visitor, NewAccount { name, email, password, organization }).await?;
+    let org = service::sign_up(&visitor, NewAccount { name, email, password, organization }, &first).await?;
     leptos_axum::redirect(&format!("/o/{}/", org.slug));
     Ok(())
 }

@@ -22,7 +22,8 @@ use leptos::server_fn::ServerFn;
 use crate::state::State;
 
 /// The server functions that strangers may call.
-pub const PUBLIC: [&str; 3] = [sign_in::SignIn::PATH, sign_in::SignOut::PATH, sign_up::SignUp::PATH];
+pub const PUBLIC: [&str; 4] =
+    [sign_in::SignIn::PATH, sign_in::SignOut::PATH, sign_up::MaySignUp::PATH, sign_up::SignUp::PATH];
 
 /// The prefix of server functions.
 const SERVER_FUNCTIONS: &str = "/rpc/";

@@ -10,6 +10,7 @@ mod crash;
 mod egress;
 mod engine;
 mod fake_model;
+mod first;
 mod forms;
 mod gate;
 mod guarantees;
