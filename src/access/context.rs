@@ -13,6 +13,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Ctx {
     inner: Arc<Inner>,
+    is_fresh: bool,
 }
 
 struct Inner {
@@ -27,7 +28,13 @@ impl Ctx {
     /// The context of a request whose actor has been proven to belong to the organization with this role.
     #[must_use]
     pub fn new(deps: Deps, actor: Actor, org: OrgRef, role: Role, request_id: String) -> Self {
-        Self { inner: Arc::new(Inner { actor, org, role, request_id, deps }) }
+        Self { inner: Arc::new(Inner { actor, org, role, request_id, deps }), is_fresh: false }
+    }
+
+    /// The same, of a person who is signed in: freshly, or for longer. Programs and runs never are.
+    #[must_use]
+    pub fn with_sign_in(self, is_fresh: bool) -> Self {
+        Self { is_fresh, ..self }
     }
 
     /// Who asks.
@@ -81,6 +88,27 @@ impl Ctx {
             Role::Member | Role::Viewer => "owners, admins and members",
         };
         Err(Error::forbidden(format!("Only {who} can {}. Ask one of them.", R::PERMISSION.words())))
+    }
+
+    /// The proof that the actor's role has a right, and that the person signed in a short while ago. `to` says what for,
+    /// to end the sentence "Sign in again to".
+    ///
+    /// # Errors
+    /// `forbidden`, with the role that is needed; `reauth`.
+    pub fn fresh_grant<R: right::Right>(&self, to: &str) -> Result<FreshGrant<R>> {
+        let grant = self.grant()?;
+        if self.is_fresh { Ok(FreshGrant(grant)) } else { Err(Error::reauth(to)) }
+    }
+}
+
+/// The proof of a right of somebody who signed in within the last two hours. What must not be done with a session that
+/// was stolen or left open takes it in place of a [`Grant`]; the only way to one is [`Ctx::fresh_grant`].
+pub struct FreshGrant<R>(Grant<R>);
+
+impl<R> Deref for FreshGrant<R> {
+    type Target = Grant<R>;
+    fn deref(&self) -> &Grant<R> {
+        &self.0
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who may do what: roles, permissions, and the one table that joins them. Pure, so that the screen hides what the
-//! server would refuse. On the server a [`context::Grant`] is the proof of a permission that an operation asks for.
+//! server would refuse. On the server a [`context::Grant`] is the proof of a permission that an operation asks for, and a
+//! [`context::FreshGrant`] that the person has also signed in a short while ago.
 
 #[cfg(feature = "ssr")]
 pub mod context;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{ApiKeyId, OrgId, RunId, UserId};
 
 #[cfg(feature = "ssr")]
-pub use context::{Ctx, Grant, right};
+pub use context::{Ctx, FreshGrant, Grant, right};
 
 /// A membership's role, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

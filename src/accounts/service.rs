@@ -61,7 +61,8 @@ impl Visitor {
     /// `unauthenticated`, `unavailable`.
     pub async fn signed_in(self) -> Result<SignedIn> {
         let user = sessions::user(&self.session).await?.ok_or_else(Error::unauthenticated)?;
-        Ok(SignedIn { deps: self.deps, user, request_id: self.request_id })
+        let is_fresh = sessions::is_fresh(&self.session).await?;
+        Ok(SignedIn { deps: self.deps, user, is_fresh, request_id: self.request_id })
     }
 }
 
@@ -70,6 +71,7 @@ impl Visitor {
 pub struct SignedIn {
     deps: Deps,
     user: UserId,
+    is_fresh: bool,
     request_id: String,
 }
 
@@ -84,6 +86,12 @@ impl SignedIn {
     #[must_use]
     pub const fn user(&self) -> UserId {
         self.user
+    }
+
+    /// Whether they signed in within the last two hours.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
     /// The request's id, as in the log.

@@ -25,6 +25,10 @@ use crate::{
 
 /// The key of the person in a session's data.
 const USER: &str = "user";
+/// The key that says whether the sign-in is fresh. It is in what was loaded, by the database's clock, and never kept.
+const FRESH: &str = "fresh";
+/// How long a sign-in counts as fresh: two hours.
+pub(super) const FRESH_S: u32 = 2 * 3600;
 
 /// How long sessions live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +97,9 @@ impl Sessions {
             store::touch_session(&mut tx, &hash(*id), self.limits).await?;
             tx.commit().await?;
         }
-        let data: HashMap<String, Value> =
+        let mut data: HashMap<String, Value> =
             serde_json::from_value(row.data).map_err(|cause| Error::internal(format!("sessions.data: {cause}")))?;
+        data.insert(FRESH.to_owned(), Value::Bool(row.is_fresh));
         let expiry_date = OffsetDateTime::from_unix_timestamp(row.expires_at.timestamp())
             .map_err(|cause| Error::internal(format!("sessions.expires_at: {cause}")))?;
         Ok(Some(Record { id: *id, data, expiry_date }))
@@ -149,6 +154,14 @@ pub async fn user(session: &Session) -> Result<Option<UserId>> {
     session.get::<UserId>(USER).await.map_err(|cause| failed(&cause))
 }
 
+/// Whether the person signed in within the last two hours. Not, where the session began with this very request.
+///
+/// # Errors
+/// `unavailable`, when the database does not answer.
+pub async fn is_fresh(session: &Session) -> Result<bool> {
+    Ok(session.get::<bool>(FRESH).await.map_err(|cause| failed(&cause))?.unwrap_or(false))
+}
+
 /// Whether the session lives now, for what outlasts its request. It moves no limit: an open stream is no activity.
 ///
 /// # Errors
@@ -184,7 +197,8 @@ fn hash(id: Id) -> [u8; 32] {
 }
 
 fn data_of(record: &Record) -> Value {
-    Value::Object(record.data.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    let kept = record.data.iter().filter(|(key, _)| *key != FRESH);
+    Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 fn user_in(data: &HashMap<String, Value>) -> Option<UserId> {

@@ -4,7 +4,10 @@
 use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
-use super::{Profile, UndoWindow, sessions::Limits};
+use super::{
+    Profile, UndoWindow,
+    sessions::{FRESH_S, Limits},
+};
 use crate::{
     db::IdentityTx,
     kernel::{Result, Timestamp, UserId},
@@ -99,6 +102,8 @@ pub(super) struct SessionRow {
     pub(super) expires_at: Timestamp,
     /// The idle limit should be moved on: it was set a step ago or earlier.
     pub(super) idle_limit_is_old: bool,
+    /// The person signed in a short while ago: a session begins with that.
+    pub(super) is_fresh: bool,
 }
 
 pub(super) async fn create_session(
@@ -147,7 +152,8 @@ pub(super) async fn load_session(
         SessionRow,
         r#"select data, expires_at,
                   expires_at < least(now() + make_interval(secs => $2), created_at + make_interval(secs => $3))
-                      as "idle_limit_is_old!"
+                      as "idle_limit_is_old!",
+                  created_at + make_interval(secs => $4) > now() as "is_fresh!"
            from sessions
            where id_hash = $1
              and expires_at > now()
@@ -155,6 +161,7 @@ pub(super) async fn load_session(
         id_hash.as_slice(),
         f64::from(limits.idle_s) - limits.step_s(),
         f64::from(limits.absolute_s),
+        f64::from(FRESH_S),
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -93,6 +93,9 @@ pub struct Error {
 }
 
 impl Error {
+    /// The code of [`Error::reauth`]: forms show a link to the sign-in with it.
+    pub const REAUTH: &str = "reauth";
+
     /// An error of a kind, with its code and words.
     pub fn new(kind: Kind, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -148,6 +151,13 @@ impl Error {
     /// The role does not allow it. `message` says which role is needed.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, "forbidden", message)
+    }
+
+    /// The sign-in is too long ago for this. `to` ends the sentence "Sign in again to".
+    #[must_use]
+    pub fn reauth(to: &str) -> Self {
+        let message = format!("Sign in again to {to}. It needs a sign-in that is no more than two hours old.");
+        Self::new(Kind::Forbidden, Self::REAUTH, message)
     }
 
     /// A limit is reached.

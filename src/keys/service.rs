@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ApiKey, NewApiKey, store};
 use crate::{
-    access::{Actor, Ctx, Grant, Role, right},
+    access::{Actor, Ctx, FreshGrant, Grant, Role, right},
     accounts::parse_name,
     db::TenantTx,
     deps::Deps,
@@ -34,7 +34,7 @@ pub struct Wish {
 ///
 /// # Errors
 /// `invalid`, at the fields; `forbidden`, when the role is above one's own.
-pub async fn create(grant: &Grant<right::ManageKeys>, wish: &Wish) -> Result<NewApiKey> {
+pub async fn create(grant: &FreshGrant<right::ManageKeys>, wish: &Wish) -> Result<NewApiKey> {
     let (name, role) = checked(wish)?;
     if role > grant.role() {
         return Err(Error::forbidden(format!(

@@ -23,7 +23,9 @@ pub async fn enter(person: &SignedIn, slug: &str) -> Result<Ctx> {
     let found = store::membership(&mut tx, person.user(), slug).await?;
     let (membership, name) = found.ok_or_else(|| Error::not_found("organization"))?;
     let actor = Actor::User { id: person.user(), name };
-    Ok(Ctx::new(person.deps().clone(), actor, membership.org, membership.role, person.request_id().to_owned()))
+    let request_id = person.request_id().to_owned();
+    let cx = Ctx::new(person.deps().clone(), actor, membership.org, membership.role, request_id);
+    Ok(cx.with_sign_in(person.is_fresh()))
 }
 
 /// The organizations of a person, the one joined first at the top.

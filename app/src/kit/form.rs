@@ -16,7 +16,7 @@ use leptos::{
     },
     task::spawn_local,
 };
-use leptos_router::hooks::use_location;
+use leptos_router::{hooks::use_location, params::ParamsMap};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, SubmitEvent};
@@ -255,6 +255,14 @@ fn this_page() -> String {
     if search.is_empty() { path } else { format!("{path}?{search}") }
 }
 
+/// The sign-in for somebody who is signed in, and back to this page.
+fn sign_in_again(page: String) -> String {
+    let mut query = ParamsMap::new();
+    query.insert("again", "true".to_owned());
+    query.insert("next", page);
+    format!("/login{}", query.to_query_string())
+}
+
 /// The children with the form's state in their context, and in no one else's.
 fn provide(state: FormState, children: Children) -> AnyView {
     view! {
@@ -294,6 +302,7 @@ fn after_answer(
 /// What is wrong with the form, above its fields, with a link to each of them. It takes the focus when it appears.
 #[component]
 fn ErrorSummary(state: FormState, node_ref: NodeRef<html::Div>) -> impl IntoView {
+    let page = this_page();
     move || {
         state.error.get().map(|error| {
             let heading = state.id.with_value(|id| format!("{id}-problem"));
@@ -316,6 +325,9 @@ fn ErrorSummary(state: FormState, node_ref: NodeRef<html::Div>) -> impl IntoView
                 })
                 .collect();
             let words = fields.is_empty().then(|| view! { <p>{error.message.clone()}</p> });
+            let again = (error.code == Error::REAUTH).then(|| {
+                view! { <p><a href=sign_in_again(page.clone())>"Sign in again"</a></p> }
+            });
             let list = (!fields.is_empty()).then(|| view! { <ul>{fields}</ul> });
             view! {
                 <div
@@ -328,6 +340,7 @@ fn ErrorSummary(state: FormState, node_ref: NodeRef<html::Div>) -> impl IntoView
                 >
                     <h2 id=heading>"There is a problem"</h2>
                     {words}
+                    {again}
                     {list}
                 </div>
             }

@@ -13,11 +13,15 @@ use api::SignIn;
 pub fn SignInPage() -> impl IntoView {
     let action = FormAction::new::<SignIn>();
     let next = wanted_page();
+    let words = match use_query_map().with_untracked(|query| query.get("again").is_some()) {
+        true => "Sign in again, and go on where you were.",
+        false => "Sign in to open the page that you wanted.",
+    };
     let to_sign_up = next.clone().map_or_else(|| "/signup".to_owned(), |next| with_next("/signup", &next));
     view! {
         <Title text="Sign in"/>
         <Entrance heading="Sign in">
-            {next.is_some().then(|| view! { <p class="muted">"Sign in to open the page that you wanted."</p> })}
+            {next.is_some().then(|| view! { <p class="muted">{words}</p> })}
             <Form action>
                 <input type="hidden" name="next" value=next.unwrap_or_default()/>
                 <Field name="email" label="E-mail address" kind="email" autocomplete="username"/>

@@ -38,6 +38,8 @@ async fn gate(Extract(state): Extract<State>, request: Request, next: Next) -> R
     let function = path.starts_with(SERVER_FUNCTIONS);
     let page = path == "/o" || path.starts_with("/o/");
     let entrance = request.method() == Method::GET && matches!(path, "/login" | "/signup");
+    // Somebody who is signed in wants to do so anew.
+    let again = path == "/login" && request.uri().query().unwrap_or_default().split('&').any(|it| it == "again=true");
     if !(page || entrance || function && !PUBLIC.contains(&path)) {
         return next.run(request).await;
     }
@@ -47,7 +49,7 @@ async fn gate(Extract(state): Extract<State>, request: Request, next: Next) -> R
         Err(error) => Err(error),
     };
     match person {
-        Ok(person) if entrance => match orgs::service::home(&person).await {
+        Ok(person) if entrance && !again => match orgs::service::home(&person).await {
             // Without an organization `/` leads here again.
             Ok(home) if home != "/" => see_other(&home),
             _ => next.run(Request::from_parts(parts, body)).await,

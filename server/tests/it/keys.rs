@@ -1,18 +1,22 @@
 //! API keys: shown once, never above their maker, dead when they should be.
 
 use agentflow::{
-    access::{Ctx, Role},
+    access::{Ctx, Role, right},
     kernel::{Kind, Result},
     keys::service::{Wish, authenticate, create_as_operator},
     orgs,
 };
-use app::settings::api::{CreateApiKey, LoadSettings, RevokeApiKey};
+use app::{
+    settings::api::{CreateApiKey, LoadSettings, RevokeApiKey},
+    sign_in::api::SignIn,
+};
 use leptos::server_fn::ServerFn;
 use serde_json::Value;
+use server::http::session::COOKIE;
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    people::Person,
+    people::{PASSWORD, Person, sign_in},
     world::{Reply, World},
 };
 
@@ -199,4 +203,76 @@ async fn without_a_script_the_page_shows_the_secret_once() {
     let again = ada.client.get("/o/ada-s-team/settings").await;
     assert_eq!(again.status, 200);
     assert!(again.text().contains(&secret[..16]) && !again.text().contains(&secret[16..]));
+}
+
+/// The sessions of everybody began this long ago.
+async fn sessions_are(world: &World, age: &str) {
+    sql(world, &format!("update sessions set created_at = now() - interval '{age}'")).await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_stolen_long_ago_makes_no_key() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let mut member = world.joins("Mia", &ada.org, Role::Member).await;
+    sessions_are(&world, "1 hour 59 minutes").await;
+    let (id, secret) = secret(&mut ada, "admin").await;
+
+    sessions_are(&world, "2 hours 1 second").await;
+    let mut thief = world.client();
+    thief.set_cookie(COOKIE, &ada.client.cookies()[COOKIE]);
+    let fields = [("org", "ada-s-team"), ("name", "Mine"), ("role", "admin"), ("days", "365")];
+    for client in [&mut thief, &mut ada.client] {
+        let reply = client.post_form(CreateApiKey::PATH, &fields).await;
+        assert_eq!((reply.status.0.as_u16(), reply.json()["code"].as_str()), (403, Some("reauth")));
+        assert!(reply.json()["message"].as_str().unwrap().starts_with("Sign in again to make a key."));
+    }
+    // Who may not make one at all is not sent to the sign-in for it.
+    assert_eq!(make(&mut member, "CI", "viewer").await.json()["code"], "forbidden");
+    // A key is no sign-in.
+    let program = opens(&world, &secret).await.unwrap();
+    assert!(program.grant::<right::ManageKeys>().is_ok());
+    assert!(program.fresh_grant::<right::ManageKeys>("make a key").is_err_and(|error| error.code == "reauth"));
+    let list = ada.client.post_form(LoadSettings::PATH, &[("org", "ada-s-team")]).await.json();
+    assert_eq!(list["keys"].as_array().map(Vec::len), Some(1));
+
+    // Signed in again she makes one, and what was stolen opens nothing at all.
+    assert_eq!(sign_in(&mut ada.client, &ada.email, PASSWORD).await.status, 200);
+    assert_eq!(make(&mut ada, "CI", "member").await.status, 200);
+    assert_eq!(thief.post_form(CreateApiKey::PATH, &fields).await.status, 401);
+    // To take a key back, any session will do.
+    sessions_are(&world, "3 hours").await;
+    let reply = ada.client.post_form(RevokeApiKey::PATH, &[("org", "ada-s-team"), ("key", &id)]).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn without_a_script_one_signs_in_again_and_comes_back_to_the_settings() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    sessions_are(&world, "1 day").await;
+    let settings = "/o/ada-s-team/settings";
+    let fields = "org=ada-s-team&name=Nightly+import&role=member&days=30&_form=create_api_key&_page=%2Fo%2Fada-s-team%2Fsettings";
+    let request = ada
+        .client
+        .request(axum::http::Method::POST, CreateApiKey::PATH)
+        .header("accept", "text/html")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let page = ada.client.send(request.body(fields.into()).unwrap()).await;
+    assert_eq!(page.status, 403);
+    assert!(page.text().contains("Sign in again to make a key"), "{}", page.text());
+    assert!(page.text().contains("value=\"Nightly import\""), "what was typed is kept");
+    let link = page.text().split("href=\"").find(|rest| rest.starts_with("/login")).expect("a link to the sign-in");
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+
+    let login = ada.client.get(&link).await;
+    assert_eq!(login.status, 200, "{link}");
+    assert!(login.text().contains("Sign in again, and go on where you were."));
+    assert!(login.text().contains(&format!("name=\"next\" value=\"{settings}\"")), "{}", login.text());
+    let before = ada.client.cookies()[COOKIE].clone();
+    let fields = [("email", ada.email.as_str()), ("password", PASSWORD), ("next", settings)];
+    let done = ada.client.post_form(SignIn::PATH, &fields).await;
+    assert_eq!((done.status.0.as_u16(), done.header("location")), (200, settings));
+    assert_ne!(ada.client.cookies()[COOKIE], before);
+    assert_eq!(make(&mut ada, "Nightly import", "member").await.status, 200);
 }
