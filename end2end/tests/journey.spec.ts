@@ -1,7 +1,7 @@
 // The three minutes that the product promises: sign up, run a template, watch it, decide its one risky step, see the
 // result and what it cost.
 import { type Page } from '@playwright/test';
-import { expect, open, ready, see, signUp, start, test, useTriage } from '../support/world';
+import { Server, expect, open, ready, see, signUp, start, test, useTriage, watch } from '../support/world';
 
 test('from signing up to a decided run, by pointer @narrow @plain', async ({ page }, info) => {
   const live = info.project.name !== 'plain';
@@ -123,4 +123,26 @@ test('a refresh and a restart of the server in the middle of a run lose nothing'
   await page.reload();
   await ready(page);
   await see(page, 'Needs approval');
+});
+
+test('what a slow model writes is read while it writes, and a stop cuts it off', async ({ browser }) => {
+  const server = await Server.start({ AGENTFLOW_SANDBOX_PAUSE_MS: '150' });
+  const context = await browser.newContext({ baseURL: server.url });
+  const page = await context.newPage();
+  const check = watch(page);
+  const person = await signUp(page);
+  await useTriage(page, person.slug);
+  await start(page);
+  await page.getByRole('main').getByText('Draft the reply').first().waitFor({ timeout: 60_000 });
+  await page.getByRole('main').getByText('Model call 1').last().click();
+  const written = page.locator('.writing');
+  await expect(written).toContainText('Hello Ana');
+  const before = (await written.innerText()).length;
+  await expect.poll(async () => (await written.innerText()).length).toBeGreaterThan(before + 20);
+  await page.getByRole('button', { name: 'Stop run' }).click();
+  await see(page, 'Stopped');
+  await expect(written).toHaveCount(0);
+  check();
+  await context.close();
+  await server.remove();
 });

@@ -26,7 +26,7 @@ use crate::{
 const TEXT_LENGTH: usize = 4_000;
 /// Approvals that the inbox shows at once.
 const INBOX: i64 = 50;
-/// Decisions that the inbox shows below.
+/// Decisions that the inbox shows below what waits.
 const DECIDED: i64 = 10;
 
 /// A window on the approvals that wait (the nearest deadline first), or with `filter.decided` on those that were decided.
@@ -67,7 +67,8 @@ pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) 
     let mut pending = store::pending(&mut tx, viewer, filter, None, INBOX + 1).await?;
     let more = pending.len() as i64 > INBOX;
     pending.truncate(INBOX as usize);
-    let decided = store::decided(&mut tx, viewer, filter, None, DECIDED).await?;
+    let decisions = if filter.decided { INBOX } else { DECIDED };
+    let decided = store::decided(&mut tx, viewer, filter, None, decisions).await?;
     let undo_window_s = undo_window(&mut tx, viewer).await?;
     let now = store::now(&mut tx).await?;
     Ok(Inbox { pending, more, decided, undo_window_s, now })

@@ -225,8 +225,8 @@ pub fn Reversibility(
         (true, None) => Status::new("Reversible", Glyph::Reversible, Family::Success),
         (false, _) => Status::new("Cannot be undone", Glyph::Irreversible, Family::Danger),
     };
-    let until = until.map(|at| view! { " " <Time at/> });
-    view! { <StatusBadge status=Signal::stored(status)/> {until} }.into_any()
+    let until = until.map(|at| view! { " " <Time at absolute=true/> });
+    view! { <span><StatusBadge status=Signal::stored(status)/> {until}</span> }.into_any()
 }
 
 #[cfg(test)]
