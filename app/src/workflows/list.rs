@@ -57,7 +57,7 @@ fn body(org: &str, page: WorkflowsPage) -> AnyView {
                             <span class="sub clamp">{workflow.description}</span>
                         </th>
                         <td data-label="State">{deployed_badge(workflow.version, workflow.deployed_version)}</td>
-                        <td data-label="Version"><span>{version_words(workflow.version, workflow.deployed_version)}{problems}</span></td>
+                        <td data-label="Version" class="nowrap"><span>{version_words(workflow.version, workflow.deployed_version)}{problems}</span></td>
                         <td data-label="Saved"><Time at=workflow.updated_at/></td>
                         <td class="actions">{run}</td>
                     </tr>
