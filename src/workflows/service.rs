@@ -250,53 +250,53 @@ pub async fn archive(grant: &Grant<right::Build>, id: WorkflowId) -> Result<()> 
     tx.commit().await
 }
 
-/// What a run of this workflow is made of: the deployed version, else the newest that can run, as a test.
+/// What a run of this workflow is made of: the named version, else the deployed one, else the newest that can run. Any
+/// but the deployed one is a test.
 ///
 /// # Errors
-/// `not_found`; `conflict` where there is nothing that can run.
-pub async fn plan_for_run(tx: &mut TenantTx, id: WorkflowId) -> Result<Runnable> {
+/// `not_found`; `invalid` at `version` where there is no such version; `conflict` where there is nothing that can run.
+pub async fn plan_for_run(tx: &mut TenantTx, id: WorkflowId, at: Option<i32>) -> Result<Runnable> {
     let workflow = store::find(tx, id).await?.ok_or_else(unknown)?;
-    let version = match workflow.deployed_version {
-        Some(version) => version,
-        None => store::newest_valid(tx, id).await?.ok_or_else(|| {
-            Error::conflict(
-                "workflows.not_runnable",
-                "No version of this workflow can run yet. Open it and correct what the list of problems names.",
-            )
-        })?,
-    };
+    let version = version_to_run(tx, &workflow, at).await?.ok_or_else(|| {
+        Error::conflict(
+            "workflows.not_runnable",
+            "No version of this workflow can run yet. Open it and correct what the list of problems names.",
+        )
+    })?;
     plan_of(tx, workflow, version).await
 }
 
-/// A workflow with the version that a run would run: the deployed one, else the newest that can run, else the newest.
+/// A workflow with the version that a run would run: the named one, else the deployed one, else the newest that can run,
+/// else the newest. `valid` says whether a run of it can start now.
 ///
 /// # Errors
-/// `not_found`.
-pub async fn to_run(grant: &Grant<right::View>, id: WorkflowId) -> Result<(Workflow, WorkflowVersion)> {
+/// `not_found`; `invalid` at `version` where there is no such version.
+pub async fn to_run(
+    grant: &Grant<right::View>,
+    id: WorkflowId,
+    at: Option<i32>,
+) -> Result<(Workflow, WorkflowVersion)> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
-    let version = match workflow.deployed_version {
-        Some(version) => version,
-        None => store::newest_valid(&mut tx, id).await?.unwrap_or(workflow.version),
-    };
-    let version = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
-    Ok((workflow, version))
+    let found = version_to_run(&mut tx, &workflow, at).await?;
+    let version = found.unwrap_or(workflow.version);
+    let mut shown = store::version(&mut tx, id, version).await?.ok_or_else(|| no_version(version))?;
+    shown.valid = found.is_some() && faults(&mut tx, &shown.graph).await?.is_empty();
+    Ok((workflow, shown))
 }
 
-/// What a run of one version is made of, as when a draft is tried out.
-///
-/// # Errors
-/// `not_found`; `conflict` where it cannot run.
-pub async fn plan_of_version(tx: &mut TenantTx, id: WorkflowId, version: i32) -> Result<Runnable> {
-    let workflow = store::find(tx, id).await?.ok_or_else(unknown)?;
-    plan_of(tx, workflow, version).await
+async fn version_to_run(tx: &mut TenantTx, workflow: &Workflow, at: Option<i32>) -> Result<Option<i32>> {
+    match at.or(workflow.deployed_version) {
+        None => store::newest_valid(tx, workflow.id).await,
+        version => Ok(version),
+    }
 }
 
 async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32) -> Result<Runnable> {
     if workflow.status == "archived" {
         return Err(Error::conflict("workflows.archived", "This workflow is archived, so it cannot be run."));
     }
-    let graph = store::version(tx, workflow.id, version).await?.ok_or_else(unknown)?.graph;
+    let graph = store::version(tx, workflow.id, version).await?.ok_or_else(|| no_version(version))?.graph;
     let deployed = workflow.deployed_version == Some(version);
     let agents = agents::service::specs(tx, &agents_of(&graph), !deployed).await?;
     // The same check again: an agent may be gone, or a tool, since the version was saved.
@@ -421,4 +421,8 @@ pub fn tools_of(graph: &Graph) -> BTreeSet<String> {
 
 fn unknown() -> Error {
     Error::not_found("workflow")
+}
+
+fn no_version(version: i32) -> Error {
+    Error::invalid("version", format!("There is no version {version} of this workflow."))
 }

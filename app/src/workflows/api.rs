@@ -149,8 +149,10 @@ pub struct RunPage {
     pub workflow: Workflow,
     /// The version that a run would run.
     pub version: i32,
-    /// Whether that is the deployed one.
-    pub deployed: bool,
+    /// Whether the address names it. Else it is the deployed one, or what runs while there is none.
+    pub named: bool,
+    /// Whether a run of it can start now.
+    pub valid: bool,
     /// The fields; nothing when only JSON can fill the form.
     pub fields: Option<Vec<InputField>>,
     /// The input as JSON, with what stands in the fields at first.
@@ -211,12 +213,12 @@ pub async fn load_new_step(
     Ok(views::new_step(&detail, &scope, &kind, tool, after, views::may(&cx))?)
 }
 
-/// The run form, with the fields of the version that would run.
+/// The run form, with the fields of the version that is named or else would run.
 #[server]
-pub async fn load_run_form(org: String, workflow: WorkflowId) -> Result<RunPage, ApiError> {
+pub async fn load_run_form(org: String, workflow: WorkflowId, version: Option<i32>) -> Result<RunPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    let (workflow, version) = service::to_run(&cx.grant()?, workflow).await?;
-    Ok(views::run(workflow, version, views::may(&cx)))
+    let (workflow, shown) = service::to_run(&cx.grant()?, workflow, version).await.map_err(views::in_address)?;
+    Ok(views::run(workflow, shown, version.is_some(), views::may(&cx)))
 }
 
 /// Makes a workflow out of a template, and leads to it.
@@ -357,12 +359,13 @@ pub async fn start_run(
     org: String,
     workflow: WorkflowId,
     key: String,
+    #[server(default)] version: Option<i32>,
     #[server(default)] typed: BTreeMap<String, String>,
     #[server(default)] json: Option<String>,
 ) -> Result<(), ApiError> {
     let cx = door::ctx(&org).await?;
-    let input = views::input(&cx.grant()?, workflow, &typed, json.as_deref()).await?;
-    let start = Start { workflow, input, idempotency_key: Some(key) };
+    let input = views::input(&cx.grant()?, workflow, version, &typed, json.as_deref()).await?;
+    let start = Start { workflow, version, input, idempotency_key: Some(key) };
     let started = runs::start(&cx.grant()?, start).await.map_err(|error| views::at_typed(error, json.is_some()))?;
     leptos_axum::redirect(&format!("/o/{}/runs/{}", cx.org().slug, started.run));
     Ok(())

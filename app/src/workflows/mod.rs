@@ -73,8 +73,13 @@ fn head(org: &str, page: &WorkflowPage, view: &'static str) -> AnyView {
     let description = page.workflow.description.clone();
     let about = move || (!description.is_empty()).then(|| view! { <p class="muted narrow">{description}</p> });
     let run = page.may.operate.then(|| {
-        let href = format!("{here}/run");
-        view! { <a class="btn btn-primary" href=href><Icon glyph=Glyph::Play/>"Run workflow"</a> }
+        // What one looks at is what one tries.
+        let (href, words) = if page.workflow.deployed_version == Some(page.shown) {
+            (format!("{here}/run"), "Run workflow".to_owned())
+        } else {
+            (format!("{here}/run?version={}", page.shown), format!("Run version {}", page.shown))
+        };
+        view! { <a class="btn btn-primary" href=href><Icon glyph=Glyph::Play/>{words}</a> }
     });
     let tabs = vec![
         Tab::new("Outline", here.clone(), view == "outline"),

@@ -23,9 +23,10 @@ pub fn RunFormPage() -> impl IntoView {
     let org = Signal::stored(use_org());
     let params = use_params_map();
     let query = use_query_map();
+    let version = move || query.with(|query| query.get("version")).and_then(|version| version.parse::<i32>().ok());
     let page = loading(
-        move || (org.get(), params.with(|params| params.get("id"))),
-        |(org, id)| async move { load_run_form(org, workflow_id(id)?).await },
+        move || (org.get(), params.with(|params| params.get("id")), version()),
+        |(org, id, version)| async move { load_run_form(org, workflow_id(id)?, version).await },
     );
     let as_json = Memo::new(move |_| query.with(|query| query.get("as")).as_deref() == Some("json"));
     view! {
@@ -46,28 +47,6 @@ fn body(org: &str, page: &RunPage, as_json: bool) -> AnyView {
     let crumbs =
         vec![Crumb::new("Workflows", format!("/o/{org}/workflows")), Crumb::new(workflow.name.clone(), here.clone())];
     let title = format!("Run {}", workflow.name);
-    let note = if page.deployed {
-        (workflow.version != page.version).then(|| {
-            let words = format!(
-                "This runs the deployed version {}. Version {} is newer and not deployed.",
-                page.version, workflow.version
-            );
-            view! { <Callout><p>{words}</p></Callout> }.into_any()
-        })
-    } else if workflow.valid || workflow.version != page.version {
-        let words = format!("No version is deployed, so this is a test of version {}.", page.version);
-        Some(view! { <Callout><p>{words}</p></Callout> }.into_any())
-    } else {
-        let here = here.clone();
-        Some(
-            view! {
-                <Callout tone=Tone::Warning>
-                    <p>"No version of this workflow can run yet. "<a href=here>"See what is wrong"</a></p>
-                </Callout>
-            }
-            .into_any(),
-        )
-    };
     let form = if page.may.operate {
         start_form(org, &here, page, as_json)
     } else {
@@ -76,9 +55,37 @@ fn body(org: &str, page: &RunPage, as_json: bool) -> AnyView {
     view! {
         <Title text=Signal::stored(format!("{title} · Workflows"))/>
         <PageHeader title=Signal::stored(title) crumbs/>
-        <div class="stack narrow">{note}{form}</div>
+        <div class="stack narrow">{version_note(&here, page)}{form}</div>
     }
     .into_any()
+}
+
+/// Which version this runs, where that is no matter of course, with the ways to the newest and the deployed one.
+fn version_note(here: &str, page: &RunPage) -> Option<AnyView> {
+    let (shown, newest, deployed) = (page.version, page.workflow.version, page.workflow.deployed_version);
+    if shown == newest && deployed == Some(shown) {
+        return None;
+    }
+    let words = match deployed {
+        _ if !page.valid => format!("Version {shown} cannot run yet."),
+        None => format!("No version is deployed, so this is a test of version {shown}."),
+        Some(deployed) if deployed == shown => {
+            format!("This runs the deployed version {shown}. Version {newest} is newer and not deployed.")
+        }
+        Some(_) => format!("Runs version {shown}, which is not deployed."),
+    };
+    let wrong = (!page.valid).then(|| (format!("{here}?v={shown}"), "See what is wrong".to_owned()));
+    let deployed = deployed.filter(|deployed| *deployed != shown);
+    let to_deployed = deployed.map(|deployed| (format!("{here}/run"), format!("Run the deployed version, {deployed}")));
+    let to_newest = (newest != shown && deployed != Some(newest))
+        .then(|| (format!("{here}/run?version={newest}"), format!("Run the newest version, {newest}")));
+    let links: Vec<_> = [wrong, to_newest, to_deployed]
+        .into_iter()
+        .flatten()
+        .map(|(href, words)| view! { " "<a href=href>{words}</a> })
+        .collect();
+    let tone = if page.valid { Tone::default() } else { Tone::Warning };
+    Some(view! { <Callout tone><p>{words}{links}</p></Callout> }.into_any())
 }
 
 fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
@@ -91,19 +98,23 @@ fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
         _ => view! { <TextArea name="json" label="Input as JSON" class="mono" rows=14 value=json/> }.into_any(),
     };
     let other = (!only_json).then(|| {
-        let (href, words) = if as_json {
-            (format!("{here}/run"), "Fill in fields")
-        } else {
-            (format!("{here}/run?as=json"), "Edit as JSON")
+        let version = if page.named { format!("?version={}", page.version) } else { String::new() };
+        let (way, words) = match (as_json, page.named) {
+            (true, _) => ("", "Fill in fields"),
+            (false, true) => ("&as=json", "Edit as JSON"),
+            (false, false) => ("?as=json", "Edit as JSON"),
         };
+        let href = format!("{here}/run{version}{way}");
         view! { <a class="btn btn-quiet" href=href>{words}</a> }
     });
     let entries =
         hidden([("org", org.to_owned()), ("workflow", page.workflow.id.to_string()), ("key", page.key.clone())]);
+    let version = page.named.then(|| hidden([("version", page.version.to_string())]));
     view! {
         <Card>
             <Form action=start>
                 {entries}
+                {version}
                 {fields()}
                 <div class="row">
                     <Submit busy="Starting…">"Start run"</Submit>

@@ -376,14 +376,15 @@ pub fn to_outline(cx: &Ctx, workflow: WorkflowId, path: &str) {
 }
 
 /// The run form.
-pub fn run(workflow: Workflow, version: WorkflowVersion, may: May) -> RunPage {
+pub fn run(workflow: Workflow, version: WorkflowVersion, named: bool, may: May) -> RunPage {
     let fields = input::fields(&version.graph.input);
     let typed: BTreeMap<String, String> =
         fields.iter().flatten().map(|field| (field.name.clone(), field.value.clone())).collect();
     let first = input::read(&version.graph.input, &typed).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
     RunPage {
-        deployed: workflow.deployed_version == Some(version.version),
         version: version.version,
+        named,
+        valid: version.valid,
         fields,
         json: serde_json::to_string_pretty(&first).unwrap_or_default(),
         key: agentflow::kernel::RunId::new().to_string(),
@@ -392,10 +393,19 @@ pub fn run(workflow: Workflow, version: WorkflowVersion, may: May) -> RunPage {
     }
 }
 
+/// A wrong entry of an address: such a page does not exist.
+pub fn in_address(error: Error) -> Error {
+    match error.kind {
+        Kind::Invalid => Error::new(Kind::NotFound, "not_found", error.message),
+        _ => error,
+    }
+}
+
 /// The input of what was typed.
 pub async fn input(
     grant: &Grant<right::View>,
     workflow: WorkflowId,
+    version: Option<i32>,
     typed: &BTreeMap<String, String>,
     json: Option<&str>,
 ) -> Result<Value> {
@@ -405,7 +415,7 @@ pub async fn input(
             Error::invalid("json", format!("This is not valid JSON ({place})."))
         });
     }
-    let (_, version) = service::to_run(grant, workflow).await?;
+    let (_, version) = service::to_run(grant, workflow, version).await?;
     input::read(&version.graph.input, typed).map_err(|faults| {
         let faults = faults.into_iter().map(|fault| FieldError { field: format!("typed[{}]", fault.field), ..fault });
         Error::invalid_fields(faults.collect()).unwrap_or_else(|| Error::not_found("workflow"))
@@ -418,7 +428,8 @@ pub fn at_typed(mut error: Error, as_json: bool) -> Error {
         return error;
     }
     for entry in &mut error.fields {
-        let path = entry.field.strip_prefix("input").unwrap_or(&entry.field).trim_start_matches(['.', '/']).to_owned();
+        let Some(path) = entry.field.strip_prefix("input") else { continue };
+        let path = path.trim_start_matches(['.', '/']).to_owned();
         if as_json {
             if !path.is_empty() {
                 entry.message = format!("{}: {}", text::shortened(&path, 60), entry.message);

@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 use super::{
@@ -201,10 +201,18 @@ impl From<LogPage> for Log {
 pub struct StartBody {
     #[serde(default = "no_input")]
     input: Value,
+    #[serde(default, deserialize_with = "version")]
+    version: Option<i32>,
 }
 
 fn no_input() -> Value {
     Value::Object(serde_json::Map::new())
+}
+
+/// The number of a version, if any. Serde's own words about a wrong one do not name the field.
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i32>, D::Error> {
+    serde_json::from_value(Value::deserialize(from)?)
+        .map_err(|_| D::Error::custom("`version` is the number of a version, such as 3"))
 }
 
 /// Nothing.
@@ -219,8 +227,12 @@ pub async fn start(
     headers: HeaderMap,
     Body(body): Body<StartBody>,
 ) -> Answer<Response> {
-    let start =
-        Start { workflow: id(&workflow, "workflow")?, input: body.input, idempotency_key: idempotency_key(&headers)? };
+    let start = Start {
+        workflow: id(&workflow, "workflow")?,
+        version: body.version,
+        input: body.input,
+        idempotency_key: idempotency_key(&headers)?,
+    };
     let started = service::start(&caller.cx.grant()?, start).await?;
     accepted(&caller, started).await
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Sends a form from the page at `page`, as a browser does by itself.
-async fn post_from(client: &mut Client, page: &str, action: &str, fields: &[(&str, &str)]) -> Reply {
+pub async fn post_from(client: &mut Client, page: &str, action: &str, fields: &[(&str, &str)]) -> Reply {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = client
         .request(Method::POST, action)

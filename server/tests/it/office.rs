@@ -121,7 +121,7 @@ impl Office {
 
     /// Starts a run.
     pub async fn start(&self, workflow: WorkflowId, input: Value) -> RunId {
-        let start = Start { workflow, input, idempotency_key: None };
+        let start = Start { workflow, version: None, input, idempotency_key: None };
         runs::service::start(&self.owner.grant().expect("owner"), start).await.expect("start").run
     }
 

@@ -5,6 +5,7 @@ use agentflow::{
     engine::state::RunState,
     kernel::{Cursor, Kind, RunId},
     runs::{RunFilter, service},
+    workflows,
 };
 use axum::{
     body::Body,
@@ -65,6 +66,59 @@ async fn fifty_starts_with_one_key_are_one_run() {
     let refused = post(&program, &path, Some("second"), &json!({ "input": "no object" })).await;
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert_eq!(post(&program, &path, Some("second"), &body).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_program_runs_a_named_version_and_the_deployed_one_without() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let (workflow, other) = (acme.simple().await, acme.workflow("Other", any(), ending_after("start")).await);
+    let mia = acme.member(&world, "Mia", Role::Member).await;
+    // The first change can run, the second names a step that is not there.
+    for (base, after) in [(1, "start"), (2, "nowhere")] {
+        let graph = json!({ "input": { "type": "object", "required": ["word"] }, "nodes": ending_after(after) });
+        let graph = serde_json::from_value(graph).unwrap();
+        workflows::service::save(&mia.grant().unwrap(), workflow, base, graph, "Changed".to_owned()).await.unwrap();
+    }
+    let program = world.program(&acme.key(Role::Member).await);
+    let path = format!("/api/v1/workflows/{workflow}/run");
+    let word = json!({ "word": "x" });
+    let (plain, named) = (json!({ "input": word }), json!({ "input": word, "version": 2 }));
+
+    let reply = post(&program, &path, Some("plain"), &plain).await.json();
+    assert_eq!((&reply["workflow_version"], &reply["trigger"]), (&json!(1), &json!("api")));
+    let reply = post(&program, &path, Some("named"), &named).await.json();
+    assert_eq!((&reply["workflow_version"], &reply["trigger"]), (&json!(2), &json!("test")));
+    let reply = post(&program, &path, None, &json!({ "input": word, "version": null })).await.json();
+    assert_eq!(reply["workflow_version"], 1, "no version is the deployed one");
+    let reply = post(&program, &path, None, &json!({ "input": {}, "version": 2 })).await;
+    assert_eq!((reply.status.0.as_u16(), &reply.json()["errors"][0]["field"]), (422, &json!("input.word")));
+
+    // The version is part of what a key stands for.
+    let again = post(&program, &path, Some("named"), &named).await;
+    assert_eq!((again.status.0.as_u16(), again.header("idempotent-replayed")), (202, "true"));
+    for (key, body) in [("plain", &named), ("named", &plain), ("plain", &json!({ "input": word, "version": 1 }))] {
+        let reply = post(&program, &path, Some(key), body).await;
+        assert_eq!((reply.status.0.as_u16(), &reply.json()["code"]), (422, &json!("idempotency.mismatch")), "{key}");
+    }
+
+    for odd in [json!("2"), json!(2.5), json!(true), json!([2]), json!({}), json!(1_u64 << 40), json!(0), json!(9)] {
+        let reply = post(&program, &path, Some("odd"), &json!({ "input": word, "version": odd })).await;
+        let told = reply.json();
+        assert_eq!((reply.status.0.as_u16(), &told["errors"][0]["field"]), (422, &json!("version")), "{odd}: {told}");
+    }
+    let foreign = format!("/api/v1/workflows/{other}/run");
+    let told = post(&program, &foreign, None, &named).await.json();
+    assert_eq!((&told["status"], &told["detail"]), (&json!(422), &json!("There is no version 2 of this workflow.")));
+    let faulty = post(&program, &path, Some("odd"), &json!({ "input": word, "version": 3 })).await;
+    assert_eq!((faulty.status.0.as_u16(), &faulty.json()["code"]), (409, &json!("workflows.faults")));
+    assert_eq!(faulty.json()["errors"][0]["field"], "nodes.end.after");
+    let viewer = world.program(&acme.key(Role::Viewer).await);
+    assert_eq!(post(&viewer, &path, None, &named).await.status, 403);
+}
+
+fn ending_after(after: &str) -> Value {
+    json!([start(), { "id": "end", "kind": "end", "after": [after] }])
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ use leptos::server_fn::ServerFn;
 use serde_json::{Value, json};
 
 use crate::{
+    forms::post_from,
+    office::{Office, any},
     people::Person,
     world::{Reply, World},
 };
@@ -306,6 +308,94 @@ async fn the_run_form_tells_what_is_missing_at_its_field_and_starts_one_run_for_
     let fields = typed(&form, &[]);
     let first = start(&mut ada, &id, "k2", &fields).await;
     assert_eq!(start(&mut ada, &id, "k2", &fields).await, first);
+}
+
+#[tokio::test]
+async fn a_member_tries_what_they_made_while_plain_starts_run_the_deployed_version() {
+    let world = World::new().await;
+    let ada = world.sign_up("Ada").await;
+    let office = Office::of(&world, &ada.org).await;
+    let (id, other) = (office.simple().await.to_string(), office.workflow("Other", any(), ends()).await.to_string());
+    let mut mia = world.joins("Mia", &ada.org, Role::Member).await;
+    let mut vic = world.joins("Vic", &ada.org, Role::Viewer).await;
+    let here = format!("/o/{}/workflows/{id}", ada.org);
+    let input = r#"{"type":"object","properties":{"word":{"type":"string"}},"required":["word"]}"#;
+    let settings =
+        [("workflow", id.as_str()), ("base", "1"), ("title", "{{ input.word }}"), ("deadline_h", ""), ("input", input)];
+    Person::done(&mia.sends::<SaveSettings>(&settings).await);
+
+    // The pages say which version they run, and lead to the other one.
+    let outline = mia.client.get(&here).await;
+    assert!(outline.text().contains(&format!("{here}/run?version=2\"")), "{}", outline.text());
+    assert!(outline.text().contains("Run version 2"));
+    let plain = mia.client.get(&format!("{here}/run")).await;
+    assert!(plain.text().contains("This runs the deployed version 1. Version 2 is newer and not deployed."));
+    assert!(plain.text().contains("Run the newest version, 2") && !plain.text().contains("typed[word]"));
+    assert!(!plain.text().contains("name=\"version\""));
+    let draft = mia.client.get(&format!("{here}/run?version=2")).await;
+    assert!(draft.text().contains("Runs version 2, which is not deployed."), "{}", draft.text());
+    assert!(draft.text().contains("Run the deployed version, 1") && draft.text().contains("name=\"typed[word]\""));
+    assert!(draft.text().contains("name=\"version\" value=\"2\""), "{}", draft.text());
+    assert!(draft.text().contains("/run?version=2&amp;as=json"), "{}", draft.text());
+    for unknown in ["0", "9", "-2147483648"] {
+        let page = mia.client.get(&format!("{here}/run?version={unknown}")).await;
+        assert_eq!(page.status, 404, "{unknown}");
+        assert!(page.text().contains(&format!("There is no version {unknown} of this workflow.")));
+    }
+
+    // A browser without scripts is answered with the same version's form.
+    let fields = [
+        ("_form", "start_run"),
+        ("_page", &format!("{here}/run?version=2")),
+        ("org", &ada.org),
+        ("workflow", &id),
+        ("key", "k0"),
+        ("version", "2"),
+    ];
+    let refusal = post_from(&mut mia.client, "/", StartRun::PATH, &fields).await;
+    assert_eq!(refusal.status, 422);
+    assert!(refusal.text().contains("Runs version 2") && refusal.text().contains("There is a problem"));
+    assert!(refusal.text().contains("name=\"version\" value=\"2\""), "{}", refusal.text());
+
+    let word = ("typed[word]", "Draft");
+    let tried = Person::done(&mia.sends::<StartRun>(&[("workflow", &id), ("key", "k1"), ("version", "2"), word]).await);
+    let tried = office.run(tried.parse().expect("a run")).await.summary;
+    assert_eq!((tried.workflow_version, tried.trigger.as_str(), tried.title.as_str()), (2, "test", "Draft"));
+    let page = mia.client.get(&format!("/o/{}/runs/{}", ada.org, tried.id)).await;
+    assert!(page.text().replace("<!>", "").contains("version 2"), "the run's page says what it runs");
+    let plain = Person::done(&mia.sends::<StartRun>(&[("workflow", &id), ("key", "k2"), ("json", "{}")]).await);
+    let plain = office.run(plain.parse().expect("a run")).await.summary;
+    assert_eq!((plain.workflow_version, plain.trigger.as_str()), (1, "person"));
+
+    for (workflow, version) in [(&id, "9"), (&other, "2")] {
+        for entry in [word, ("json", "{}")] {
+            let start = [("workflow", workflow.as_str()), ("key", "k3"), ("version", version), entry];
+            refused(&mia.sends::<StartRun>(&start).await, 422, "version");
+        }
+    }
+    refused(&vic.sends::<StartRun>(&[("workflow", &id), ("key", "k4"), ("version", "2"), word]).await, 403, "");
+
+    // A version that cannot run says so before and after.
+    let step = [
+        ("workflow", id.as_str()),
+        ("base", "2"),
+        ("scope", ""),
+        ("between", "true"),
+        ("form[kind]", "transform"),
+        ("form[name]", "Odd"),
+        ("form[value]", "{{ steps.end.output }}"),
+        ("form[after][00]", "start"),
+    ];
+    Person::done(&mia.sends::<AddStep>(&step).await);
+    let faulty = mia.client.get(&format!("{here}/run?version=3")).await;
+    assert!(faulty.text().contains("Version 3 cannot run yet."), "{}", faulty.text());
+    assert!(faulty.text().contains(&format!("{here}?v=3")) && faulty.text().contains("Run the deployed version, 1"));
+    let start = [("workflow", id.as_str()), ("key", "k5"), ("version", "3"), word];
+    refused(&mia.sends::<StartRun>(&start).await, 409, "nodes.odd.value");
+}
+
+fn ends() -> Value {
+    json!([{ "id": "start", "kind": "start" }, { "id": "end", "kind": "end", "after": ["start"] }])
 }
 
 /// What stands in the run form at first, with some entries typed over.
