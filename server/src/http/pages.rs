@@ -1,5 +1,7 @@
 //! Pages and server functions: what Leptos answers.
 
+use std::sync::OnceLock;
+
 use app::{App, door::ForThisMachine, host::SecureCookies, shell::shell};
 use axum::{
     Router,
@@ -13,7 +15,9 @@ use leptos::{
     context::{provide_context, use_context},
     nonce::use_nonce,
 };
-use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list_with_exclusions_and_ssg_and_context};
+use leptos_axum::{
+    AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list_with_exclusions_and_ssg_and_context,
+};
 
 use super::{headers, session};
 use crate::state::State;
@@ -21,7 +25,11 @@ use crate::state::State;
 /// The pages and server functions, and the page for every address that is nobody's.
 pub fn routes(state: &State) -> Router<State> {
     let context = context(state);
-    let (paths, _) = generate_route_list_with_exclusions_and_ssg_and_context(App, None, context.clone());
+    // Made once for all routers of the process: a page that begins to load while Leptos makes this list never comes
+    // (leptos issue 4773).
+    static PATHS: OnceLock<Vec<AxumRouteListing>> = OnceLock::new();
+    let generate = || generate_route_list_with_exclusions_and_ssg_and_context(App, None, context.clone()).0;
+    let paths = PATHS.get_or_init(generate).clone();
     Router::new()
         .leptos_routes_with_context(state, paths, context, shell)
         // The dashboard's address ends in a slash. Leptos knows it both ways, the router of the server only as `/o/{org}`.

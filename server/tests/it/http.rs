@@ -1,6 +1,6 @@
 //! The layers around everything, on the real router.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -193,4 +193,24 @@ async fn a_database_of_a_newer_version_is_refused_in_words() {
     .expect("row");
     let error = agentflow::db::prepare(world.database_url()).await.expect_err("a refusal");
     assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_come_while_other_routers_are_made() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    // The other thread goes on for as long as this test does.
+    let alive = Arc::new(());
+    let (state, test) = (world.state.clone(), Arc::downgrade(&alive));
+    let maker = tokio::task::spawn_blocking(move || {
+        while test.strong_count() > 0 {
+            drop(server::router(state.clone()));
+        }
+    });
+    for turn in 0..40 {
+        let page = tokio::time::timeout(Duration::from_secs(20), ada.client.get("/o/ada-s-team/agents")).await;
+        assert_eq!(page.unwrap_or_else(|_| panic!("page {turn} never came")).status, 200);
+    }
+    drop(alive);
+    maker.await.unwrap();
 }
