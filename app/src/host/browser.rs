@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentflow::accounts::Admission;
 use leptos::{
     form::form_data_from_event,
     prelude::*,
@@ -53,6 +54,11 @@ pub fn set_favicon(href: &str) {
         // A tab without it is the same page.
         drop(link.set_attribute("href", href));
     }
+}
+
+/// The server tells, with the page.
+pub fn admission() -> Admission {
+    Admission::Open
 }
 
 /// The server tells.

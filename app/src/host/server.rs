@@ -1,5 +1,6 @@
 //! The request that is answered now.
 
+use agentflow::accounts::Admission;
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
@@ -51,6 +52,12 @@ pub fn set_status(status: u16) {
 #[must_use]
 pub fn form_replay() -> Option<FormReplay> {
     use_context::<Parts>()?.extensions.get::<FormReplay>().cloned()
+}
+
+/// Whether the visitor may sign up, as the gate found out.
+#[must_use]
+pub fn admission() -> Admission {
+    use_context::<Parts>().and_then(|parts| parts.extensions.get().copied()).unwrap_or(Admission::Open)
 }
 
 /// The address of this page, if it answers a form that was refused: the browser still shows the form's own address.

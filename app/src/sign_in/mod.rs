@@ -17,6 +17,7 @@ pub fn SignInPage() -> impl IntoView {
         true => "Sign in again, and go on where you were.",
         false => "Sign in to open the page that you wanted.",
     };
+    // The server says with the page whether one may.
     let to_sign_up = next.clone().map_or_else(|| "/signup".to_owned(), |next| with_next("/signup", &next));
     view! {
         <Title text="Sign in"/>
@@ -28,7 +29,7 @@ pub fn SignInPage() -> impl IntoView {
                 <Field name="password" label="Password" kind="password" autocomplete="current-password"/>
                 <Submit busy="Signing in…">"Sign in"</Submit>
             </Form>
-            <p class="entrance-other">"New to AgentFlow? " <a href=to_sign_up>"Sign up"</a></p>
+            <p class="entrance-other">"New to AgentFlow? " <a href=to_sign_up rel="external">"Sign up"</a></p>
         </Entrance>
     }
     .into_any()

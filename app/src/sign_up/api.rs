@@ -1,6 +1,5 @@
 //! Signing up.
 
-use agentflow::accounts::Admission;
 use leptos::prelude::*;
 
 #[cfg(feature = "ssr")]
@@ -8,12 +7,6 @@ use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use agentflow::accounts::service::{self, NewAccount};
-
-/// Whether one may sign up here, with the secret of the link to the first account or without.
-#[server]
-pub async fn may_sign_up(#[server(default)] first: String) -> Result<Admission, ApiError> {
-    Ok(service::admission(&door::visitor()?.deps, &first).await?)
-}
 
 /// Makes an account and its first organization, signs in, and leads there.
 #[server]

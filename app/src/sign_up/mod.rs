@@ -7,11 +7,11 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
 use crate::{
+    host,
     kit::{Callout, Field, Form, FormAction, Submit, Title, Tone},
     sign_in::{Entrance, wanted_page, with_next},
-    wire::{Loaded, loading},
 };
-use api::{SignUp, may_sign_up};
+use api::SignUp;
 
 /// The page of the sign-up.
 #[component]
@@ -20,13 +20,11 @@ pub fn SignUpPage() -> impl IntoView {
     let to_sign_in = wanted_page().map_or_else(|| "/login".to_owned(), |next| with_next("/login", &next));
     // Of the link that the console shows while there is no account.
     let first = use_query_map().with_untracked(|query| query.get("first")).unwrap_or_default();
-    let secret = first.clone();
-    let admission = loading(|| (), move |()| may_sign_up(secret.clone()));
-    let view = move |admission| match admission {
+    let form = match SharedValue::new(host::admission).into_inner() {
         Admission::Open => view! { <SignUpForm action/> }.into_any(),
         Admission::First => view! {
             <p>"This is the first account of this server. Its organization is yours."</p>
-            <SignUpForm action first=first.clone()/>
+            <SignUpForm action first/>
         }
         .into_any(),
         Admission::Closed => view! { <Closed/> }.into_any(),
@@ -34,7 +32,7 @@ pub fn SignUpPage() -> impl IntoView {
     view! {
         <Title text="Sign up"/>
         <Entrance heading="Sign up">
-            <Loaded resource=admission view/>
+            {form}
             <p class="entrance-other">"You have an account? " <a href=to_sign_in>"Sign in"</a></p>
         </Entrance>
     }

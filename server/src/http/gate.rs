@@ -4,7 +4,7 @@
 //! A new server function is closed to strangers until it is on the list here.
 
 use agentflow::{
-    accounts::service::Visitor,
+    accounts::{self, service::Visitor},
     kernel::{Error, Kind},
     orgs,
 };
@@ -22,8 +22,7 @@ use leptos::server_fn::ServerFn;
 use crate::state::State;
 
 /// The server functions that strangers may call.
-pub const PUBLIC: [&str; 4] =
-    [sign_in::SignIn::PATH, sign_in::SignOut::PATH, sign_up::MaySignUp::PATH, sign_up::SignUp::PATH];
+pub const PUBLIC: [&str; 3] = [sign_in::SignIn::PATH, sign_in::SignOut::PATH, sign_up::SignUp::PATH];
 
 /// The prefix of server functions.
 const SERVER_FUNCTIONS: &str = "/rpc/";
@@ -43,7 +42,16 @@ async fn gate(Extract(state): Extract<State>, request: Request, next: Next) -> R
     if !(page || entrance || function && !PUBLIC.contains(&path)) {
         return next.run(request).await;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if entrance && parts.uri.path() == "/signup" {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let first = url::form_urlencoded::parse(query).find(|(name, _)| name == "first");
+        let first = first.map(|(_, secret)| secret).unwrap_or_default();
+        // Without an answer the page shows its form, and the form says what is wrong.
+        if let Ok(admission) = accounts::service::admission(&state.deps, &first).await {
+            parts.extensions.insert(admission);
+        }
+    }
     let person = match Visitor::of(&state.deps, &parts) {
         Ok(visitor) => visitor.signed_in().await,
         Err(error) => Err(error),
