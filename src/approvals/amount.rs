@@ -63,10 +63,21 @@ impl Amount {
     pub fn is_typed_as(&self, typed: &str) -> bool {
         let typed = typed.trim().to_ascii_uppercase();
         let number = typed.strip_suffix(&self.currency).or_else(|| typed.strip_prefix(&self.currency));
-        let number: String =
-            number.unwrap_or(&typed).chars().filter(|letter| !letter.is_whitespace() && *letter != ',').collect();
-        micros(&number) == Some(self.micros)
+        typed_micros(number.unwrap_or(&typed)) == Some(self.micros)
     }
+}
+
+/// The millionths of a number that a person typed, with or without spaces or commas between thousands. A comma anywhere
+/// else may mean decimals: such a number is none.
+#[must_use]
+pub fn typed_micros(typed: &str) -> Option<i64> {
+    let number: String = typed.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let whole = number.split('.').next().unwrap_or_default();
+    let groups_are_thousands = whole.split(',').skip(1).all(|group| group.len() == 3);
+    if !groups_are_thousands || number[whole.len()..].contains(',') {
+        return None;
+    }
+    micros(&number.replace(',', ""))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "10^18 at most")]
@@ -120,12 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn a_comma_that_may_mean_decimals_is_refused() {
+        assert_eq!(typed_micros("20,000.00"), Some(20_000_000_000));
+        assert_eq!(typed_micros("1,234,567"), Some(1_234_567_000_000));
+        for unclear in ["1000,00", "1,5", "1.000,00", ",", "-1", ""] {
+            assert_eq!(typed_micros(unclear), None, "{unclear}");
+        }
+    }
+
+    #[test]
     fn an_amount_is_typed_as_people_type_it_and_in_no_other_way() {
         let amount = amount(json!(1840.5), "EUR");
         for right in ["1840.5", " 1840.50 ", "1,840.50 EUR", "eur 1840.5", "1 840.50"] {
             assert!(amount.is_typed_as(right), "{right}");
         }
-        for wrong in ["", "EUR", "1840", "1840.51", "1840,50", "1.840,50", "1840.5 USD", "-1840.5", "yes"] {
+        for wrong in
+            ["", "EUR", "1840", "1840.51", "1840,50", "18,40.5", "1840.5,0", "1.840,50", "1840.5 USD", "-1840.5", "yes"]
+        {
             assert!(!amount.is_typed_as(wrong), "{wrong}");
         }
     }

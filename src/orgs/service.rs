@@ -4,7 +4,7 @@ use super::{Membership, OrgSettings, store};
 use crate::{
     access::{Actor, Ctx, Grant, OrgRef, Role, right},
     accounts::service::SignedIn,
-    approvals::Amount,
+    approvals::amount::typed_micros,
     db::IdentityTx,
     deps::Deps,
     kernel::{Error, OrgId, Result, UserId, text},
@@ -94,11 +94,10 @@ pub async fn settings(grant: &Grant<right::View>) -> Result<OrgSettings> {
 /// # Errors
 /// `invalid`, when it is no amount.
 pub async fn update_settings(grant: &Grant<right::Deploy>, typed_amount: &str) -> Result<()> {
-    let amount = serde_json::Value::String(typed_amount.replace([',', ' '], ""));
-    let amount = Amount::read(&amount, "").ok().flatten();
-    let amount = amount.ok_or_else(|| Error::invalid("typed_amount", "Enter an amount from 0 on, such as 1000."))?;
+    let typed_amount_micros = typed_micros(typed_amount)
+        .ok_or_else(|| Error::invalid("typed_amount", "Enter an amount from 0 on, such as 1000 or 1,000.50."))?;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::update_settings(&mut tx, OrgSettings { typed_amount_micros: amount.micros() }).await?;
+    store::update_settings(&mut tx, OrgSettings { typed_amount_micros }).await?;
     tx.commit().await
 }
 

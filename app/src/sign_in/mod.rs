@@ -17,7 +17,7 @@ pub fn SignInPage() -> impl IntoView {
         true => "Sign in again, and go on where you were.",
         false => "Sign in to open the page that you wanted.",
     };
-    // The server says with the page whether one may.
+    // Loaded anew: the server says with that page whether one may sign up.
     let to_sign_up = next.clone().map_or_else(|| "/signup".to_owned(), |next| with_next("/signup", &next));
     view! {
         <Title text="Sign in"/>

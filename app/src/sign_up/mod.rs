@@ -21,13 +21,12 @@ pub fn SignUpPage() -> impl IntoView {
     // Of the link that the console shows while there is no account.
     let first = use_query_map().with_untracked(|query| query.get("first")).unwrap_or_default();
     let form = match SharedValue::new(host::admission).into_inner() {
-        Admission::Open => view! { <SignUpForm action/> }.into_any(),
-        Admission::First => view! {
-            <p>"This is the first account of this server. Its organization is yours."</p>
-            <SignUpForm action first/>
-        }
-        .into_any(),
         Admission::Closed => view! { <Closed/> }.into_any(),
+        admission => {
+            let words = (admission == Admission::First)
+                .then(|| view! { <p>"This is the first account of this server. Its organization is yours."</p> });
+            view! { {words} <SignUpForm action first/> }.into_any()
+        }
     };
     view! {
         <Title text="Sign up"/>
@@ -42,8 +41,7 @@ pub fn SignUpPage() -> impl IntoView {
 #[component]
 fn SignUpForm(
     action: FormAction<()>,
-    /// The secret of the link to the first account.
-    #[prop(optional)]
+    /// The secret of the link to the first account, or nothing.
     first: String,
 ) -> impl IntoView {
     view! {
