@@ -28,11 +28,13 @@ pub enum ApprovalKind {
     Tool,
     /// An agent's question: the answer is text.
     Question,
+    /// A failed step: again, go on without it, or let it fail.
+    Failure,
 }
 
 impl ApprovalKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Approval, Self::Tool, Self::Question];
+    pub const ALL: [Self; 4] = [Self::Approval, Self::Tool, Self::Question, Self::Failure];
 
     /// The word in the database and the API.
     #[must_use]
@@ -41,6 +43,7 @@ impl ApprovalKind {
             Self::Approval => "approval",
             Self::Tool => "tool",
             Self::Question => "question",
+            Self::Failure => "failure",
         }
     }
 
@@ -127,8 +130,11 @@ pub struct Decision {
     pub can_undo: bool,
     /// The reason for a no, or the answer to a question.
     pub reason: Option<String>,
-    /// What was approved instead of the proposal.
+    /// What was approved instead of the proposal; of a failed step, the output to go on with.
     pub edited_payload: Option<Value>,
+    /// Whether the yes means: go on without the failed step.
+    #[serde(default)]
+    pub skips: bool,
 }
 
 /// An approval as the inbox and the run page show it.
@@ -206,6 +212,12 @@ pub enum Verdict {
     RequestChanges {
         /// What should be different.
         text: String,
+    },
+    /// Go on without the failed step, with an output of one's own.
+    Skip {
+        /// The output that later steps read.
+        #[serde(default)]
+        output: Value,
     },
     /// The answer to a question.
     Answer {

@@ -155,6 +155,7 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
         effective_at,
         reason: checked.text,
         edited_payload: checked.payload,
+        skips: checked.skips,
     };
     if !store::decide(&mut tx, id, &decision).await? {
         let now_there = read(&mut tx, viewer, id).await?;
@@ -268,7 +269,10 @@ fn is_repetition(cx: &Ctx, approval: &Approval, verdict: &Verdict) -> bool {
     let same = match verdict {
         Verdict::Approve { payload, .. } => {
             let edited = payload.as_ref().filter(|payload| **payload != approval.payload);
-            approval.state == ApprovalState::Approved && decision.edited_payload.as_ref() == edited
+            approval.state == ApprovalState::Approved && !decision.skips && decision.edited_payload.as_ref() == edited
+        }
+        Verdict::Skip { output } => {
+            decision.skips && decision.edited_payload.as_ref().unwrap_or(&Value::Null) == output
         }
         Verdict::Reject { reason } => {
             approval.state == ApprovalState::Rejected && decision.reason.as_deref() == Some(reason.trim())
@@ -287,13 +291,14 @@ struct Checked<'a> {
     state: ApprovalState,
     text: Option<&'a str>,
     payload: Option<&'a Value>,
+    skips: bool,
 }
 
 async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict) -> Result<Checked<'a>> {
     match (approval.kind, verdict) {
         (_, Verdict::Reject { reason }) => {
             let text = checked_text("reason", reason, "Say why you reject this.")?;
-            Ok(Checked { state: ApprovalState::Rejected, text: Some(text), payload: None })
+            Ok(Checked { state: ApprovalState::Rejected, text: Some(text), payload: None, skips: false })
         }
         (_, Verdict::RequestChanges { text }) => {
             if !approval.details.takes_changes {
@@ -301,15 +306,20 @@ async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict)
                 return Err(Error::invalid("decision", message));
             }
             let text = checked_text("text", text, "Say what should be different.")?;
-            Ok(Checked { state: ApprovalState::ChangesRequested, text: Some(text), payload: None })
+            Ok(Checked { state: ApprovalState::ChangesRequested, text: Some(text), payload: None, skips: false })
         }
         (ApprovalKind::Question, Verdict::Answer { text }) => {
             let text = checked_text("text", text, "Enter an answer.")?;
-            Ok(Checked { state: ApprovalState::Approved, text: Some(text), payload: None })
+            Ok(Checked { state: ApprovalState::Approved, text: Some(text), payload: None, skips: false })
         }
         (ApprovalKind::Question, Verdict::Approve { .. }) => {
             Err(Error::invalid("decision", "This is a question: answer it, or reject it with a reason."))
         }
+        (ApprovalKind::Failure, Verdict::Skip { output }) => {
+            check_json(output, "output")?;
+            Ok(Checked { state: ApprovalState::Approved, text: None, payload: Some(output), skips: true })
+        }
+        (_, Verdict::Skip { .. }) => Err(Error::invalid("decision", "Only a step that failed can be gone on without.")),
         (_, Verdict::Answer { .. }) => {
             Err(Error::invalid("decision", "This is not a question: approve it, or reject it with a reason."))
         }
@@ -319,7 +329,7 @@ async fn check<'a>(tx: &mut TenantTx, approval: &Approval, verdict: &'a Verdict)
             if let Some(payload) = payload {
                 check_edit(tx, approval, payload).await?;
             }
-            Ok(Checked { state: ApprovalState::Approved, text: None, payload })
+            Ok(Checked { state: ApprovalState::Approved, text: None, payload, skips: false })
         }
     }
 }
@@ -356,7 +366,7 @@ async fn check_edit(tx: &mut TenantTx, approval: &Approval, edited: &Value) -> R
     }
     let tool = match approval.kind {
         ApprovalKind::Tool => store::tool(tx, approval.run_id, &approval.step_id).await?,
-        ApprovalKind::Approval | ApprovalKind::Question => None,
+        ApprovalKind::Approval | ApprovalKind::Question | ApprovalKind::Failure => None,
     };
     let mut faults = match tool {
         Some(tool) => schema::check(&tool.parameters, edited),

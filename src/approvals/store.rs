@@ -71,6 +71,7 @@ struct Row {
     effective_at: Option<Timestamp>,
     undoable: bool,
     asks_changes: bool,
+    skips: bool,
     reason: Option<String>,
     edited_payload: Option<Value>,
 }
@@ -96,6 +97,7 @@ impl Row {
                 effective_at: effective_at.unwrap_or(at),
                 reason: self.reason,
                 edited_payload: self.edited_payload.filter(|payload| !payload.is_null()),
+                skips: self.skips,
             }),
             _ => None,
         };
@@ -157,7 +159,7 @@ macro_rules! approvals {
                    a.decided_by as "decided_by: UserId", a.decided_by_key as "decided_by_key: ApiKeyId",
                    a.decided_by_name, a.decided_at, a.effective_at,
                    coalesce(a.applied_at is null and a.effective_at > clock_timestamp(), false) as "undoable!",
-                   a.asks_changes, a.reason, a.edited_payload
+                   a.asks_changes, a.skips, a.reason, a.edited_payload
             from approvals a
             join organizations o on o.id = a.organization_id
             join runs r on r.organization_id = a.organization_id and r.id = a.run_id
@@ -347,8 +349,10 @@ pub struct NewDecision<'a> {
     pub effective_at: Timestamp,
     /// Why not, or the answer.
     pub reason: Option<&'a str>,
-    /// What was approved instead.
+    /// What was approved instead, or is to be the output of a step that is gone on without.
     pub edited_payload: Option<&'a Value>,
+    /// Whether the failed step is gone on without.
+    pub skips: bool,
 }
 
 /// Decides a pending approval. `false` when it was not pending any more, or its deadline has passed.
@@ -368,7 +372,7 @@ pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_
         r#"
         update approvals
         set state = $3, decided_by = $4, decided_by_name = $5, decided_at = $6, effective_at = $7, reason = $8,
-            edited_payload = $9, decided_by_key = $10, asks_changes = $11
+            edited_payload = $9, decided_by_key = $10, asks_changes = $11, skips = $12
         where organization_id = $1
           and id = $2
           and state = 'pending'
@@ -385,6 +389,7 @@ pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_
         decision.edited_payload,
         key,
         asks_changes,
+        decision.skips,
     )
     .execute(tx.conn())
     .await?;
@@ -401,7 +406,8 @@ pub async fn reopen(tx: &mut TenantTx, id: ApprovalId, by: UserId) -> Result<boo
         r#"
         update approvals
         set state = 'pending', decided_by = null, decided_by_name = null, decided_at = null, effective_at = null,
-            reason = null, edited_payload = null, decided_by_key = null, asks_changes = false
+            reason = null, edited_payload = null, decided_by_key = null, asks_changes = false,
+            skips = false
         where organization_id = $1
           and id = $2
           and state in ('approved', 'rejected')

@@ -100,7 +100,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// It goes on after waiting, or after its node was lost.
+    /// Somebody holds it: what is under way comes to its end, and nothing new begins.
+    #[serde(rename = "run.paused")]
+    RunPaused {
+        /// Who.
+        by: String,
+    },
+    /// It goes on after waiting or a pause, or after its node was lost.
     #[serde(rename = "run.resumed")]
     RunResumed {
         /// Whether the node that worked on it was lost.
@@ -230,6 +236,26 @@ pub enum Event {
         /// When the next one begins.
         next_at: Timestamp,
     },
+    /// The last attempt of its own failed; an alternative, or a person, follows.
+    #[serde(rename = "step.attempt_failed")]
+    StepAttemptFailed {
+        /// The step.
+        step: StepId,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        error: StepError,
+    },
+    /// It is not known whether its effect happened, and it must not happen twice: a person says.
+    #[serde(rename = "step.uncertain")]
+    StepUncertain {
+        /// The step.
+        step: StepHead,
+        /// The attempt.
+        attempt: u32,
+        /// What is known.
+        error: StepError,
+    },
     /// A person is asked.
     #[serde(rename = "approval.requested")]
     ApprovalRequested {
@@ -278,6 +304,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         fields: Value,
     },
+    /// An event that a newer version wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Event {
@@ -288,6 +317,7 @@ impl Event {
             Self::RunQueued { .. } => "run.queued",
             Self::RunStarted => "run.started",
             Self::RunWaiting { .. } => "run.waiting",
+            Self::RunPaused { .. } => "run.paused",
             Self::RunResumed { .. } => "run.resumed",
             Self::RunCancelling { .. } => "run.cancelling",
             Self::RunSucceeded => "run.succeeded",
@@ -303,10 +333,13 @@ impl Event {
             Self::StepFailed { .. } => "step.failed",
             Self::StepCancelled { .. } => "step.cancelled",
             Self::StepRetrying { .. } => "step.retrying",
+            Self::StepAttemptFailed { .. } => "step.attempt_failed",
+            Self::StepUncertain { .. } => "step.uncertain",
             Self::ApprovalRequested { .. } => "approval.requested",
             Self::ApprovalDecided { .. } => "approval.decided",
             Self::ApprovalReopened { .. } => "approval.reopened",
             Self::Log { .. } => "log",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -318,12 +351,14 @@ impl Event {
             | Self::StepWaiting { step, .. }
             | Self::StepSucceeded { step, .. }
             | Self::StepSkipped { step }
+            | Self::StepUncertain { step, .. }
             | Self::StepFailed { step, .. } => Some(&step.id),
             Self::StepProgress { step, .. }
             | Self::StepToolUse { step, .. }
             | Self::StepToolResult { step, .. }
             | Self::StepCancelled { step }
             | Self::StepRetrying { step, .. }
+            | Self::StepAttemptFailed { step, .. }
             | Self::ApprovalRequested { step, .. }
             | Self::ApprovalDecided { step, .. }
             | Self::ApprovalReopened { step, .. } => Some(step),
@@ -331,11 +366,13 @@ impl Event {
             Self::RunQueued { .. }
             | Self::RunStarted
             | Self::RunWaiting { .. }
+            | Self::RunPaused { .. }
             | Self::RunResumed { .. }
             | Self::RunCancelling { .. }
             | Self::RunSucceeded
             | Self::RunFailed { .. }
-            | Self::RunCancelled => None,
+            | Self::RunCancelled
+            | Self::Unknown => None,
         }
     }
 }

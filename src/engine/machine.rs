@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     journal::{Event, LogLevel, StepHead, Usage},
-    plan::{BranchName, Node, OnExpiry, Plan},
+    plan::{BranchName, Node, NodeKind, OnExpiry, Plan, SubWorkflow},
     port::{Call, CallScope, Evaluation},
     state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
 };
@@ -50,6 +50,27 @@ pub struct Detail {
     /// Whether the result was taken over from the run that this one retries.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
+    /// Whether its own attempts are spent, and an alternative or a person is to mend it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mending: bool,
+    /// How often a person was asked what to do about it, and said so.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub asked: u32,
+    /// How often a person had a step begun anew that cannot simply go on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub again: u32,
+    /// The agent that does it instead of its node's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The model that is asked instead of its agent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The key of the event that it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Whether a round of a loop was the last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -144,6 +165,8 @@ pub enum Ruling {
     Rejected,
     /// Not like this.
     ChangesRequested,
+    /// Go on without it, with the payload as its output.
+    Skipped,
 }
 
 /// A decision that has begun to act, or a deadline that has passed.
@@ -176,6 +199,12 @@ pub enum Input {
     Performed(StepId, u32, Result<super::port::Answer, StepError>, Vec<(LogLevel, String)>),
     /// Somebody stops the run.
     Cancel(String),
+    /// Somebody holds the run.
+    Pause(String),
+    /// Somebody lets a held run go on.
+    Resume(String),
+    /// The events that steps waited for, as far as they came.
+    Received(Vec<(StepId, Value)>),
     /// Approvals were decided.
     Decided(Vec<Applied>),
     /// A moment has come.
@@ -189,6 +218,8 @@ pub enum Input {
 pub enum Effect {
     /// Fill in templates. Leaves no trace by itself and may be done again.
     Evaluate(StepId, Box<Evaluation>),
+    /// Note that a step waits for an event with this key. May be done again.
+    Expect(StepId, String),
     /// Perform a call, whose start is recorded. The scope's moment is the last one for it, and the seconds are what it
     /// may take of that itself, once it is begun.
     Perform(Box<Call>, CallScope, TimeDelta),
@@ -281,7 +312,8 @@ pub struct Machine {
     pub next_ordinal: i32,
     /// The last signal that was read.
     pub signals_seen: i64,
-    /// Steps whose templates are being filled in, and where in the node's list of templates each is.
+    /// Steps whose templates are being filled in (or whose events are being asked for), and where in the node's list of
+    /// templates each is.
     pub evaluating: HashMap<StepId, usize>,
     /// Steps with an attempt under way here.
     pub in_flight: BTreeSet<StepId>,
@@ -298,9 +330,17 @@ pub struct MapProgress {
     pub next: usize,
     /// Items under way.
     pub open: usize,
+    /// Items that failed.
+    pub failed: u32,
 }
 
 impl Machine {
+    /// Whether nothing new may begin: the process is about to end, or somebody holds the run.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.draining || self.state == RunState::Paused
+    }
+
     /// Whether something is under way that will come back by itself.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -314,21 +354,23 @@ impl Machine {
         steps.chain(self.deadline_at.filter(|_| !self.state.is_end())).min()
     }
 
-    /// What the run waits for, when nothing is under way: the first of approval, retry, timer.
+    /// What the run waits for, when nothing is under way: the first of approval, event, retry, timer.
     #[must_use]
     pub fn waits_on(&self) -> Option<(WaitingOn, Option<Timestamp>)> {
         let mut found: Option<(WaitingOn, Option<Timestamp>)> = None;
         for step in self.steps.values() {
             let on = match step.state {
                 StepState::Waiting if step.detail.approval.is_some() => WaitingOn::Approval,
+                StepState::Waiting if step.kind == StepKind::WaitEvent => WaitingOn::Event,
                 StepState::Waiting if step.kind == StepKind::Wait => WaitingOn::Timer,
                 StepState::Retrying => WaitingOn::Retry,
                 _ => continue,
             };
             let rank = |on: WaitingOn| match on {
                 WaitingOn::Approval => 0,
-                WaitingOn::Retry => 1,
-                WaitingOn::Timer => 2,
+                WaitingOn::Event => 1,
+                WaitingOn::Retry => 2,
+                WaitingOn::Timer => 3,
             };
             found = match found {
                 Some((other, until)) if rank(other) < rank(on) => Some((other, until)),
@@ -339,23 +381,49 @@ impl Machine {
         found
     }
 
-    /// The node that a step belongs to, and the list of nodes it stands in.
+    /// The node that a step belongs to.
     #[must_use]
     pub fn node_of<'p>(plan: &'p Plan, id: &StepId) -> Option<&'p Node> {
-        // `map.3.inner` → the node `inner` inside of the node `map`: items are the numbers in between.
+        // `map.3.inner` → the node `inner` inside of the node `map`: the number is an item's, and `~again1` would be the
+        // map begun anew.
         let mut nodes = plan.graph.nodes.as_slice();
         let mut found = None;
         for key in id.as_str().split('.') {
-            if key.bytes().all(|byte| byte.is_ascii_digit()) {
+            if !key.starts_with(|first: char| first.is_ascii_lowercase()) {
                 continue;
             }
             let Some(node) = nodes.iter().find(|node| node.id.as_str() == key) else { break };
             found = Some(node);
-            nodes = match &node.kind {
-                super::plan::NodeKind::Map { nodes, .. } => nodes,
-                _ => &[],
-            };
+            nodes = inside_of(plan, node).unwrap_or_default();
         }
         found
+    }
+
+    /// The nodes that run as steps right below this one: those of the graph for nobody, those of a group for an item, a
+    /// round or a workflow.
+    #[must_use]
+    pub fn frame<'p>(&self, plan: &'p Plan, owner: Option<&StepId>) -> Option<&'p [Node]> {
+        let Some(owner) = owner else { return Some(&plan.graph.nodes) };
+        match self.steps.get(owner)?.kind {
+            StepKind::Item | StepKind::Round | StepKind::Workflow => inside_of(plan, Self::node_of(plan, owner)?),
+            _ => None,
+        }
+    }
+
+    /// Whether a step is a node's own, and not one of those that nest in it: an item, a turn, an alternative.
+    #[must_use]
+    pub fn is_of_node(step: &Step) -> bool {
+        step.id.key() == step.node
+    }
+}
+
+/// The nodes inside of a node: of a map or loop its own, of a workflow those of the plan that it names.
+fn inside_of<'p>(plan: &'p Plan, node: &'p Node) -> Option<&'p [Node]> {
+    match &node.kind {
+        NodeKind::Workflow { workflow, version, .. } => {
+            let sub = plan.workflows.get(&SubWorkflow::key(workflow, *version))?;
+            Some(&sub.graph.nodes)
+        }
+        kind => kind.inner().map(Vec::as_slice),
     }
 }

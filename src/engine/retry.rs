@@ -9,15 +9,14 @@ const LONGEST_RETRY_AFTER_MS: u64 = 3_600_000;
 /// spent. `failures` counts those that failed by themselves, this one included.
 #[must_use]
 pub fn pause_ms(policy: &RetryPolicy, error: &StepError, failures: u32, seed: u64) -> Option<u64> {
-    if !error.class.is_retryable() || failures >= policy.attempts {
+    if !policy.covers(error.class) || failures >= policy.attempts {
         return None;
     }
     let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
     let grown = policy.backoff_ms as f64 * policy.factor.max(1.0).powi(exponent);
     let bounded = grown.min(policy.max_backoff_ms as f64).max(0.0);
-    // Between one half and the whole, so that many runs do not come back at the same moment.
-    let share = 0.5 + (scramble(seed ^ u64::from(failures)) % 1_000) as f64 / 2_000.0;
-    let own = (bounded * share) as u64;
+    let jitter = if policy.jitter { (scramble(seed ^ u64::from(failures)) % 1_000) as f64 / 2_000.0 } else { 0.5 };
+    let own = (bounded * (0.5 + jitter)) as u64;
     Some(match error.retry_after_ms {
         Some(asked) => own.max(asked.min(LONGEST_RETRY_AFTER_MS)),
         None => own,

@@ -75,6 +75,8 @@ words! {
         Timer = "timer",
         /// The pause before a new attempt.
         Retry = "retry",
+        /// An event from the outside.
+        Event = "event",
     }
 }
 
@@ -123,6 +125,8 @@ words! {
         Model = "model",
         /// One call of a tool, as a node or inside of an agent.
         Tool = "tool",
+        /// One HTTP request.
+        Http = "http",
         /// A value made of others.
         Transform = "transform",
         /// A branch chosen.
@@ -133,8 +137,16 @@ words! {
         Map = "map",
         /// One item of a map.
         Item = "item",
+        /// The same work until a condition holds.
+        Loop = "loop",
+        /// One round of a loop.
+        Round = "round",
+        /// Another workflow.
+        Workflow = "workflow",
         /// A pause.
         Wait = "wait",
+        /// A pause until the outside sends an event.
+        WaitEvent = "wait_event",
         /// Where the run ends.
         End = "end",
     }
@@ -169,6 +181,19 @@ words! {
 }
 
 impl ErrorClass {
+    /// Whether neither waiting nor something else instead can help, but a person can: by other credentials, by more to
+    /// spend, by looking at what takes its process down.
+    #[must_use]
+    pub const fn needs_a_person(self) -> bool {
+        matches!(self, Self::Auth | Self::Quota | Self::Budget | Self::Poison)
+    }
+
+    /// Whether something else instead may work where this failed.
+    #[must_use]
+    pub const fn allows_an_alternative(self) -> bool {
+        !matches!(self, Self::BadInput | Self::Rejected | Self::Budget)
+    }
+
     /// Whether another attempt can help.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -191,12 +216,22 @@ pub struct StepError {
     /// The step that failed first, where this error is only its consequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<StepId>,
+    /// Whether the call may have had its effect all the same: it was sent, and no answer came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub effect_unknown: bool,
 }
 
 impl StepError {
     /// An error of a class, with its code and words.
     pub fn new(class: ErrorClass, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class, code: code.into(), message: message.into(), retry_after_ms: None, caused_by: None }
+        Self {
+            class,
+            code: code.into(),
+            message: message.into(),
+            retry_after_ms: None,
+            caused_by: None,
+            effect_unknown: false,
+        }
     }
 }
 
@@ -253,6 +288,14 @@ impl StepId {
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+}
+
+impl StepKind {
+    /// Whether steps nest in it that are nodes of a graph.
+    #[must_use]
+    pub const fn is_group(self) -> bool {
+        matches!(self, Self::Map | Self::Loop | Self::Workflow)
     }
 }
 

@@ -19,6 +19,8 @@ pub enum PauseKind {
     Timer,
     /// An attempt failed and another will follow.
     Retry,
+    /// It waits for an event from the outside.
+    Event,
 }
 
 /// A time in which a step that began did not work.
@@ -45,8 +47,9 @@ pub struct FailedAttempt {
     pub at: Timestamp,
     /// Why.
     pub error: StepError,
-    /// When the next one was to begin.
-    pub next_at: Timestamp,
+    /// When the next one was to begin; none where something else followed: an alternative, or a person's decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
 }
 
 /// A step as the tree shows it. No payloads: those are loaded for the step that is looked at.
@@ -209,6 +212,10 @@ impl RunView {
                 self.state = RunState::Waiting;
                 self.waiting_on = Some(*on);
             }
+            Event::RunPaused { .. } => {
+                self.state = RunState::Paused;
+                self.waiting_on = None;
+            }
             Event::RunResumed { .. } => self.run_goes_on(),
             Event::RunCancelling { .. } => {
                 self.state = RunState::Cancelling;
@@ -235,11 +242,12 @@ impl RunView {
                 view.started_at.get_or_insert(at);
                 view.wake_at = *until;
                 view.approval = *approval;
-                let kind = match (approval, until) {
-                    (Some(_), _) => Some(PauseKind::Person),
-                    (None, Some(_)) => Some(PauseKind::Timer),
+                let kind = match (approval, step.kind, until) {
+                    (Some(_), _, _) => Some(PauseKind::Person),
+                    (None, StepKind::WaitEvent, _) => Some(PauseKind::Event),
+                    (None, _, Some(_)) => Some(PauseKind::Timer),
                     // It waits for its children: that is its work.
-                    (None, None) => None,
+                    (None, _, None) => None,
                 };
                 view.pauses.extend(kind.map(|kind| Pause { kind, from: at, to: None }));
             }
@@ -280,7 +288,7 @@ impl RunView {
                         from: view.attempt_at,
                         at,
                         error: error.clone(),
-                        next_at: *next_at,
+                        next_at: Some(*next_at),
                     });
                     view.state = StepState::Retrying;
                     view.attempt = *attempt;
@@ -289,13 +297,32 @@ impl RunView {
                     view.wake_at = Some(*next_at);
                 }
             }
+            Event::StepAttemptFailed { step, attempt, error } => {
+                if let Some(view) = self.find(step) {
+                    view.goes_on(at);
+                    let from = view.attempt_at;
+                    let failed = FailedAttempt { attempt: *attempt, from, at, error: error.clone(), next_at: None };
+                    view.failures.push(failed);
+                    view.state = StepState::Running;
+                    view.error = Some(error.clone());
+                    view.wake_at = None;
+                }
+            }
+            Event::StepUncertain { step, attempt, error } => {
+                let view = self.enter(step, StepState::Uncertain);
+                view.goes_on(at);
+                view.pauses.push(Pause { kind: PauseKind::Person, from: at, to: None });
+                view.attempt = *attempt;
+                view.error = Some(error.clone());
+            }
             Event::StepProgress { .. }
             | Event::StepToolUse { .. }
             | Event::StepToolResult { .. }
             | Event::ApprovalRequested { .. }
             | Event::ApprovalDecided { .. }
             | Event::ApprovalReopened { .. }
-            | Event::Log { .. } => {}
+            | Event::Log { .. }
+            | Event::Unknown => {}
         }
         true
     }

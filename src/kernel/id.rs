@@ -136,6 +136,8 @@ ids! {
     RunId = "run";
     /// An approval.
     ApprovalId = "apr";
+    /// An event from the outside.
+    EventId = "evt";
     /// An API key.
     ApiKeyId = "key";
     /// A message in the local outbox.

@@ -48,6 +48,7 @@ impl From<&ToolInfo> for ToolSpec {
             parameters: tool.parameters.clone(),
             effect: tool.effect,
             timeout_s: tool.timeout_s,
+            at_most_once: false,
         }
     }
 }

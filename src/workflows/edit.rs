@@ -171,13 +171,18 @@ fn set(graph: &mut Graph, path: &str, node: &Node) -> Result<String> {
             }
         }
         rename_in_nodes(nodes, old.id.as_str(), node.id.as_str());
-        // The result of the map around it may read it too.
+        // What the group around it gives may read it too.
         if !scope.is_empty() {
             let (outer, map) = walk::split(scope);
             let around =
                 walk::scope_mut(graph, outer).and_then(|nodes| nodes.iter_mut().find(|other| other.id.as_str() == map));
-            if let Some(Node { kind: NodeKind::Map { result, .. }, .. }) = around {
-                rename_in_value(result, old.id.as_str(), node.id.as_str());
+            match around.map(|around| &mut around.kind) {
+                Some(NodeKind::Map { result, .. }) => rename_in_value(result, old.id.as_str(), node.id.as_str()),
+                Some(NodeKind::Loop { result, until, .. }) => {
+                    rename_in_value(result, old.id.as_str(), node.id.as_str());
+                    rename_in_text(until, old.id.as_str(), node.id.as_str());
+                }
+                _ => {}
             }
         }
     } else {
@@ -255,37 +260,9 @@ pub fn free_key(nodes: &[Node], name: &str, kind: &str) -> Option<NodeKey> {
 
 fn rename_in_nodes(nodes: &mut [Node], from: &str, to: &str) {
     for node in nodes {
-        match &mut node.kind {
-            NodeKind::Start => {}
-            NodeKind::Agent { prompt, .. } => rename_in_text(prompt, from, to),
-            NodeKind::Tool { arguments: value, .. }
-            | NodeKind::Transform { value }
-            | NodeKind::End { output: value } => {
-                rename_in_value(value, from, to);
-            }
-            NodeKind::Decision { branches, .. } => {
-                branches.iter_mut().for_each(|branch| rename_in_text(&mut branch.when, from, to));
-            }
-            NodeKind::Approval(approval) => {
-                rename_in_text(&mut approval.title, from, to);
-                rename_in_text(&mut approval.message, from, to);
-                rename_in_text(&mut approval.impact, from, to);
-                rename_in_text(&mut approval.currency, from, to);
-                rename_in_text(&mut approval.why, from, to);
-                rename_in_text(&mut approval.reversible_until, from, to);
-                rename_in_value(&mut approval.payload, from, to);
-                rename_in_value(&mut approval.amount, from, to);
-                rename_in_value(&mut approval.confidence, from, to);
-            }
-            NodeKind::Map { items, nodes, result, .. } => {
-                rename_in_text(items, from, to);
-                rename_in_value(result, from, to);
-                rename_in_nodes(nodes, from, to);
-            }
-            NodeKind::Wait { seconds, until } => {
-                rename_in_value(seconds, from, to);
-                rename_in_value(until, from, to);
-            }
+        node.each_template_mut(&mut |template| rename_in_value(template, from, to));
+        if let Some(inner) = node.kind.inner_mut() {
+            rename_in_nodes(inner, from, to);
         }
     }
 }

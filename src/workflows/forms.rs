@@ -21,7 +21,7 @@ pub struct StepForm {
     pub kind: String,
     /// What it runs after: ports.
     pub after: BTreeMap<String, String>,
-    /// `all` or `any`.
+    /// `all`, `any`, or how many.
     pub join: String,
     /// Seconds that one attempt may take.
     pub timeout_s: String,
@@ -29,8 +29,14 @@ pub struct StepForm {
     pub attempts: String,
     /// Seconds before the second attempt.
     pub pause_s: String,
-    /// `fail` or `continue`.
+    /// `default`, `fail`, `continue` or `ask`.
     pub on_error: String,
+    /// What is tried when the attempts are spent: `agent writer`, `model openai/gpt-5`, `tool backup`, one in each line.
+    pub alternatives: String,
+    /// `never`, `always`, or a condition in braces.
+    pub requires_approval: String,
+    /// `true` when its effect must not be repeated.
+    pub at_most_once: String,
     /// The agent's key.
     pub agent: String,
     /// What the agent is asked.
@@ -79,8 +85,34 @@ pub struct StepForm {
     pub items: String,
     /// Items at the same time.
     pub concurrency: String,
-    /// An item's result.
+    /// How many items may fail.
+    pub max_failures: String,
+    /// The result of an item or a round.
     pub result: String,
+    /// Whether a round was the last.
+    pub until_done: String,
+    /// The most rounds.
+    pub max: String,
+    /// The workflow's id.
+    pub workflow: String,
+    /// Its version.
+    pub version: String,
+    /// The workflow's input.
+    pub input: String,
+    /// The key of an event.
+    pub event: String,
+    /// How an HTTP request is made.
+    pub method: String,
+    /// Where to.
+    pub url: String,
+    /// Parameters to add to the address.
+    pub query: String,
+    /// Headers.
+    pub headers: String,
+    /// What is sent.
+    pub body: String,
+    /// `true` when an answer with a status of 400 or more is a result.
+    pub accept_errors: String,
     /// How many seconds to wait.
     pub seconds: String,
     /// Until when to wait.
@@ -90,14 +122,18 @@ pub struct StepForm {
 }
 
 /// The kinds of steps that can be added, in the order in which they are offered.
-pub const KINDS: [(&str, &str, &str); 9] = [
+pub const KINDS: [(&str, &str, &str); 13] = [
     ("agent", "Agent", "An agent works on a prompt with its tools."),
     ("tool", "Tool", "One call of a tool: an HTTP request, an e-mail, a calculation."),
+    ("http", "HTTP request", "One call of a web address: method, headers and body."),
     ("approval", "Approval", "The run waits until a person says yes or no."),
     ("decision", "Decision", "The first branch whose condition holds is taken."),
     ("map", "For each", "The same steps for each item of a list, several at a time."),
+    ("loop", "Loop", "The same steps again, until a condition holds."),
+    ("workflow", "Workflow", "Another workflow runs as a part of this one."),
     ("transform", "Transform", "A value made of others by an expression."),
     ("wait", "Wait", "A pause, or until a moment."),
+    ("wait_event", "Wait for event", "A pause until the outside sends an event."),
     ("end", "End", "The run ends here, with an output."),
     ("start", "Start", "Where a run begins."),
 ];

@@ -1,5 +1,7 @@
 //! Workflows: graphs of nodes. Every save is an immutable version; one version is deployed.
 
+#[cfg(feature = "ssr")]
+pub mod compile;
 pub mod edit;
 pub mod forms;
 #[cfg(feature = "ssr")]

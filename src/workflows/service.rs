@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{
-    MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion, edit::Edit, faults_of_words,
-    store, yaml,
+    MAX_GRAPH_BYTES, NewWorkflow, Runnable, Workflow, WorkflowDetail, WorkflowVersion,
+    compile::{self, agents_of},
+    edit::Edit,
+    faults_of_words, store, yaml,
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
     agents::{self, service::known_tools},
     db::TenantTx,
     engine::plan::{
-        Graph, Node, NodeKind, Plan, ToolSpec,
+        Alternative, Graph, MAX_DEPTH, Node, NodeKind,
         validate::{Fault, Known, validate},
-        walk,
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
     schema,
@@ -140,10 +143,16 @@ fn rename_agent(nodes: &mut [Node], from: &str, to: &str, depth: usize) {
     for node in nodes {
         match &mut node.kind {
             NodeKind::Agent { agent, .. } if agent == from => to.clone_into(agent),
-            NodeKind::Map { nodes, .. } if depth <= crate::engine::plan::MAX_DEPTH => {
-                rename_agent(nodes, from, to, depth + 1);
-            }
             _ => {}
+        }
+        for alternative in &mut node.alternatives {
+            match alternative {
+                Alternative::Agent(agent) if agent == from => to.clone_into(agent),
+                _ => {}
+            }
+        }
+        if let Some(inner) = node.kind.inner_mut().filter(|_| depth <= MAX_DEPTH) {
+            rename_agent(inner, from, to, depth + 1);
         }
     }
 }
@@ -263,7 +272,7 @@ pub async fn plan_for_run(tx: &mut TenantTx, id: WorkflowId, at: Option<i32>) ->
             "No version of this workflow can run yet. Open it and correct what the list of problems names.",
         )
     })?;
-    plan_of(tx, workflow, version).await
+    compile::plan_of(tx, workflow, version).await
 }
 
 /// A workflow with the version that a run would run: the named one, else the deployed one, else the newest that can run,
@@ -292,31 +301,6 @@ async fn version_to_run(tx: &mut TenantTx, workflow: &Workflow, at: Option<i32>)
     }
 }
 
-async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32) -> Result<Runnable> {
-    if workflow.status == "archived" {
-        return Err(Error::conflict("workflows.archived", "This workflow is archived, so it cannot be run."));
-    }
-    let graph = store::version(tx, workflow.id, version).await?.ok_or_else(|| no_version(version))?.graph;
-    let deployed = workflow.deployed_version == Some(version);
-    let agents = agents::service::specs(tx, &agents_of(&graph), !deployed).await?;
-    // The same check again: an agent may be gone, or a tool, since the version was saved.
-    let faults = faults(tx, &graph).await?;
-    if !faults.is_empty() {
-        let mut error = faulty("workflows.faults", &faults);
-        error.kind = Kind::Conflict;
-        return Err(error);
-    }
-    let all = known_tools();
-    let mut tools: BTreeMap<String, ToolSpec> = BTreeMap::new();
-    let named = tools_of(&graph).into_iter().chain(agents.values().flat_map(|agent| agent.tools.keys().cloned()));
-    for name in named {
-        if let Some(spec) = all.get(&name) {
-            tools.insert(name, spec.clone());
-        }
-    }
-    Ok(Runnable { id: workflow.id, name: workflow.name, version, deployed, plan: Plan { graph, agents, tools } })
-}
-
 /// The names of the workflows whose newest or deployed version names an agent.
 pub(crate) async fn naming_agent(tx: &mut TenantTx, key: &str) -> Result<Vec<String>> {
     store::naming_agent(tx, key).await
@@ -334,25 +318,27 @@ pub async fn with_agents(grant: &Grant<right::View>, id: WorkflowId, at: Option<
     Ok(NewWorkflow { name: workflow.name, description: workflow.description, graph, agents, deploy: true })
 }
 
-/// What is wrong with a graph, given the agents and tools that there are.
-async fn faults(tx: &mut TenantTx, graph: &Graph) -> Result<Vec<Fault>> {
+/// What is wrong with a graph, given the agents, tools and workflows that there are.
+pub(super) async fn faults(tx: &mut TenantTx, graph: &Graph) -> Result<Vec<Fault>> {
     let agents = agents::service::keys(tx).await?;
-    Ok(faults_given(graph, &agents))
+    let workflows = compile::inputs_of_named(tx, graph).await?;
+    Ok(faults_given(graph, &agents, &workflows))
 }
 
-/// The same for given agents.
+/// The same for given agents and workflows.
 #[must_use]
-pub fn faults_given(graph: &Graph, agents: &BTreeSet<String>) -> Vec<Fault> {
+pub fn faults_given(graph: &Graph, agents: &BTreeSet<String>, workflows: &BTreeMap<String, Value>) -> Vec<Fault> {
     let known = Known {
         agents,
         tools: &known_tools(),
+        workflows,
         check: &schema::check,
         check_schema: &|schema| schema::check_schema(schema).err(),
     };
     validate(graph, &known)
 }
 
-fn faulty(code: &str, faults: &[Fault]) -> Error {
+pub(super) fn faulty(code: &str, faults: &[Fault]) -> Error {
     let fields = faults
         .iter()
         .map(|fault| FieldError {
@@ -395,34 +381,10 @@ fn can_be_kept(graph: &Graph) -> Result<()> {
     Ok(())
 }
 
-/// The keys of the agents that a graph names.
-#[must_use]
-pub fn agents_of(graph: &Graph) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    walk::each(&graph.nodes, &mut |_, node| {
-        if let NodeKind::Agent { agent, .. } = &node.kind {
-            found.insert(agent.clone());
-        }
-    });
-    found
-}
-
-/// The names of the tools that a graph's own nodes call.
-#[must_use]
-pub fn tools_of(graph: &Graph) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    walk::each(&graph.nodes, &mut |_, node| {
-        if let NodeKind::Tool { tool, .. } = &node.kind {
-            found.insert(tool.clone());
-        }
-    });
-    found
-}
-
-fn unknown() -> Error {
+pub(super) fn unknown() -> Error {
     Error::not_found("workflow")
 }
 
-fn no_version(version: i32) -> Error {
+pub(super) fn no_version(version: i32) -> Error {
     Error::invalid("version", format!("There is no version {version} of this workflow."))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{NewWorkflow, TemplateCard, service, yaml};
+use super::{NewWorkflow, TemplateCard, compile, yaml};
 use crate::engine::plan::walk;
 
 /// The templates in the order in which they are offered. The ids stand in addresses.
@@ -45,7 +45,7 @@ pub fn card(id: &str, workflow: &NewWorkflow) -> TemplateCard {
         steps.push((path.matches('.').count(), node.kind.word().to_owned(), node.label().to_owned()));
     });
     let agents = workflow.agents.values().map(|agent| agent.name.clone()).collect();
-    let used = service::tools_of(&workflow.graph)
+    let used = compile::tools_of(&workflow.graph)
         .into_iter()
         .chain(workflow.agents.values().flat_map(|agent| agent.tools.keys().cloned()));
     let mut tools: Vec<String> = Vec::new();
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::{
         schema,
-        workflows::{forms::StepForm, input},
+        workflows::{forms::StepForm, input, service},
     };
 
     #[test]
@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(TEMPLATES.len(), 4);
         for (id, workflow) in TEMPLATES.iter() {
             let agents = workflow.agents.keys().cloned().collect();
-            assert_eq!(service::faults_given(&workflow.graph, &agents), [], "{id}");
-            assert_eq!(service::agents_of(&workflow.graph), agents, "{id}: it brings exactly what it names");
+            assert_eq!(service::faults_given(&workflow.graph, &agents, &BTreeMap::new()), [], "{id}");
+            assert_eq!(compile::agents_of(&workflow.graph), agents, "{id}: it brings exactly what it names");
             for agent in workflow.agents.values() {
                 assert_eq!(agent.faults(), [], "{id}: {}", agent.name);
                 assert!(agent.output_schema.is_null() || schema::check_schema(&agent.output_schema).is_ok());

@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 use super::{NewWorkflow, blank};
 use crate::{
     agents::AgentConfig,
-    engine::plan::{Graph, MAX_DEPTH, MAX_NODES, Node, NodeKind},
+    engine::plan::{Graph, MAX_DEPTH, MAX_NODES, Node},
     kernel::{Error, FieldError, Kind, Result},
 };
 
@@ -160,7 +160,7 @@ impl At {
     }
 }
 
-/// One node. Maps are taken apart first, so that a fault names the step inside and not only the map.
+/// One node. Groups are taken apart first, so that a fault names the step inside and not only the group.
 fn to_node(value: Value, at: &At, faults: &mut Vec<FieldError>) -> Option<Node> {
     let Value::Object(mut fields) = value else {
         faults.push(at.fault("", "A step is written as fields with values: id, kind, and what the kind needs."));
@@ -190,10 +190,11 @@ fn to_node(value: Value, at: &At, faults: &mut Vec<FieldError>) -> Option<Node> 
         let message = format!("A step of the kind “{kind}” has no “{name}”. It has: {}.", own.join(", "));
         faults.push(at.fault(name, message));
     }
-    let inner = if kind == "map" { inner_nodes(&mut fields, &at, faults) } else { Some(Vec::new()) };
+    let is_group = own.contains(&"nodes");
+    let inner = if is_group { inner_nodes(&mut fields, &at, faults) } else { Some(Vec::new()) };
     match serde_json::from_value::<Node>(Value::Object(fields)) {
         Ok(mut node) => {
-            if let NodeKind::Map { nodes, .. } = &mut node.kind {
+            if let Some(nodes) = node.kind.inner_mut() {
                 *nodes = inner?;
             }
             Some(node)
@@ -207,11 +208,11 @@ fn to_node(value: Value, at: &At, faults: &mut Vec<FieldError>) -> Option<Node> 
 
 fn inner_nodes(fields: &mut Map<String, Value>, at: &At, faults: &mut Vec<FieldError>) -> Option<Vec<Node>> {
     if at.depth > MAX_DEPTH {
-        faults.push(at.fault("nodes", format!("Maps nest too deep; {MAX_DEPTH} levels are the most.")));
+        faults.push(at.fault("nodes", format!("Groups nest too deep; {MAX_DEPTH} levels are the most.")));
         return None;
     }
     let Some(Value::Array(nodes)) = fields.insert("nodes".to_owned(), Value::Array(Vec::new())) else {
-        faults.push(at.fault("nodes", "A map needs a list of steps under “nodes”."));
+        faults.push(at.fault("nodes", "It needs a list of steps under “nodes”."));
         return None;
     };
     let count = nodes.len();
@@ -226,8 +227,21 @@ fn inner_nodes(fields: &mut Map<String, Value>, at: &At, faults: &mut Vec<FieldE
     (inner.len() == count).then_some(inner)
 }
 
-const KINDS: &str = "start, agent, tool, transform, decision, approval, map, wait, end.";
-const COMMON: [&str; 8] = ["id", "name", "kind", "after", "join", "timeout_s", "retry", "on_error"];
+const KINDS: &str =
+    "start, agent, tool, http, transform, decision, approval, map, loop, workflow, wait, wait_event, end.";
+const COMMON: [&str; 11] = [
+    "id",
+    "name",
+    "kind",
+    "after",
+    "join",
+    "timeout_s",
+    "retry",
+    "on_error",
+    "alternatives",
+    "requires_approval",
+    "at_most_once",
+];
 
 /// The fields of a kind, besides those of every step.
 fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
@@ -252,8 +266,12 @@ fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
             "expires_s",
             "on_expiry",
         ],
-        "map" => &["items", "concurrency", "nodes", "result"],
+        "http" => &["method", "url", "query", "headers", "body", "accept_errors"],
+        "map" => &["items", "concurrency", "nodes", "result", "max_failures"],
+        "loop" => &["until", "max", "nodes", "result"],
+        "workflow" => &["workflow", "version", "input"],
         "wait" => &["seconds", "until"],
+        "wait_event" => &["event"],
         "end" => &["output"],
         _ => return None,
     })
@@ -290,6 +308,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::plan::NodeKind;
 
     const FILE: &str = r#"
 name: Triage

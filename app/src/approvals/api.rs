@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
-use agentflow::approvals::{Verdict, service};
+use agentflow::{
+    approvals::{Verdict, service},
+    kernel::Error,
+    workflows::forms::values,
+};
 
 /// The inbox as its page shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +79,15 @@ pub async fn approve_edited(
 ) -> Result<Shown, ApiError> {
     let cx = door::ctx(&org).await?;
     service::approve_edited(&cx.grant()?, id, &fields, Some(amount)).await?;
+    Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// Goes on without a failed step, with an output of one's own: JSON, or a text as it stands.
+#[server]
+pub async fn skip_step(org: String, id: ApprovalId, #[server(default)] output: String) -> Result<Shown, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let output = values::read(&output).map_err(|message| Error::invalid("output", message))?;
+    service::decide(&cx.grant()?, id, &Verdict::Skip { output }).await?;
     Ok(service::show(&cx.grant()?, id).await?)
 }
 

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::{
-    decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, Undo},
+    decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, SkipForm, Undo},
     edit::EditForm,
 };
 use crate::kit::{Callout, Json, Kv, KvList, Reversibility, Status, StatusBadge, Time, Tone};
@@ -101,7 +101,7 @@ fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyV
     let run = format!("/o/{org}/runs/{}", approval.run_id);
     let (deadline, others) = (deadline(&approval), others(&approval));
     let Details { amount, why, confidence, reversible_until, .. } = approval.details;
-    let reversibility = can_act.then(|| {
+    let reversibility = (can_act && approval.kind != ApprovalKind::Failure).then(|| {
         view! { <Kv name="Can it be undone"><Reversibility reversible until=reversible_until/></Kv> }
     });
     let amount = amount.map(|amount| view! { <Kv name="Amount">{amount.to_string()}</Kv> });
@@ -170,7 +170,7 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
         return view! {
             <div class="approval-answer">
                 <AnswerForm id=approval.id desk=desk.clone()/>
-                <RejectForm id=approval.id desk question=true/>
+                <RejectForm id=approval.id desk kind=approval.kind/>
             </div>
         }
         .into_any();
@@ -178,13 +178,15 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
     let (id, kind) = (approval.id, approval.kind);
     let edits =
         (!approval.payload.is_null()).then(|| view! { <EditForm approval=approval.clone() desk=desk.clone()/> });
+    let skip = (kind == ApprovalKind::Failure).then(|| view! { <SkipForm id desk=desk.clone()/> });
     let changes = approval.details.takes_changes.then(|| view! { <ChangesForm id kind desk=desk.clone()/> });
     view! {
         <div class="approval-actions">
             <ApproveForm shown=shown.clone() desk=desk.clone()/>
-            <RejectForm id desk question=false/>
+            <RejectForm id desk=desk.clone() kind/>
             {changes}
             {edits}
+            {skip}
         </div>
     }
     .into_any()
@@ -192,7 +194,7 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
 
 fn ended(shown: &Shown, desk: Desk) -> AnyView {
     let approval = &shown.approval;
-    let state = Signal::stored(Status::from(approval.state));
+    let state = Signal::stored(Status::from((approval.state, approval.kind, approval.decision.as_ref())));
     let Some(decision) = approval.decision.clone() else {
         let why = match approval.state {
             ApprovalState::Withdrawn => "The run ended first, so there is nothing to decide any more.",
@@ -200,11 +202,17 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
         };
         return view! { <div class="approval-outcome"><StatusBadge status=state/><p>{why}</p></div> }.into_any();
     };
-    let edits = decision.edited_payload.as_ref().map(|edited| edits(&approval.payload, edited));
+    let edits = match &decision.edited_payload {
+        Some(output) if decision.skips => {
+            Some(view! { <section class="approval-edits"><h3>"Output to go on with"</h3><Json value=output.clone() label="Output to go on with"/></section> }.into_any())
+        }
+        edited => edited.as_ref().map(|edited| edits(&approval.payload, edited)),
+    };
     let reason = decision.reason.clone().map(|reason| {
         let name = match (approval.kind, approval.state) {
             (ApprovalKind::Question, _) => "Answer",
             (_, ApprovalState::ChangesRequested) => "What should be different",
+            (ApprovalKind::Failure, _) => "Why it fails",
             _ => "Reason",
         };
         view! { <p class="approval-reason"><strong>{name}</strong> " " {reason}</p> }
@@ -226,7 +234,7 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
 
 /// "by Ana 4 s ago", and with edits if there were any.
 pub(super) fn by(decision: &Decision) -> impl IntoView + use<> {
-    let edited = decision.edited_payload.is_some().then_some("with edits ");
+    let edited = (decision.edited_payload.is_some() && !decision.skips).then_some("with edits ");
     view! { <span>{edited} "by " {decision.by_name.clone()} " " <Time at=decision.at/></span> }
 }
 

@@ -10,7 +10,7 @@ use leptos::{prelude::*, server_fn::ServerFn, web_sys::MouseEvent};
 use wasm_bindgen::JsCast;
 
 use super::{
-    api::{Answer, Approve, Reject, RequestChanges, UndoDecision},
+    api::{Answer, Approve, Reject, RequestChanges, SkipStep, UndoDecision},
     card::Desk,
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     kit::{CancelDialog, Choice, Dialog, Field, Form, FormAction, Look, RadioGroup, Submit, TextArea, form::Replay},
 };
 
+/// The usual reasons to let a failed step fail.
+const FAILURE_REASONS: [&str; 4] =
+    ["Not needed any more", "Cannot be mended", "Done by hand", "Needs more information"];
 /// The usual reasons for a no.
 const REASONS: [&str; 4] = ["Not needed", "Details are wrong", "Too risky", "Needs more information"];
 
@@ -63,12 +66,14 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let id = approval.id;
     let action = FormAction::new::<Approve>();
     report(action, id, &desk);
-    if approval.reversible && shown.undo_window_s.is_some() {
+    let failed = approval.kind == ApprovalKind::Failure;
+    if failed || approval.reversible && shown.undo_window_s.is_some() {
+        let (verb, busy) = if failed { ("Try again", "Trying again…") } else { ("Approve", "Approving…") };
         return view! {
             <div data-key="a">
                 <Form action id=format!("approve-{id}")>
                     <Which org=desk.org id/>
-                    <Submit busy="Approving…">"Approve"</Submit>
+                    <Submit busy>{verb}</Submit>
                 </Form>
             </div>
         }
@@ -148,11 +153,16 @@ pub(super) fn AmountField(amount: Option<Amount>) -> impl IntoView {
 
 /// No, with a reason.
 #[component]
-pub(super) fn RejectForm(id: ApprovalId, desk: Desk, question: bool) -> impl IntoView {
+pub(super) fn RejectForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> impl IntoView {
     let action = FormAction::new::<Reject>();
     report(action, id, &desk);
-    let (verb, open) = if question { ("Decline", "Decline to answer…") } else { ("Reject", "Reject…") };
-    let choices = REASONS.map(|reason| Choice::new(reason, reason)).to_vec();
+    let (verb, open) = match kind {
+        ApprovalKind::Question => ("Decline", "Decline to answer…"),
+        ApprovalKind::Failure => ("Let it fail", "Let it fail…"),
+        ApprovalKind::Approval | ApprovalKind::Tool => ("Reject", "Reject…"),
+    };
+    let reasons = if kind == ApprovalKind::Failure { FAILURE_REASONS } else { REASONS };
+    let choices = reasons.map(|reason| Choice::new(reason, reason)).to_vec();
     let form = format!("reject-{id}");
     let open_at_first = was_refused::<Reject>(&form);
     view! {
@@ -178,7 +188,9 @@ pub(super) fn ChangesForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> imp
     let open_at_first = was_refused::<RequestChanges>(&form);
     let hint = match kind {
         ApprovalKind::Tool => "The agent gets this text instead of a result, and can propose something else.",
-        ApprovalKind::Approval | ApprovalKind::Question => "The workflow goes on with this text, and can ask again.",
+        ApprovalKind::Approval | ApprovalKind::Question | ApprovalKind::Failure => {
+            "The workflow goes on with this text, and can ask again."
+        }
     };
     view! {
         <details class="approval-more" name="decide" open=open_at_first>
@@ -192,6 +204,29 @@ pub(super) fn ChangesForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> imp
                     rows=3
                 />
                 <Submit busy="Sending back…">"Send back"</Submit>
+            </Form>
+        </details>
+    }
+    .into_any()
+}
+
+/// The run goes on without a failed step, with an output that is given here.
+#[component]
+pub(super) fn SkipForm(id: ApprovalId, desk: Desk) -> impl IntoView {
+    let action = FormAction::new::<SkipStep>();
+    report(action, id, &desk);
+    let form = format!("skip-{id}");
+    let open_at_first = was_refused::<SkipStep>(&form);
+    view! {
+        <details class="approval-more" name="decide" open=open_at_first>
+            <summary class="btn" data-key="c">"Go on without it…"</summary>
+            <Form action id=form>
+                <Which org=desk.org id/>
+                <TextArea
+                    name="output" label="Output to go on with" rows=4 class="mono" optional=true
+                    hint="JSON or a text: what later steps read as this step's output. Empty means null."
+                />
+                <Submit busy="Going on…">"Go on"</Submit>
             </Form>
         </details>
     }

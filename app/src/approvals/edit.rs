@@ -1,6 +1,6 @@
 //! Editing a proposal before it is approved: a field for each of its entries, of the entry's own type.
 
-use agentflow::approvals::Approval;
+use agentflow::approvals::{Approval, ApprovalKind};
 use leptos::prelude::*;
 use serde_json::Value;
 
@@ -25,15 +25,19 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
     let amount = amount_to_type(&approval);
     let form = format!("edit-{id}");
     let open_at_first = was_refused::<ApproveEdited>(&form);
+    let (open, verb) = match approval.kind {
+        ApprovalKind::Failure => ("Try again with other input…", "Try again with this"),
+        _ => ("Edit and approve…", "Approve with edits"),
+    };
     view! {
         <details class="approval-more" name="decide" open=open_at_first>
-            <summary class="btn" data-key="e">"Edit and approve…"</summary>
+            <summary class="btn" data-key="e">{open}</summary>
             <Form action id=form>
                 <Which org=desk.org id/>
                 {fields(&approval.payload)}
                 {words}
                 <AmountField amount/>
-                <Submit look busy="Approving…">"Approve with edits"</Submit>
+                <Submit look busy="Approving…">{verb}</Submit>
             </Form>
         </details>
     }

@@ -65,8 +65,9 @@ fn pending_row(
         let deadline = row.expires_at.map(|at| view! { <span>"Decide by " <Time at=at/></span> });
         view! {
             <span class="inbox-signs">
-                {(row.kind != ApprovalKind::Question).then(|| view! { <Reversibility reversible=row.reversible until=row.details.reversible_until/> })}
+                {(!matches!(row.kind, ApprovalKind::Question | ApprovalKind::Failure)).then(|| view! { <Reversibility reversible=row.reversible until=row.details.reversible_until/> })}
                 {(row.kind == ApprovalKind::Question).then(|| view! { <span class="tag">"Question"</span> })}
+                {(row.kind == ApprovalKind::Failure).then(|| view! { <span class="tag">"Failed step"</span> })}
                 {deadline}
             </span>
         }
@@ -82,7 +83,7 @@ fn pending_row(
 }
 
 fn outcome(row: &Approval) -> AnyView {
-    let status = Signal::stored(Status::from(row.state));
+    let status = Signal::stored(Status::from((row.state, row.kind, row.decision.as_ref())));
     view! { <span class="inbox-outcome"><StatusBadge status/> {row.decision.as_ref().map(by)}</span> }.into_any()
 }
 
@@ -137,7 +138,7 @@ pub(super) fn DecidedRows(
 fn decided_row(row: &Approval, org: &str, place: Memo<Place>, state: State, on_change: Callback<(Shown,)>) -> AnyView {
     let (id, to) = (row.id, org.to_owned());
     let href = move || place.get().select(id).href(&to);
-    let status = Signal::stored(Status::from(row.state));
+    let status = Signal::stored(Status::from((row.state, row.kind, row.decision.as_ref())));
     let undo = row.decision.as_ref().is_some_and(|decision| decision.can_undo);
     let undo = undo
         .then(|| view! { <Undo shown=shown_of(row, state) desk=desk_of(row, org, place, on_change) place="decided"/> });

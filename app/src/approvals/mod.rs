@@ -339,6 +339,7 @@ fn Filters(place: Memo<Place>, org: String, workflows: Vec<(WorkflowId, String)>
         (ApprovalKind::Approval, "Approvals of workflows"),
         (ApprovalKind::Tool, "Tool calls of agents"),
         (ApprovalKind::Question, "Questions of agents"),
+        (ApprovalKind::Failure, "Steps that failed"),
     ];
     let kinds = kinds.map(|(value, word)| {
         view! { <option value=value.as_str() selected=kind == Some(value)>{word}</option> }

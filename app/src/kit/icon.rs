@@ -36,7 +36,7 @@ glyphs! {
     ArrowRight = "arrow-right", ArrowUp = "arrow-up", ArrowDown = "arrow-down", Plus = "plus", Search = "search",
     Filter = "filter", Copy = "copy", Check = "check", Info = "info", User = "user", SignOut = "sign-out", Key = "key",
     Mail = "mail", Edit = "edit", Trash = "trash", Download = "download", More = "more", Play = "play", Tool = "tool",
-    Model = "model", Decision = "decision", Transform = "transform", Map = "map", Item = "item", Start = "start",
+    Model = "model", Decision = "decision", Transform = "transform", Map = "map", Loop = "loop", Globe = "globe", Item = "item", Start = "start",
     End = "end", Link = "link", Coins = "coins", Logo = "logo",
 }
 

@@ -1,7 +1,7 @@
 //! The one vocabulary of states: an icon, a word and a family of colours each, the same on every page.
 
 use agentflow::{
-    approvals::ApprovalState,
+    approvals::{ApprovalKind, ApprovalState, Decision},
     engine::state::{RunState, StepKind, StepState, WaitingOn},
     kernel::Timestamp,
 };
@@ -86,6 +86,9 @@ impl From<(RunState, Option<WaitingOn>)> for Status {
                 Self::new("Needs approval", Glyph::Hand, Family::Attention)
             }
             (RunState::Waiting, Some(WaitingOn::Timer)) => Self::new("Scheduled", Glyph::Clock, Family::Neutral),
+            (RunState::Waiting, Some(WaitingOn::Event)) => {
+                Self::new("Waiting for an event", Glyph::Bell, Family::Neutral)
+            }
             (RunState::Waiting, Some(WaitingOn::Retry)) => Self::new("Retrying", Glyph::Retry, Family::Warning),
             (state, _) => state.into(),
         }
@@ -115,6 +118,9 @@ impl From<(StepState, StepKind)> for Status {
         match (state, kind) {
             (StepState::Waiting, StepKind::Approval) => Self::new("Needs approval", Glyph::Hand, Family::Attention),
             (StepState::Waiting, StepKind::Wait) => Self::new("Scheduled", Glyph::Clock, Family::Neutral),
+            (StepState::Waiting, StepKind::WaitEvent) => {
+                Self::new("Waiting for an event", Glyph::Bell, Family::Neutral)
+            }
             (StepState::Waiting, StepKind::Map | StepKind::Agent | StepKind::Item) => {
                 Self::new("Running", Glyph::Running, Family::Info)
             }
@@ -136,6 +142,25 @@ impl From<ApprovalState> for Status {
     }
 }
 
+/// An approval's state together with what was asked: of a failed step it is told what happens with it.
+impl From<(ApprovalState, ApprovalKind, Option<&Decision>)> for Status {
+    fn from((state, kind, decision): (ApprovalState, ApprovalKind, Option<&Decision>)) -> Self {
+        match (kind, state) {
+            (ApprovalKind::Failure, ApprovalState::Pending) => {
+                Self::new("Needs a decision", Glyph::Hand, Family::Attention)
+            }
+            (ApprovalKind::Failure, ApprovalState::Approved) if decision.is_some_and(|decision| decision.skips) => {
+                Self::new("Gone on without", Glyph::Skipped, Family::Neutral)
+            }
+            (ApprovalKind::Failure, ApprovalState::Approved) => Self::new("Tried again", Glyph::Retry, Family::Info),
+            (ApprovalKind::Failure, ApprovalState::Rejected) => {
+                Self::new("Left to fail", Glyph::Failed, Family::Danger)
+            }
+            (_, state) => state.into(),
+        }
+    }
+}
+
 /// What is drawn for a kind of step.
 #[must_use]
 pub const fn kind_glyph(kind: StepKind) -> Glyph {
@@ -144,12 +169,16 @@ pub const fn kind_glyph(kind: StepKind) -> Glyph {
         StepKind::Agent => Glyph::Agents,
         StepKind::Model => Glyph::Model,
         StepKind::Tool => Glyph::Tool,
+        StepKind::Http => Glyph::Globe,
         StepKind::Transform => Glyph::Transform,
         StepKind::Decision => Glyph::Decision,
         StepKind::Approval => Glyph::Hand,
         StepKind::Map => Glyph::Map,
-        StepKind::Item => Glyph::Item,
+        StepKind::Item | StepKind::Round => Glyph::Item,
+        StepKind::Loop => Glyph::Loop,
+        StepKind::Workflow => Glyph::Workflows,
         StepKind::Wait => Glyph::Clock,
+        StepKind::WaitEvent => Glyph::Bell,
         StepKind::End => Glyph::End,
     }
 }
@@ -162,12 +191,17 @@ pub const fn kind_word(kind: StepKind) -> &'static str {
         StepKind::Agent => "Agent",
         StepKind::Model => "Model call",
         StepKind::Tool => "Tool call",
+        StepKind::Http => "HTTP request",
         StepKind::Transform => "Transform",
         StepKind::Decision => "Decision",
         StepKind::Approval => "Approval",
         StepKind::Map => "For each",
         StepKind::Item => "Item",
+        StepKind::Loop => "Loop",
+        StepKind::Round => "Round",
+        StepKind::Workflow => "Workflow",
         StepKind::Wait => "Wait",
+        StepKind::WaitEvent => "Wait for event",
         StepKind::End => "End",
     }
 }

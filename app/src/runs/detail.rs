@@ -476,7 +476,7 @@ fn Timing(model: RunModel, step: StepView) -> impl IntoView {
                     <td class="num">{failure.attempt}</td>
                     <td class="num">{began}</td>
                     <td>{words::class_words(failure.error.class)}": "{failure.error.message.clone()}</td>
-                    <td class="num">{words::backoff(failure)}</td>
+                    <td class="num">{words::backoff(failure).unwrap_or_else(|| "—".to_owned())}</td>
                 </tr>
             }
         })

@@ -66,7 +66,8 @@ fn step_line(data: &RunData, step: &StepView, node: &Node, row: Row, now: Timest
     let state = words::state_words(step, status, now);
     let rolled_up = row.open == Some(false);
     let usage = if rolled_up { node.total } else { step.usage };
-    let counts = (step.kind == StepKind::Map && node.counts.total() > 0).then_some(node.counts);
+    let counts =
+        (matches!(step.kind, StepKind::Map | StepKind::Loop) && node.counts.total() > 0).then_some(node.counts);
     let progress = data.progress.get(&step.id).filter(|_| counts.is_none() && !step.state.is_end());
     let about = match (counts, progress) {
         (Some(counts), _) => Some(counts.words()),

@@ -299,7 +299,7 @@ fn nearest(index: &HashMap<StepId, usize>, id: &StepId) -> Option<usize> {
 /// Whether a group is open when nobody has said anything: small runs show everything, large ones keep maps closed.
 #[must_use]
 pub fn opens_by_itself(kind: StepKind, steps_in_all: usize) -> bool {
-    steps_in_all <= 200 || !matches!(kind, StepKind::Map | StepKind::Item)
+    steps_in_all <= 200 || !matches!(kind, StepKind::Map | StepKind::Item | StepKind::Loop | StepKind::Round)
 }
 
 /// A key that moves in the tree.

@@ -36,7 +36,7 @@ impl Part {
             Self::Work => "Work",
             Self::Backoff => "Pause before retry",
             Self::Person => "Waiting for a person",
-            Self::Timer => "Timer",
+            Self::Timer => "Timer or event",
         }
     }
 
@@ -57,7 +57,7 @@ impl From<PauseKind> for Part {
     fn from(kind: PauseKind) -> Self {
         match kind {
             PauseKind::Person => Self::Person,
-            PauseKind::Timer => Self::Timer,
+            PauseKind::Timer | PauseKind::Event => Self::Timer,
             PauseKind::Retry => Self::Backoff,
         }
     }
@@ -92,7 +92,7 @@ pub fn segments(step: &StepView, zero: Timestamp, now: Timestamp) -> Vec<Segment
     add(Part::Queue, step.queued_at, began);
     let work = if step.kind == StepKind::Approval {
         Part::Person
-    } else if step.kind == StepKind::Wait {
+    } else if matches!(step.kind, StepKind::Wait | StepKind::WaitEvent) {
         Part::Timer
     } else {
         Part::Work

@@ -89,13 +89,14 @@ pub fn label(step: &StepView, state: &str, usage: Usage, more: Option<&str>, now
 /// What is read out for the line of a failed attempt.
 #[must_use]
 pub fn attempt_label(failure: &FailedAttempt) -> String {
-    format!("Attempt {}, failed, {}, then a pause of {}", failure.attempt, failure.error.message, backoff(failure))
+    let then = backoff(failure).map_or_else(String::new, |pause| format!(", then a pause of {pause}"));
+    format!("Attempt {}, failed, {}{then}", failure.attempt, failure.error.message)
 }
 
-/// How long the pause after a failed attempt was to be.
+/// How long the pause after a failed attempt was to be; nothing where something else followed.
 #[must_use]
-pub fn backoff(failure: &FailedAttempt) -> String {
-    text::duration((failure.next_at - failure.at).num_milliseconds())
+pub fn backoff(failure: &FailedAttempt) -> Option<String> {
+    failure.next_at.map(|next_at| text::duration((next_at - failure.at).num_milliseconds()))
 }
 
 fn lower_first(text: &str) -> String {
@@ -143,6 +144,8 @@ pub fn trigger(word: &str) -> &str {
         "api" => "Started through the API by",
         "test" => "Test by",
         "retry" => "Retried by",
+        "rerun" => "Run again by",
+        "fork" => "Forked by",
         other => other,
     }
 }
@@ -182,7 +185,7 @@ mod tests {
         let (step, node) = (&view.steps[place], tree.node(place).expect("a node"));
         let words = state_words(step, status(step, node), at(1_500));
         assert_eq!(words, "Retrying, attempt 2 of 3, next in 2\u{a0}s");
-        assert_eq!(backoff(&step.failures[0]), "1.5\u{a0}s");
+        assert_eq!(backoff(&step.failures[0]).as_deref(), Some("1.5\u{a0}s"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub struct StepPage {
     pub workflow: String,
     /// The version that the form was made from.
     pub base: i32,
-    /// The map that the step is inside of; empty for the workflow's own level.
+    /// The group that the step is inside of; empty for the workflow's own level.
     pub scope: String,
     /// The step's path; nothing for a new one.
     pub path: Option<String>,
@@ -132,6 +132,8 @@ pub struct StepPage {
     pub agents: Vec<AgentRef>,
     /// The tools that there are.
     pub tools: Vec<ToolChoice>,
+    /// The other workflows that there are: id and name.
+    pub workflows: Vec<(String, String)>,
     /// The arguments of the chosen tool.
     pub arguments: Vec<Argument>,
     /// What is wrong with the step, under the names of the form's entries.
@@ -195,7 +197,8 @@ pub async fn load_step(
 ) -> Result<StepPage, ApiError> {
     let cx = door::ctx(&org).await?;
     let detail = service::detail(&cx.grant()?, workflow, None).await?;
-    Ok(views::step(&detail, &path, kind, tool, views::may(&cx))?)
+    let page = views::step(&detail, &path, kind, tool, views::may(&cx))?;
+    Ok(views::with_workflows(page, &cx.grant()?).await?)
 }
 
 /// The form of a new step, of a kind, inside of a map or not, after another step or not.
@@ -210,7 +213,8 @@ pub async fn load_new_step(
 ) -> Result<StepPage, ApiError> {
     let cx = door::ctx(&org).await?;
     let detail = service::detail(&cx.grant()?, workflow, None).await?;
-    Ok(views::new_step(&detail, &scope, &kind, tool, after, views::may(&cx))?)
+    let page = views::new_step(&detail, &scope, &kind, tool, after, views::may(&cx))?;
+    Ok(views::with_workflows(page, &cx.grant()?).await?)
 }
 
 /// The run form, with the fields of the version that is named or else would run.

@@ -4,6 +4,7 @@
 //! on a phone. Whatever else edits the graph later makes the same changes through the same services.
 
 pub mod api;
+mod fields;
 mod list;
 mod new;
 mod outline;

@@ -165,7 +165,7 @@ fn step_actions(here: &str, row: &OutlineRow) -> AnyView {
         let href = format!("{here}/steps/new?in={scope}&after={}", row.key);
         view! { <a class="btn btn-quiet btn-icon" href=href aria-label=format!("Add a step after {label}")><Icon glyph=Glyph::Plus/></a> }
     });
-    let inside = (row.kind == "map").then(|| {
+    let inside = matches!(row.kind.as_str(), "map" | "loop").then(|| {
         view! { <a class="btn btn-quiet btn-small" href=format!("{here}/steps/new?in={}", row.path)>"Add inside"</a> }
     });
     view! {

@@ -1,14 +1,12 @@
 //! A step's form. Each kind has its own fields; what its templates can read stands beside them.
 
-use agentflow::{
-    kernel::Kind,
-    workflows::forms::{KINDS, StepForm},
-};
+use agentflow::{kernel::Kind, workflows::forms::KINDS};
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
-    api::{AddStep, Argument, RemoveStep, SaveStep, StepPage, load_new_step, load_step, load_workflow},
+    api::{AddStep, RemoveStep, SaveStep, StepPage, load_new_step, load_step, load_workflow},
+    fields::own_fields,
     glyph_of, word_of, workflow_id,
 };
 use crate::{
@@ -311,158 +309,6 @@ fn fields(page: &StepPage) -> AnyView {
     .into_any()
 }
 
-fn own_fields(form: &StepForm, page: &StepPage) -> AnyView {
-    let form = form.clone();
-    match form.kind.as_str() {
-        "agent" => {
-            let choices: Vec<Choice> =
-                page.agents.iter().map(|agent| Choice::new(agent.key.clone(), agent.name.clone())).collect();
-            let choices = with_chosen(choices, &form.agent);
-            view! {
-                <Select name="form[agent]" label="Agent" choices value=form.agent/>
-                <TextArea name="form[prompt]" label="What the agent is asked" rows=8 value=form.prompt
-                    hint="A template: {{ input.message }} is replaced by what the run was given."/>
-            }
-            .into_any()
-        }
-        "tool" => tool_fields(&form, page),
-        "transform" => view! {
-            <TextArea name="form[value]" label="Value" class="mono" rows=8 value=form.value
-                hint="A text, JSON, or exactly one expression such as {{ input.items.length }}, which keeps its type."/>
-        }
-        .into_any(),
-        "decision" => decision_fields(&form),
-        "approval" => approval_fields(form),
-        "map" => view! {
-            <Field name="form[items]" label="List" class="mono" value=form.items
-                hint="Exactly one expression that gives a list, such as {{ input.urls }}. The steps inside see item and index."/>
-            <Field name="form[concurrency]" label="Items at the same time" class="short" inputmode="numeric" value=form.concurrency
-                hint="1 to 100."/>
-            <TextArea name="form[result]" label="Result of an item" optional=true class="mono" rows=3 value=form.result
-                hint="Such as {{ steps.judge.output }}. Empty: the output of the last step that ran."/>
-        }
-        .into_any(),
-        "wait" => view! {
-            <Field name="form[seconds]" label="Seconds" optional=true class="mono" value=form.seconds
-                hint="A number, or one expression. Nothing is held while the run waits."/>
-            <Field name="form[until]" label="Or until" optional=true class="mono" value=form.until
-                hint="A moment such as 2026-12-24T18:00:00Z, or one expression."/>
-        }
-        .into_any(),
-        "end" => view! {
-            <TextArea name="form[output]" label="Output of the run" optional=true class="mono" rows=8 value=form.output
-                hint="A text, JSON, or one expression such as {{ steps.draft.output }}."/>
-        }
-        .into_any(),
-        _ => view! { <p class="hint">"The run begins here. Its output is the run's input."</p> }.into_any(),
-    }
-}
-
-/// The choices with the one that is chosen, though it may not be there any more.
-fn with_chosen(mut choices: Vec<Choice>, chosen: &str) -> Vec<Choice> {
-    if !choices.iter().any(|choice| choice.value == chosen) {
-        let label = if chosen.is_empty() { "Choose one".to_owned() } else { format!("{chosen} (not there)") };
-        choices.insert(0, Choice::new(chosen, label));
-    }
-    choices
-}
-
-fn tool_fields(form: &StepForm, page: &StepPage) -> AnyView {
-    let hidden = view! { <input type="hidden" name="form[tool]" value=form.tool.clone()/> };
-    if form.tool.is_empty() {
-        return view! { {hidden}<p class="hint">"Choose the tool above."</p> }.into_any();
-    }
-    // One expression for all arguments stays one, until it is cleared.
-    if page.arguments.is_empty() || !form.arguments_value.is_empty() {
-        return view! {
-            {hidden}
-            <TextArea name="form[arguments_value]" label="Arguments" optional=true class="mono" rows=6
-                value=form.arguments_value.clone() hint="JSON, or one expression. Where the tool has fields of its own, they show when this is saved empty."/>
-        }
-        .into_any();
-    }
-    let fields: Vec<_> = page.arguments.iter().map(|argument| argument_field(form, argument)).collect();
-    view! { {hidden}{fields} }.into_any()
-}
-
-fn argument_field(form: &StepForm, argument: &Argument) -> AnyView {
-    let Argument { name, hint, required, choices, long } = argument.clone();
-    let value = form.arguments.get(&name).cloned().unwrap_or_default();
-    let entry = format!("form[arguments][{name}]");
-    let label = {
-        let words = name.replace('_', " ");
-        let mut letters = words.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>())
-    };
-    let optional = !required;
-    // An expression stands in a line of text, not in a list.
-    if !choices.is_empty() && (value.is_empty() || choices.contains(&value)) {
-        let choices = choices.into_iter().map(|choice| Choice::new(choice.clone(), choice)).collect::<Vec<_>>();
-        return view! { <Select name=entry label choices value hint optional/> }.into_any();
-    }
-    if long {
-        return view! { <TextArea name=entry label value hint optional rows=6/> }.into_any();
-    }
-    view! { <Field name=entry label value hint optional/> }.into_any()
-}
-
-fn decision_fields(form: &StepForm) -> AnyView {
-    let places = form.branch.len();
-    // Two empty lines to add branches; an empty line counts for nothing.
-    let lines: Vec<_> = (0..places + 2)
-        .map(|place| {
-            let place = format!("{place:02}");
-            let name = form.branch.get(&place).cloned().unwrap_or_default();
-            let when = form.when.get(&place).cloned().unwrap_or_default();
-            let number = place.parse::<usize>().unwrap_or_default() + 1;
-            view! {
-                <div class="branch">
-                    <Field name=format!("form[branch][{place}]") label=format!("Branch {number}") optional=true class="mono" value=name/>
-                    <Field name=format!("form[when][{place}]") label="is taken when" optional=true class="mono" value=when/>
-                </div>
-            }
-        })
-        .collect();
-    view! {
-        <p class="hint">"The first branch whose condition holds is taken. A condition is exactly one expression, such as {{ input.amount > 500 }}. Clear a line to take its branch away."</p>
-        {lines}
-        <Field name="form[otherwise]" label="Branch for everything else" class="mono short" value=form.otherwise.clone()/>
-    }
-    .into_any()
-}
-
-fn approval_fields(form: StepForm) -> AnyView {
-    let roles = vec![
-        Choice::new("", "Whoever may decide approvals"),
-        Choice::new("member", "Members and above"),
-        Choice::new("admin", "Admins and owners"),
-        Choice::new("owner", "Owners"),
-    ];
-    let expiry = vec![Choice::new("reject", "It counts as rejected"), Choice::new("approve", "It counts as approved")];
-    let checked = form.reversible == "true";
-    view! {
-        <Field name="form[title]" label="What will happen" value=form.title hint="One sentence, as a template: Send this reply to {{ input.customer }}."/>
-        <TextArea name="form[message]" label="What the decider should know" optional=true rows=4 value=form.message/>
-        <TextArea name="form[payload]" label="What is approved" optional=true class="mono" rows=6 value=form.payload
-            hint="JSON or a text. It can be edited on approval; later steps read it as steps.KEY.output.payload."/>
-        <TextArea name="form[impact]" label="Who and what is touched" optional=true rows=2 value=form.impact/>
-        <Field name="form[amount]" label="Amount of money" optional=true class="mono" value=form.amount
-            hint="A number or an expression, such as {{ input.amount }}. Above the organization's limit it is typed to approve what cannot be undone."/>
-        <Field name="form[currency]" label="Currency" optional=true class="short" value=form.currency hint="Such as EUR. Without one: USD."/>
-        <TextArea name="form[why]" label="Why it is proposed" optional=true rows=2 value=form.why/>
-        <Field name="form[confidence]" label="Confidence" optional=true class="mono" value=form.confidence
-            hint="A number from 0 to 1 or an expression, such as {{ steps.KEY.output.confidence }}."/>
-        <Checkbox name="form[reversible]" label="What follows can be undone" checked
-            hint="Then approving takes one press and can be taken back for a few seconds. Else it asks again first."/>
-        <Field name="form[reversible_until]" label="Until when it can be undone" optional=true class="mono" value=form.reversible_until
-            hint="A moment or an expression. Without one: at any time."/>
-        <Select name="form[role]" label="Who may decide" choices=roles value=form.role/>
-        <Field name="form[expires_h]" label="Deadline in hours" optional=true class="short" inputmode="decimal" value=form.expires_h/>
-        <Select name="form[on_expiry]" label="At the deadline" choices=expiry value=form.on_expiry/>
-    }
-    .into_any()
-}
-
 fn when_card(first: impl IntoView, page: &StepPage) -> AnyView {
     let (first, rest) = (first.into_any(), when_it_runs(page));
     view! { <Card title="When it runs"><div class="stack">{first}{rest}</div></Card> }.into_any()
@@ -482,10 +328,13 @@ fn when_it_runs(page: &StepPage) -> AnyView {
             view! { <Checkbox name label value=port checked/> }
         })
         .collect();
-    let joins = vec![
+    let mut joins = vec![
         Choice::new("all", "When all of them are done that were not passed over"),
         Choice::new("any", "As soon as the first of them is done"),
     ];
+    let most = boxes.len().min(10).max(form.join.parse().unwrap_or(0));
+    joins
+        .extend((2..=most).map(|count| Choice::new(count.to_string(), format!("As soon as {count} of them are done"))));
     // Asked only where there can be several.
     let join = form.join.clone();
     let join = if boxes.len() > 1 {
@@ -507,24 +356,59 @@ fn when_it_runs(page: &StepPage) -> AnyView {
 
 /// What happens when it takes too long or fails. The kinds that call nothing need none of it.
 fn trouble(page: &StepPage) -> Option<AnyView> {
-    if !matches!(page.form.kind.as_str(), "agent" | "tool" | "transform" | "map") {
+    let calls = matches!(page.form.kind.as_str(), "tool" | "http");
+    let works = calls || matches!(page.form.kind.as_str(), "agent" | "workflow");
+    let groups = matches!(page.form.kind.as_str(), "map" | "loop");
+    if !(works || groups || matches!(page.form.kind.as_str(), "transform" | "wait_event")) {
         return None;
     }
     let form = page.form.clone();
     let on_error = vec![
-        Choice::new("fail", "The run fails"),
+        Choice::new("default", "It fails; about credentials, quotas and limits a person is asked"),
+        Choice::new("ask", "A person is asked: try again, go on without it, or let it fail"),
+        Choice::new("fail", "It fails"),
         Choice::new("continue", "The run goes on; this step's output is null"),
     ];
+    let time = (works || groups).then(|| {
+        let (label, hint) = match groups {
+            true => ("Seconds for all of it", "Empty: as long as the run may last."),
+            false => ("Seconds for one attempt", "Empty: as the tool or agent says."),
+        };
+        view! { <Field name="form[timeout_s]" label optional=true class="short" inputmode="numeric" value=form.timeout_s.clone() hint/> }
+    });
+    let attempts = (calls || page.form.kind == "agent").then(|| {
+        let form = form.clone();
+        view! {
+            <Field name="form[attempts]" label="Attempts" optional=true class="short" inputmode="numeric" value=form.attempts
+                hint="1 to 10, the first included. Only what may pass by itself is tried again: timeouts, rate limits, outages. Empty: 3."/>
+            <Field name="form[pause_s]" label="Seconds before the second attempt" optional=true class="short" inputmode="decimal" value=form.pause_s
+                hint="Each further pause is longer."/>
+            <TextArea name="form[alternatives]" label="Then instead" optional=true class="mono" rows=2 value=form.alternatives
+                hint="What is tried when no attempt succeeds, one in each line: “agent writer”, “model openai/gpt-5”, or “tool http_request”."/>
+        }
+    });
+    let once = calls.then(|| {
+        let checked = form.at_most_once == "true";
+        view! {
+            <Checkbox name="form[at_most_once]" label="Must not happen twice" checked
+                hint="When it is not known whether a call happened, a person says, instead of a second attempt."/>
+        }
+    });
+    let gate = works.then(|| {
+        let value = if form.requires_approval == "never" { String::new() } else { form.requires_approval.clone() };
+        view! {
+            <Field name="form[requires_approval]" label="Needs approval first" optional=true class="mono" value
+                hint="“always”, or a condition such as {{ input.amount > 500 }}. Empty: never."/>
+        }
+    });
     let view = view! {
-        <Card title="If something goes wrong">
+        <Card title="Approval and failure">
             <div class="stack">
-                <Field name="form[timeout_s]" label="Seconds for one attempt" optional=true class="short" inputmode="numeric" value=form.timeout_s
-                    hint="Empty: as the tool or agent says."/>
-                <Field name="form[attempts]" label="Attempts" optional=true class="short" inputmode="numeric" value=form.attempts
-                    hint="1 to 10, the first included. Only what may pass by itself is tried again: timeouts, rate limits, outages. Empty: 3."/>
-                <Field name="form[pause_s]" label="Seconds before the second attempt" optional=true class="short" inputmode="decimal" value=form.pause_s
-                    hint="Each further pause is longer."/>
-                <Select name="form[on_error]" label="When no attempt succeeds" choices=on_error value=form.on_error/>
+                {gate}
+                {time}
+                {attempts}
+                {once}
+                <Select name="form[on_error]" label="When it fails" choices=on_error value=form.on_error/>
             </div>
         </Card>
     };

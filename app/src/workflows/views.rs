@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agentflow::{
     access::{Ctx, Grant, Permission, right},
-    engine::plan::{Graph, Node, NodeKey, NodeKind, Port, validate::Fault, walk},
+    engine::plan::{BranchName, Graph, Node, NodeKey, NodeKind, Port, validate::Fault, walk},
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
     tools,
     workflows::{
@@ -31,7 +31,7 @@ pub fn may(cx: &Ctx) -> May {
 
 /// The outline of a workflow.
 pub fn workflow(detail: WorkflowDetail, may: May) -> WorkflowPage {
-    let named = service::agents_of(&detail.shown.graph);
+    let named = agentflow::workflows::compile::agents_of(&detail.shown.graph);
     let rows = rows(&detail);
     let line = detail.versions.iter().find(|line| line.version == detail.shown.version).cloned();
     let shown = detail.shown;
@@ -101,6 +101,7 @@ fn about(detail: &WorkflowDetail, node: &Node) -> String {
 fn port_label(level: &[Node], port: &Port) -> String {
     let name = level.iter().find(|node| node.id == port.node).map_or(port.node.as_str(), Node::label);
     match &port.branch {
+        Some(branch) if *branch == BranchName::error() => format!("{name}, when it fails"),
         Some(branch) => format!("{name}: {branch}"),
         None => name.to_owned(),
     }
@@ -120,8 +121,9 @@ pub fn step(
     turn(&mut form, kind, tool)?;
     let mut page = page(detail, walk::split(path).0, Some(path), form, may)?;
     if kept {
+        let kind = page.form.kind.clone();
         let own = detail.faults.iter().filter(|fault| fault.node.as_deref() == Some(path));
-        page.faults = own.map(|fault| Fault { field: entry_of(&fault.field), ..fault.clone() }).collect();
+        page.faults = own.map(|fault| Fault { field: entry_of(&kind, &fault.field), ..fault.clone() }).collect();
     }
     Ok(page)
 }
@@ -135,11 +137,14 @@ pub fn new_step(
     after: Option<String>,
     may: May,
 ) -> Result<StepPage> {
-    let mut form = StepForm { join: "all".to_owned(), on_error: "fail".to_owned(), ..StepForm::default() };
+    let mut form = StepForm { join: "all".to_owned(), on_error: "default".to_owned(), ..StepForm::default() };
     let level = walk::scope(&detail.shown.graph, scope).ok_or_else(|| Error::not_found("step"))?;
     let after = after.or_else(|| default_port(level));
     form.after = after.into_iter().map(|port| ("00".to_owned(), port)).collect();
     form.concurrency = "5".to_owned();
+    form.max = "10".to_owned();
+    form.max_failures = "0".to_owned();
+    form.method = "GET".to_owned();
     form.otherwise = "otherwise".to_owned();
     form.on_expiry = "reject".to_owned();
     turn(&mut form, Some(kind.to_owned()), tool)?;
@@ -181,12 +186,22 @@ fn page(detail: &WorkflowDetail, scope: &str, path: Option<&str>, form: StepForm
         ports: ports(level, key),
         agents: detail.agents.clone(),
         tools: tool_choices(),
+        workflows: Vec::new(),
         arguments: arguments(&form.tool),
         faults: Vec::new(),
         readable: readable(&detail.shown.graph, scope, key, &form),
         form,
         may,
     })
+}
+
+/// The form with the workflows that there are, where it asks for one.
+pub async fn with_workflows(mut page: StepPage, grant: &Grant<right::View>) -> Result<StepPage> {
+    if page.form.kind == "workflow" {
+        let others = service::list(grant).await?.into_iter().filter(|workflow| workflow.id != page.id);
+        page.workflows = others.map(|workflow| (workflow.id.to_string(), workflow.name)).collect();
+    }
+    Ok(page)
 }
 
 /// The ways out of all other steps of the level that do not themselves come after this one.
@@ -199,10 +214,13 @@ fn ports(level: &[Node], key: Option<&str>) -> Vec<(String, String)> {
         if is_later || matches!(node.kind, NodeKind::End { .. }) {
             continue;
         }
-        let branches = match node.kind.branches() {
+        let mut branches: Vec<Option<BranchName>> = match node.kind.branches() {
             none if none.is_empty() => vec![None],
             some => some.into_iter().map(Some).collect(),
         };
+        if !matches!(node.kind, NodeKind::Start) && !branches.contains(&Some(BranchName::error())) {
+            branches.push(Some(BranchName::error()));
+        }
         for branch in branches {
             let port = Port { node: node.id.clone(), branch };
             ports.push((port.to_string(), port_label(level, &port)));
@@ -251,9 +269,16 @@ fn readable(graph: &Graph, scope: &str, key: Option<&str>, form: &StepForm) -> V
     for field in input::fields(&graph.input).unwrap_or_default() {
         out.push((format!("input.{}", field.name), field.label));
     }
-    if !scope.is_empty() {
-        out.push(("item".to_owned(), "The item".to_owned()));
-        out.push(("index".to_owned(), "Its place in the list, from 0".to_owned()));
+    match walk::node(graph, scope).map(|group| &group.kind) {
+        Some(NodeKind::Loop { .. }) => {
+            out.push(("previous".to_owned(), "The result of the round before".to_owned()));
+            out.push(("index".to_owned(), "The round, from 0".to_owned()));
+        }
+        Some(_) => {
+            out.push(("item".to_owned(), "The item".to_owned()));
+            out.push(("index".to_owned(), "Its place in the list, from 0".to_owned()));
+        }
+        None => {}
     }
     // What has run before a step, level by level from the outside in.
     let mut levels: Vec<(String, Option<String>)> = Vec::new();
@@ -288,7 +313,7 @@ fn readable(graph: &Graph, scope: &str, key: Option<&str>, form: &StepForm) -> V
 }
 
 /// The entry of the form that shows a field of a step.
-fn entry_of(field: &str) -> String {
+fn entry_of(kind: &str, field: &str) -> String {
     let mut parts = field.split('.');
     let head = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
@@ -300,6 +325,7 @@ fn entry_of(field: &str) -> String {
         ("retry", ["attempts"]) => "form[attempts]".to_owned(),
         ("retry", _) => "form[pause_s]".to_owned(),
         ("expires_s", _) => "form[expires_h]".to_owned(),
+        ("until", []) if kind == "loop" => "form[until_done]".to_owned(),
         _ => format!("form[{head}]"),
     }
 }

@@ -59,6 +59,7 @@ pub struct WireDecision {
     effective_at: Timestamp,
     reason: Option<String>,
     edited_payload: Option<Value>,
+    skips: bool,
 }
 
 impl From<Decision> for WireDecision {
@@ -69,6 +70,7 @@ impl From<Decision> for WireDecision {
             effective_at: decision.effective_at,
             reason: decision.reason,
             edited_payload: decision.edited_payload,
+            skips: decision.skips,
         }
     }
 }
@@ -148,13 +150,15 @@ pub async fn find(caller: Caller, Path(approval): Path<String>) -> Answer<Json<W
 }
 
 /// What is decided: `approve` (with a `payload`, if it was edited, and the `amount` as text, where it has to be typed),
-/// `reject` with a `reason`, `request_changes` or `answer` with a `text`.
+/// `reject` with a `reason`, `request_changes` or `answer` with a `text`. Of a failed step: `approve` tries it again,
+/// `skip` goes on with an `output` of one's own, `reject` lets it fail.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecideBody {
     decision: Word,
     payload: Option<Value>,
     amount: Option<String>,
+    output: Option<Value>,
     reason: Option<String>,
     text: Option<String>,
 }
@@ -165,6 +169,7 @@ enum Word {
     Approve,
     Reject,
     RequestChanges,
+    Skip,
     Answer,
 }
 
@@ -178,12 +183,16 @@ impl DecideBody {
         if !approves && self.amount.is_some() {
             return Err(misplaced("amount"));
         }
+        if !matches!(self.decision, Word::Skip) && self.output.is_some() {
+            return Err(misplaced("output"));
+        }
         match (self.decision, self.reason, self.text) {
             (Word::Approve, None, None) => Ok(Verdict::Approve { payload: self.payload, amount: self.amount }),
             (Word::Reject, reason, None) => Ok(Verdict::Reject { reason: reason.unwrap_or_default() }),
             (Word::RequestChanges, None, text) => Ok(Verdict::RequestChanges { text: text.unwrap_or_default() }),
+            (Word::Skip, None, None) => Ok(Verdict::Skip { output: self.output.unwrap_or_default() }),
             (Word::Answer, None, text) => Ok(Verdict::Answer { text: text.unwrap_or_default() }),
-            (Word::Approve | Word::RequestChanges | Word::Answer, Some(_), _) => Err(misplaced("reason")),
+            (Word::Approve | Word::RequestChanges | Word::Skip | Word::Answer, Some(_), _) => Err(misplaced("reason")),
             _ => Err(misplaced("text")),
         }
     }

@@ -170,14 +170,19 @@ impl Place {
 
     pub async fn start(&self, nodes: Value, deadline_s: Option<u64>) -> RunId {
         let tool = ToolSpec {
+            at_most_once: false,
             name: "echo".to_owned(),
             description: String::new(),
             parameters: json!({}),
             effect: ToolEffect::Read,
             timeout_s: 60,
         };
-        let plan =
-            Plan { graph: graph(nodes), agents: BTreeMap::new(), tools: BTreeMap::from([("echo".to_owned(), tool)]) };
+        let plan = Plan {
+            graph: graph(nodes),
+            agents: BTreeMap::new(),
+            tools: BTreeMap::from([("echo".to_owned(), tool)]),
+            workflows: BTreeMap::new(),
+        };
         let run = NewRun {
             id: RunId::new(),
             workflow: self.workflow,

@@ -1,19 +1,20 @@
 //! An agent at work: a conversation of recorded model calls and tool calls. All of it is made out of the steps below the
 //! agent's own, so after a crash it goes on from the last recorded one.
 
-use chrono::TimeDelta;
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::Decider;
 use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
-        machine::{Detail, Machine},
-        plan::{AgentSpec, NodeKind, ToolEffect, ToolPermission},
+        machine::{Detail, Machine, Step},
+        plan::{AgentSpec, NodeKind, Plan, ToolEffect, ToolPermission},
         port::{Call, Message, ModelAnswer, ModelCall, ToolOffer, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
-    kernel::{Timestamp, text},
+    kernel::text,
 };
 
 /// The most tool calls that one answer of a model may ask for.
@@ -22,11 +23,18 @@ const MAX_CALLS_A_TURN: usize = 16;
 const MAX_FAULTY_ANSWERS: usize = 2;
 
 impl Decider<'_> {
-    fn spec_of<'p>(plan: &'p crate::engine::plan::Plan, agent: &StepId) -> Option<&'p AgentSpec> {
-        match &Machine::node_of(plan, agent)?.kind {
-            NodeKind::Agent { agent, .. } => plan.agents.get(agent),
-            _ => None,
-        }
+    /// The agent of a step: its node's, or the one that does it instead.
+    fn spec_of<'p>(&self, plan: &'p Plan, agent: &StepId) -> Option<Cow<'p, AgentSpec>> {
+        let detail = &self.m.steps.get(agent)?.detail;
+        let named = match &Machine::node_of(plan, agent)?.kind {
+            NodeKind::Agent { agent, .. } => agent,
+            _ => return None,
+        };
+        let spec = plan.agents.get(detail.agent.as_ref().unwrap_or(named))?;
+        Some(match &detail.model {
+            Some(model) => Cow::Owned(AgentSpec { model: model.clone(), ..spec.clone() }),
+            None => Cow::Borrowed(spec),
+        })
     }
 
     pub(super) fn begin_agent(&mut self, id: &StepId, prompt: Value) {
@@ -35,32 +43,22 @@ impl Decider<'_> {
             other => other.to_string(),
         };
         self.set_input(id, json!({ "prompt": prompt }));
-        let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.state = StepState::Running;
-        step.attempt = 1;
-        let event = Event::StepStarted { step: step.head(), attempt: 1 };
-        self.turn.events.push(event);
-        self.touch(id);
+        self.begin_group(id);
         self.agent_advance(id);
-    }
-
-    /// When the agent as a whole is cut off.
-    pub(super) fn agent_deadline(&self, agent: &StepId) -> Option<Timestamp> {
-        let step = self.m.steps.get(agent).filter(|step| step.kind == StepKind::Agent)?;
-        let seconds = Machine::node_of(&self.plan, agent)?.timeout_s?;
-        Some(step.queued_at + TimeDelta::seconds(seconds.min(86_400 * 366).cast_signed()))
     }
 
     /// Looks at the conversation so far and takes the next step of it, if nothing of it is under way.
     pub(super) fn agent_advance(&mut self, agent: &StepId) {
         let plan = self.plan.clone();
-        if self.m.draining || self.m.steps.get(agent).is_none_or(|step| step.state != StepState::Running) {
+        let works = |step: &Step| step.state == StepState::Running && !step.detail.mending;
+        if self.m.is_held() || !self.m.steps.get(agent).is_some_and(works) {
             return;
         }
-        let Some(spec) = Self::spec_of(&plan, agent) else {
+        let Some(spec) = self.spec_of(&plan, agent) else {
             let message = "The agent of this step is not part of the run's plan.";
             return self.fail(agent, StepError::new(ErrorClass::Internal, "engine.no_agent", message));
         };
+        let spec = &*spec;
         let mut faulty = 0;
         for turn in 1.. {
             let model = agent.child(format_args!("model{turn}"));
@@ -139,10 +137,6 @@ impl Decider<'_> {
             let message = format!("{message} Raise the agent's limits or make its task smaller.");
             return self.fail(agent, StepError::new(ErrorClass::Budget, "agent.limit", message));
         }
-        if self.agent_deadline(agent).is_some_and(|deadline| deadline <= self.now) {
-            let message = format!("{} did not finish within the time that its step allows.", spec.name);
-            return self.fail(agent, StepError::new(ErrorClass::Timeout, "agent.timeout", message));
-        }
         let Some(node) = self.m.steps.get(agent).map(|step| step.node.clone()) else { return };
         let model = agent.child(format_args!("model{turn}"));
         let detail = Detail { about: Some(spec.model.clone()), ..Detail::default() };
@@ -189,7 +183,7 @@ impl Decider<'_> {
     }
 
     pub(super) fn model_call(&self, agent: &StepId, model: &StepId) -> Option<Call> {
-        let spec = Self::spec_of(&self.plan, agent)?;
+        let spec = self.spec_of(&self.plan, agent)?;
         let turn: u32 = model.key().strip_prefix("model")?.parse().ok()?;
         let offers = spec.tools.keys().filter_map(|name| self.plan.tools.get(name));
         Some(Call::Model(ModelCall {

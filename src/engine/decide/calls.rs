@@ -8,7 +8,7 @@ use crate::{
     engine::{
         journal::{Event, LogLevel},
         machine::{Effect, Machine},
-        plan::NodeKind,
+        plan::{HTTP_TOOL, NodeKind},
         port::{Answer, Call, CallScope, ModelAnswer, ToolCall},
         retry,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
@@ -47,6 +47,10 @@ impl Decider<'_> {
     fn call_of(&self, id: &StepId) -> Option<Call> {
         let step = self.m.steps.get(id)?;
         match step.kind {
+            StepKind::Http => Some(Call::Tool(ToolCall {
+                tool: HTTP_TOOL.to_owned(),
+                arguments: step.input.clone().unwrap_or_default(),
+            })),
             StepKind::Tool => {
                 let tool = step.detail.about.clone()?;
                 Some(Call::Tool(ToolCall { tool, arguments: step.input.clone().unwrap_or_default() }))
@@ -66,21 +70,51 @@ impl Decider<'_> {
                 _ => None,
             },
             _ => node
-                .filter(|node| matches!(node.kind, NodeKind::Tool { .. }))
+                .filter(|node| matches!(node.kind, NodeKind::Tool { .. } | NodeKind::Http(_)))
                 .and_then(|node| node.timeout_s)
                 .or_else(|| {
-                    let tool = step?.detail.about.as_ref()?;
+                    let step = step?;
+                    let tool = if step.kind == StepKind::Http { HTTP_TOOL } else { step.detail.about.as_deref()? };
                     self.plan.tools.get(tool).map(|spec| spec.timeout_s)
                 }),
         };
         TimeDelta::seconds(seconds.unwrap_or(DEFAULT_TIMEOUT_S).clamp(1, 86_400).cast_signed())
     }
 
-    /// When whatever a step belongs to is cut off: its agent, or the run.
+    /// When whatever a step belongs to is cut off: its agent, the groups that it stands in, or the run.
     fn last_moment(&self, id: &StepId) -> Timestamp {
-        let agent = id.parent().and_then(|parent| self.agent_deadline(&parent));
-        let year = self.now + TimeDelta::days(366);
-        [Some(year), agent, self.m.deadline_at].into_iter().flatten().min().unwrap_or(year)
+        let mut last = self.now + TimeDelta::days(366);
+        let mut above = id.parent();
+        while let Some(owner) = above {
+            if let Some(step) = self.m.steps.get(&owner).filter(|step| step.state == StepState::Running) {
+                last = step.wake_at.map_or(last, |deadline| deadline.min(last));
+            }
+            above = owner.parent();
+        }
+        self.m.deadline_at.map_or(last, |deadline| deadline.min(last))
+    }
+
+    /// An attempt was under way when its node was lost: the next one begins, unless its effect must not be repeated.
+    pub(super) fn attempt_lost(&mut self, id: &StepId) {
+        let attempt = self.m.steps.get(id).map_or(1, |step| step.attempt);
+        if self.must_not_repeat(id) && attempt > 0 {
+            let message = "The node that worked on this was lost while the call was under way.";
+            return self.uncertain(id, StepError::new(ErrorClass::Internal, "step.outcome_unknown", message));
+        }
+        let next = attempt + 1;
+        let line = format!("The node that worked on this step was lost. Attempt {next} begins.");
+        self.turn.log(LogLevel::Warn, Some(id), line);
+        self.start_attempt(id);
+    }
+
+    fn must_not_repeat(&self, id: &StepId) -> bool {
+        let Some(step) = self.m.steps.get(id).filter(|step| matches!(step.kind, StepKind::Tool | StepKind::Http))
+        else {
+            return false;
+        };
+        let tool = step.detail.about.as_ref().and_then(|tool| self.plan.tools.get(tool));
+        let of_node = Machine::node_of(&self.plan, id).filter(|node| !matches!(node.kind, NodeKind::Agent { .. }));
+        tool.is_some_and(|tool| tool.at_most_once) || of_node.is_some_and(|node| node.at_most_once)
     }
 
     /// A call came back.
@@ -132,7 +166,10 @@ impl Decider<'_> {
     }
 
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
-        let policy = Machine::node_of(&self.plan, id).and_then(|node| node.retry).unwrap_or_default();
+        if error.effect_unknown && self.must_not_repeat(id) {
+            return self.uncertain(id, error);
+        }
+        let policy = Machine::node_of(&self.plan, id).and_then(|node| node.retry.clone()).unwrap_or_default();
         let seed = retry::seed_of(id.as_str()) ^ (self.m.run.uuid().as_u128() as u64);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.detail.failures += 1;

@@ -1,8 +1,9 @@
-//! Frames: the graph itself, or the nodes inside of a map for one item. A frame's owner is nobody, or the item's step.
+//! Frames: the graph itself, or the nodes inside of a group: for one item of a map, one round of a loop, or a workflow
+//! inside of the run. A frame's owner is nobody, or that step.
 
 use serde_json::Value;
 
-use super::Decider;
+use super::{Decider, mend::is_effort};
 use crate::engine::{
     journal::{Event, LogLevel},
     machine::{Detail, Effect, Machine},
@@ -34,17 +35,11 @@ impl Decider<'_> {
 
     /// Starts whatever of a frame can start, skips what cannot any more, and ends the frame when all of it has ended.
     pub(super) fn advance(&mut self, owner: Option<&StepId>) {
-        if self.m.draining {
+        if self.m.is_held() {
             return;
         }
         let plan = self.plan.clone();
-        let nodes = match owner {
-            None => plan.graph.nodes.as_slice(),
-            Some(item) => match Machine::node_of(&plan, item).map(|node| &node.kind) {
-                Some(NodeKind::Map { nodes, .. }) => nodes.as_slice(),
-                _ => return,
-            },
-        };
+        let Some(nodes) = self.m.frame(&plan, owner) else { return };
         let mut moved = true;
         while moved {
             moved = false;
@@ -69,7 +64,7 @@ impl Decider<'_> {
         if all_ended {
             match owner {
                 None => self.end_run(nodes),
-                Some(item) => self.end_item(item, nodes),
+                Some(owner) => self.end_frame(owner, nodes),
             }
         }
     }
@@ -83,13 +78,17 @@ impl Decider<'_> {
             return Readiness::Start;
         }
         let edges: Vec<_> = node.after.iter().map(|port| self.edge(owner, nodes, port)).collect();
-        let live = edges.contains(&Edge::Live);
-        let unsettled = edges.contains(&Edge::Unsettled);
-        match node.join {
-            Join::Any if live => Readiness::Start,
-            Join::All if live && !unsettled => Readiness::Start,
-            _ if unsettled => Readiness::Wait,
-            Join::Any | Join::All => Readiness::Skip,
+        let count = |wanted: Edge| edges.iter().filter(|edge| **edge == wanted).count();
+        let (live, unsettled) = (count(Edge::Live), count(Edge::Unsettled));
+        let needed = match node.join {
+            Join::All if unsettled > 0 => return Readiness::Wait,
+            Join::All | Join::Any => 1,
+            Join::Count(count) => count as usize,
+        };
+        match (live >= needed, live + unsettled >= needed) {
+            (true, _) => Readiness::Start,
+            (false, true) => Readiness::Wait,
+            (false, false) => Readiness::Skip,
         }
     }
 
@@ -105,7 +104,11 @@ impl Decider<'_> {
                 }
                 _ => Edge::Live,
             },
-            StepState::Failed if source.on_error == OnError::Continue && port.branch.is_none() => Edge::Live,
+            StepState::Failed => match &port.branch {
+                None if source.on_error == OnError::Continue => Edge::Live,
+                Some(branch) if is_error_branch(source, branch) => Edge::Live,
+                _ => Edge::Dead,
+            },
             state if state.is_end() => Edge::Dead,
             _ => Edge::Unsettled,
         }
@@ -126,7 +129,9 @@ impl Decider<'_> {
         let (kind, state, error) = (step.kind, step.state, step.error.clone());
         let parent = id.parent();
         match (kind, &parent) {
+            (_, Some(of)) if is_effort(id) => self.effort_ended(of, id),
             (StepKind::Item, Some(map)) => self.item_ended(map, id, state, error),
+            (StepKind::Round, Some(group)) => self.round_ended(group, id, state, error),
             (StepKind::Model | StepKind::Tool, Some(above))
                 if self.m.steps.get(above).is_some_and(|above| above.kind == StepKind::Agent) =>
             {
@@ -134,13 +139,22 @@ impl Decider<'_> {
             }
             _ => {
                 let plan = self.plan.clone();
-                let goes_on = Machine::node_of(&plan, id).is_some_and(|node| node.on_error == OnError::Continue);
+                let goes_on = Machine::node_of(&plan, id).is_some_and(|node| node.on_error == OnError::Continue)
+                    || self.has_error_edge(id);
                 match error.filter(|_| state == StepState::Failed && !goes_on) {
                     Some(error) => self.fail_owner(parent.as_ref(), id, error),
                     None => self.advance(parent.as_ref()),
                 }
             }
         }
+    }
+
+    /// Whether some node runs after the failure of a step's node.
+    pub(super) fn has_error_edge(&self, id: &StepId) -> bool {
+        let Some(nodes) = self.m.frame(&self.plan, id.parent().as_ref()) else { return false };
+        let Some(source) = nodes.iter().find(|node| node.id.as_str() == id.key()) else { return false };
+        let mut ports = nodes.iter().flat_map(|node| &node.after).filter(|port| port.node == source.id);
+        ports.any(|port| port.branch.as_ref().is_some_and(|branch| is_error_branch(source, branch)))
     }
 
     /// A step of the frame failed and nothing mends it: so does the frame.
@@ -159,7 +173,7 @@ impl Decider<'_> {
     pub(super) fn stop_below(&mut self, id: &StepId) {
         self.stop_steps(|step| id.holds(step));
         self.turn.effects.retain(|effect| match effect {
-            Effect::Evaluate(step, _) => !id.holds(step),
+            Effect::Evaluate(step, _) | Effect::Expect(step, _) => !id.holds(step),
             Effect::Perform(_, scope, _) => !id.holds(&scope.step),
             Effect::AbortAll | Effect::AbortBelow(_) => true,
         });
@@ -168,28 +182,34 @@ impl Decider<'_> {
 
     /// Each node of the graph has ended, and no failure stood against it.
     fn end_run(&mut self, nodes: &[Node]) {
-        let mut outputs: Vec<(&str, Value)> = nodes
-            .iter()
-            .filter(|node| matches!(node.kind, NodeKind::End { .. }))
-            .filter_map(|node| {
-                let step = self.m.steps.get(&Self::path(None, node))?;
-                (step.state == StepState::Succeeded)
-                    .then(|| (node.id.as_str(), step.output.clone().unwrap_or_default()))
-            })
-            .collect();
-        let output = if outputs.len() == 1 {
-            outputs.remove(0).1
-        } else {
-            // Several ends were reached: each one's output by its key. None was: nothing.
-            match outputs.is_empty() {
-                true => Value::Null,
-                false => outputs.into_iter().map(|(key, output)| (key.to_owned(), output)).collect(),
-            }
-        };
-        self.m.output = Some(output);
+        self.m.output = Some(self.output_of(None, nodes));
         self.m.state = RunState::Succeeded;
         self.turn.needs_sync = true;
         self.turn.log(LogLevel::Info, None, "The run succeeded.");
         self.turn.events.push(Event::RunSucceeded);
     }
+
+    /// What a graph gives: the output of the end that was reached.
+    pub(super) fn output_of(&self, owner: Option<&StepId>, nodes: &[Node]) -> Value {
+        let mut outputs: Vec<(&str, Value)> = nodes
+            .iter()
+            .filter(|node| matches!(node.kind, NodeKind::End { .. }))
+            .filter_map(|node| {
+                let step = self.m.steps.get(&Self::path(owner, node))?;
+                (step.state == StepState::Succeeded)
+                    .then(|| (node.id.as_str(), step.output.clone().unwrap_or_default()))
+            })
+            .collect();
+        match outputs.len() {
+            0 => Value::Null,
+            1 => outputs.remove(0).1,
+            // Several ends were reached: each one's output by its key.
+            _ => outputs.into_iter().map(|(key, output)| (key.to_owned(), output)).collect(),
+        }
+    }
+}
+
+/// Whether a branch is the one for failures: each node has it, unless it has one of its own by that name.
+fn is_error_branch(source: &Node, branch: &BranchName) -> bool {
+    *branch == BranchName::error() && !source.kind.branches().contains(branch)
 }

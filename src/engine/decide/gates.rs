@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, mend::is_effort};
 use crate::{
     approvals::{Amount, ApprovalKind, Details},
     engine::{
         journal::{Event, LogLevel},
         machine::{Applied, Machine, NewApproval, Ruling},
-        plan::{self, AgentSpec, BranchName, NodeKind, OnExpiry, ToolEffect, ToolSpec},
+        plan::{self, AgentSpec, BranchName, HTTP_TOOL, Node, NodeKind, OnExpiry, ToolEffect, ToolSpec},
         port::ToolRequest,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
@@ -62,11 +62,6 @@ impl Decider<'_> {
 
     /// Policy holds back a tool call that a model chose.
     pub(super) fn ask_for_tool(&mut self, call: &StepId, spec: &AgentSpec, tool: &ToolSpec, request: &ToolRequest) {
-        let impact = match tool.effect {
-            ToolEffect::Read => "Changes nothing.",
-            ToolEffect::Write => "Changes something outside of AgentFlow, or sends something out.",
-            ToolEffect::Destructive => "Takes something away that cannot be brought back.",
-        };
         self.open_gate(NewApproval {
             id: self.approval_id(call),
             step: call.clone(),
@@ -74,11 +69,54 @@ impl Decider<'_> {
             title: format!("{} wants to use {}", spec.name, tool.name),
             message: tool.description.clone(),
             payload: request.arguments.clone(),
-            impact: impact.to_owned(),
+            impact: impact(tool.effect).to_owned(),
             reversible: tool.effect == ToolEffect::Read,
             details: Details { why: self.words_before(call), takes_changes: true, ..Details::default() },
             role: None,
             requested_by: format!("{} (agent, version {}), started by {}", spec.name, spec.version, self.m.started_by),
+            expires_at: None,
+            on_expiry: OnExpiry::Reject,
+        });
+    }
+
+    /// A node that needs a person's word before it begins.
+    pub(super) fn ask_before(&mut self, id: &StepId, node: &Node, value: Value) {
+        let payload = match &node.kind {
+            NodeKind::Agent { .. } => json!({ "prompt": value }),
+            _ => value,
+        };
+        let plan = self.plan.clone();
+        let tool = match &node.kind {
+            NodeKind::Tool { tool, .. } => plan.tools.get(tool),
+            NodeKind::Http(_) => plan.tools.get(HTTP_TOOL),
+            _ => None,
+        };
+        let title = match &node.kind {
+            NodeKind::Agent { agent, .. } => {
+                let name = self.plan.agents.get(agent).map_or(agent.as_str(), |spec| spec.name.as_str());
+                format!("Let {name} begin: {}", node.label())
+            }
+            NodeKind::Tool { tool, .. } => format!("Use {tool}: {}", node.label()),
+            NodeKind::Http(http) => {
+                let url = payload.get("url").and_then(Value::as_str).unwrap_or_default();
+                format!("{} {url}", http.method)
+            }
+            _ => format!("Begin: {}", node.label()),
+        };
+        let effect = tool.map_or(ToolEffect::Write, |tool| tool.effect);
+        self.set_input(id, payload.clone());
+        self.open_gate(NewApproval {
+            id: self.approval_id(id),
+            step: id.clone(),
+            kind: ApprovalKind::Tool,
+            title: text::shortened(&title, TITLE),
+            message: tool.map(|tool| tool.description.clone()).unwrap_or_default(),
+            payload,
+            impact: impact(effect).to_owned(),
+            reversible: effect == ToolEffect::Read,
+            details: Details::default(),
+            role: None,
+            requested_by: format!("{}, started by {}", node.label(), self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
         });
@@ -115,7 +153,7 @@ impl Decider<'_> {
     }
 
     /// The approval of a step: made of the run and the step, so that a step that asks again after a crash asks the same.
-    fn approval_id(&self, step: &StepId) -> ApprovalId {
+    pub(super) fn approval_id(&self, step: &StepId) -> ApprovalId {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("approval {}/{step}", self.m.run).as_bytes());
         let mut bytes = [0; 16];
@@ -126,7 +164,7 @@ impl Decider<'_> {
         ApprovalId::from_uuid(uuid::Uuid::from_bytes(bytes))
     }
 
-    fn open_gate(&mut self, approval: NewApproval) {
+    pub(super) fn open_gate(&mut self, approval: NewApproval) {
         let Some(step) = self.m.steps.get_mut(&approval.step) else { return };
         step.state = StepState::Waiting;
         step.wake_at = approval.expires_at;
@@ -150,6 +188,10 @@ impl Decider<'_> {
 
     /// A decision has begun to act, or a deadline has passed.
     pub(super) fn decided(&mut self, applied: Applied) {
+        // It is read again when the run goes on.
+        if self.m.is_held() {
+            return;
+        }
         let id = applied.step.clone();
         let waits = self
             .m
@@ -168,7 +210,11 @@ impl Decider<'_> {
                 effective_at: self.now,
             });
         }
-        let verb = verb(applied.ruling);
+        let verb = match (is_effort(&id), applied.ruling) {
+            (true, Ruling::Approved) => "wants it tried again",
+            (true, Ruling::Rejected) => "lets it fail",
+            (_, ruling) => verb(ruling),
+        };
         let mut line = format!("{} {verb}.", applied.by);
         if let Some(reason) = applied.reason.as_ref().filter(|reason| !reason.is_empty()) {
             line = format!("{} {verb}: {reason}", applied.by);
@@ -178,16 +224,28 @@ impl Decider<'_> {
         step.wake_at = None;
         let approved = applied.ruling == Ruling::Approved;
         match (step.kind, step.attempt) {
+            _ if is_effort(&id) && step.kind == StepKind::Approval => self.what_now(&id, applied),
             (StepKind::Approval, _) => self.approval_decided(&id, applied),
-            // Not begun yet: the call itself was held back.
-            (_, 0) if approved => {
-                self.set_input(&id, applied.payload);
-                self.start_attempt(&id);
+            // Not begun yet: the step itself was held back.
+            (StepKind::Agent, 0) if approved => {
+                let prompt = applied.payload.get("prompt").cloned().unwrap_or_default();
+                self.do_work(&id, prompt);
             }
+            (_, 0) if approved => self.let_begin(&id, applied.payload),
             (_, attempt) if attempt > 0 && approved => {
                 self.succeed(&id, json!({ "answer": applied.reason.unwrap_or_default() }));
             }
             _ => self.fail(&id, rejection(&applied)),
+        }
+    }
+
+    /// A step that a person held back begins, with what they approved.
+    fn let_begin(&mut self, id: &StepId, payload: Value) {
+        let plan = self.plan.clone();
+        let own = self.m.steps.get(id).is_some_and(Machine::is_of_node);
+        match Machine::node_of(&plan, id).filter(|_| own) {
+            Some(node) => self.work(id, node, 0, payload),
+            None => self.do_work(id, payload),
         }
     }
 
@@ -196,6 +254,8 @@ impl Decider<'_> {
             Ruling::Approved => BranchName::approved(),
             Ruling::Rejected => BranchName::rejected(),
             Ruling::ChangesRequested => BranchName::changes(),
+            // Only a failed step is gone on without.
+            Ruling::Skipped => return,
         };
         if applied.ruling != Ruling::Approved && !self.leads_on(id, &branch) {
             return self.fail(id, rejection(&applied));
@@ -206,7 +266,7 @@ impl Decider<'_> {
         if let Some(step) = self.m.steps.get_mut(id) {
             step.detail.about = Some(match applied.ruling {
                 Ruling::ChangesRequested => format!("{} asked for changes", applied.by),
-                Ruling::Approved | Ruling::Rejected => format!("{branch} by {}", applied.by),
+                Ruling::Approved | Ruling::Rejected | Ruling::Skipped => format!("{branch} by {}", applied.by),
             });
             step.detail.branch = Some(branch);
         }
@@ -215,13 +275,7 @@ impl Decider<'_> {
 
     /// Whether some node runs after this branch of the step's node.
     fn leads_on(&self, id: &StepId, branch: &BranchName) -> bool {
-        let nodes = match id.parent() {
-            None => self.plan.graph.nodes.as_slice(),
-            Some(item) => match Machine::node_of(&self.plan, &item).map(|node| &node.kind) {
-                Some(NodeKind::Map { nodes, .. }) => nodes.as_slice(),
-                _ => return false,
-            },
-        };
+        let Some(nodes) = self.m.frame(&self.plan, id.parent().as_ref()) else { return false };
         let ports = nodes.iter().flat_map(|node| &node.after);
         let key = id.key();
         ports.into_iter().any(|port| port.node.as_str() == key && port.branch.as_ref() == Some(branch))
@@ -255,12 +309,21 @@ fn details(filled: &Value) -> Result<Details, String> {
     })
 }
 
+const fn impact(effect: ToolEffect) -> &'static str {
+    match effect {
+        ToolEffect::Read => "Changes nothing.",
+        ToolEffect::Write => "Changes something outside of AgentFlow, or sends something out.",
+        ToolEffect::Destructive => "Takes something away that cannot be brought back.",
+    }
+}
+
 /// What was decided, to say who did it.
 const fn verb(ruling: Ruling) -> &'static str {
     match ruling {
         Ruling::Approved => "approved",
         Ruling::Rejected => "rejected",
         Ruling::ChangesRequested => "asked for changes",
+        Ruling::Skipped => "gave an output to go on with",
     }
 }
 

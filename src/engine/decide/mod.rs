@@ -4,15 +4,21 @@
 //!
 //! - [`frame`](self): which nodes of a list can start, and what their ends mean for the list.
 //! - `nodes`: how each kind of node starts, and what its filled-in templates lead to.
+//! - `groups`: what repeats or nests a graph: maps, loops, workflows.
 //! - `calls`: attempts of model and tool calls: begin, succeed, fail, try again.
+//! - `mend`: what follows when the attempts are spent: alternatives, then a person.
 //! - `agent`: an agent's turns.
 //! - `gates`: approvals and questions.
+//! - `scope`: what a template's expressions see.
 
 mod agent;
 mod calls;
 mod frame;
 mod gates;
+mod groups;
+mod mend;
 mod nodes;
+mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +60,13 @@ impl Decider<'_> {
             Input::Evaluated(step, result) => self.evaluated(&step, result),
             Input::Performed(step, attempt, result, lines) => self.performed(&step, attempt, result, lines),
             Input::Cancel(by) => self.cancel(&by),
+            Input::Pause(by) => self.pause(&by),
+            Input::Resume(by) => self.resume(&by),
+            Input::Received(events) => {
+                for (step, data) in events {
+                    self.received(&step, data);
+                }
+            }
             Input::Decided(decisions) => {
                 for decision in decisions {
                     self.decided(decision);
@@ -74,6 +87,9 @@ impl Decider<'_> {
             self.cancel("");
             return;
         }
+        if self.m.state == RunState::Paused {
+            return;
+        }
         if !self.m.started {
             self.m.started = true;
             self.m.state = RunState::Running;
@@ -85,6 +101,11 @@ impl Decider<'_> {
             self.m.state = RunState::Running;
             self.m.waiting_on = None;
         }
+        self.go_on_everywhere();
+    }
+
+    /// Looks at every open step, and at the graph, for what can begin or go on.
+    fn go_on_everywhere(&mut self) {
         let mut open: Vec<_> = self
             .m
             .steps
@@ -102,23 +123,24 @@ impl Decider<'_> {
         self.advance(None);
     }
 
-    /// An open step of a run that was loaded: what was under way elsewhere is tried again.
+    /// An open step of a run that was loaded or let go on: what was under way elsewhere is tried again.
     fn go_on(&mut self, id: &StepId) {
-        let Some(step) = self.m.steps.get(id) else { return };
-        match (step.kind, step.state) {
-            (StepKind::Model | StepKind::Tool, StepState::Running) if !self.m.in_flight.contains(id) => {
-                let attempt = step.attempt + 1;
-                self.turn.log(
-                    LogLevel::Warn,
-                    Some(id),
-                    format!("The node that worked on this step was lost. Attempt {attempt} begins."),
-                );
-                self.start_attempt(id);
-            }
-            (StepKind::Agent, StepState::Running) => self.agent_advance(id),
-            (StepKind::Map, StepState::Running) => self.map_advance(id),
-            (StepKind::Item, StepState::Running) => self.advance(Some(id)),
-            _ => {}
+        if self.m.is_held() || self.m.in_flight.contains(id) || self.m.evaluating.contains_key(id) {
+            return;
+        }
+        let Some(step) = self.m.steps.get(id).filter(|step| step.state == StepState::Running) else { return };
+        if step.detail.mending {
+            return self.mend_advance(id);
+        }
+        match step.kind {
+            StepKind::Model | StepKind::Tool | StepKind::Http if step.input.is_some() => self.attempt_lost(id),
+            StepKind::Agent if step.input.is_some() => self.agent_advance(id),
+            StepKind::Map if step.input.is_some() => self.map_advance(id),
+            StepKind::Loop => self.loop_advance(id),
+            StepKind::Workflow if step.input.is_some() => self.advance(Some(id)),
+            StepKind::Item | StepKind::Round => self.advance(Some(id)),
+            // Its templates are to be filled in once more.
+            _ => self.begin(id),
         }
     }
 
@@ -158,13 +180,15 @@ impl Decider<'_> {
             .map(|step| (step.ordinal, step.id.clone(), step.kind, step.state))
             .collect();
         due.sort_by_key(|(ordinal, ..)| *ordinal);
-        if self.m.draining {
+        if self.m.is_held() {
             return;
         }
         for (_, id, kind, state) in due {
             match (kind, state) {
                 (_, StepState::Retrying) => self.start_attempt(&id),
                 (StepKind::Wait, StepState::Waiting) => self.succeed(&id, Value::Null),
+                (StepKind::WaitEvent, StepState::Waiting) => self.late_event(&id),
+                (_, StepState::Running) => self.late_group(&id),
                 // A deadline of an approval is decided in the database, where a person may be faster.
                 _ => {}
             }
@@ -178,6 +202,33 @@ impl Decider<'_> {
         let words = if by.is_empty() { "Stopped.".to_owned() } else { format!("Stopped by {by}.") };
         self.turn.log(LogLevel::Warn, None, words);
         self.turn.events.push(Event::RunCancelled);
+    }
+
+    /// Somebody holds the run: calls under way come to their end, and nothing new begins.
+    fn pause(&mut self, by: &str) {
+        if matches!(self.m.state, RunState::Paused | RunState::Cancelling) {
+            return;
+        }
+        self.m.state = RunState::Paused;
+        self.m.waiting_on = None;
+        self.turn.log(LogLevel::Info, None, format!("Paused by {by}."));
+        self.turn.events.push(Event::RunPaused { by: by.to_owned() });
+    }
+
+    fn resume(&mut self, by: &str) {
+        if self.m.state != RunState::Paused {
+            return;
+        }
+        self.m.state = RunState::Running;
+        self.turn.log(LogLevel::Info, None, format!("{by} let the run go on."));
+        self.turn.events.push(Event::RunResumed { recovered: false });
+        if !self.m.started {
+            self.m.started = true;
+            self.turn.events.push(Event::RunStarted);
+            self.announce_reused();
+        }
+        self.go_on_everywhere();
+        self.tick();
     }
 
     fn fail_run(&mut self, error: StepError) {
@@ -226,7 +277,7 @@ impl Decider<'_> {
 
     /// Whether the run works or waits follows from its steps; the journal tells when that changes.
     fn settle_run_state(&mut self) {
-        if self.m.state.is_end() || self.m.draining {
+        if self.m.state.is_end() || self.m.is_held() {
             return;
         }
         if self.m.is_busy() {
@@ -285,6 +336,7 @@ impl Decider<'_> {
     fn succeed(&mut self, id: &StepId, output: Value) {
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Succeeded;
+        step.detail.mending = false;
         step.output = Some(output);
         step.error = None;
         step.wake_at = None;
@@ -298,8 +350,15 @@ impl Decider<'_> {
         self.ended(id);
     }
 
-    /// A step is given up. What follows from it is decided at once.
+    /// A step failed and its attempts are spent: it is mended where its node says how, or else given up.
     fn fail(&mut self, id: &StepId, error: StepError) {
+        if let Some(error) = self.mend(id, error) {
+            self.give_up(id, error);
+        }
+    }
+
+    /// A step is given up. What follows from it is decided at once.
+    fn give_up(&mut self, id: &StepId, error: StepError) {
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Failed;
         step.error = Some(error.clone());
@@ -307,6 +366,7 @@ impl Decider<'_> {
         step.attempt = step.attempt.max(1);
         let event =
             Event::StepFailed { step: step.head(), attempt: step.attempt, error: error.clone(), usage: step.usage };
+        step.detail.mending = false;
         let (usage, line) = (step.usage, format!("{} failed: {}", step.name, error.message));
         self.turn.usage += usage;
         self.m.usage += usage;

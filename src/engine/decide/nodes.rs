@@ -1,18 +1,18 @@
 //! How each kind of node starts, and what its filled-in templates lead to.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, mend::is_effort};
 use crate::{
     engine::{
         journal::{Event, LogLevel},
-        machine::{Detail, Effect, Machine, MapProgress},
-        plan::{MAX_ITEMS, Node, NodeKind, template},
+        machine::{Detail, Effect, Machine},
+        plan::{Gate, Http, Node, NodeKind, SubWorkflow},
         port::Evaluation,
         retry,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
-    kernel::Timestamp,
+    kernel::{Timestamp, text},
 };
 
 impl Decider<'_> {
@@ -21,11 +21,15 @@ impl Decider<'_> {
             NodeKind::Start => StepKind::Start,
             NodeKind::Agent { .. } => StepKind::Agent,
             NodeKind::Tool { .. } => StepKind::Tool,
+            NodeKind::Http(_) => StepKind::Http,
             NodeKind::Transform { .. } => StepKind::Transform,
             NodeKind::Decision { .. } => StepKind::Decision,
             NodeKind::Approval(_) => StepKind::Approval,
             NodeKind::Map { .. } => StepKind::Map,
+            NodeKind::Loop { .. } => StepKind::Loop,
+            NodeKind::Workflow { .. } => StepKind::Workflow,
             NodeKind::Wait { .. } => StepKind::Wait,
+            NodeKind::WaitEvent { .. } => StepKind::WaitEvent,
             NodeKind::End { .. } => StepKind::End,
         }
     }
@@ -35,16 +39,43 @@ impl Decider<'_> {
         let id = Self::path(owner, node);
         let about = match &node.kind {
             NodeKind::Tool { tool, .. } => Some(tool.clone()),
+            NodeKind::Http(http) => Some(http.method.clone()),
             NodeKind::Agent { agent, .. } => self.plan.agents.get(agent).map(|spec| spec.name.clone()),
+            NodeKind::Workflow { workflow, version, .. } => self
+                .plan
+                .workflows
+                .get(&SubWorkflow::key(workflow, *version))
+                .map(|sub| format!("{}, version {}", sub.name, sub.version)),
             _ => None,
         };
         let detail = Detail { about, ..Detail::default() };
         self.open_step(id.clone(), node.id.as_str(), Self::kind_of(node), node.label(), detail);
-        if matches!(node.kind, NodeKind::Start) {
-            let input = self.m.input.clone();
-            self.succeed(&id, input);
-        } else {
-            self.evaluate(&id, node, 0);
+        self.begin(&id);
+    }
+
+    /// A step begins, or begins anew: with the input that it has, or by filling in its templates.
+    pub(super) fn begin(&mut self, id: &StepId) {
+        let plan = self.plan.clone();
+        let (Some(node), Some(step)) = (Machine::node_of(&plan, id), self.m.steps.get(id)) else { return };
+        let given = step.input.clone();
+        match (&node.kind, given) {
+            (NodeKind::Start, _) => {
+                let input = self.input_of_frame(id.parent().as_ref());
+                self.succeed(id, input);
+            }
+            (NodeKind::Loop { .. }, _) => self.begin_loop(id),
+            (NodeKind::Agent { .. } | NodeKind::Map { .. } | NodeKind::Workflow { .. }, Some(input)) => {
+                self.do_work(id, input);
+            }
+            _ => self.evaluate(id, node, 0),
+        }
+    }
+
+    /// What a graph was given: the run's input, or that of the workflow inside of it.
+    fn input_of_frame(&self, owner: Option<&StepId>) -> Value {
+        match owner.and_then(|owner| self.m.steps.get(owner)) {
+            Some(step) => step.input.clone().unwrap_or_default(),
+            None => self.m.input.clone(),
         }
     }
 
@@ -52,9 +83,10 @@ impl Decider<'_> {
     /// earlier one being false.
     fn template_of(node: &Node, place: usize) -> Option<Value> {
         Some(match &node.kind {
-            NodeKind::Start => return None,
+            NodeKind::Start | NodeKind::Loop { .. } => return None,
             NodeKind::Agent { prompt, .. } => Value::String(prompt.clone()),
             NodeKind::Tool { arguments, .. } => arguments.clone(),
+            NodeKind::Http(http) => http_arguments(http),
             NodeKind::Transform { value } => value.clone(),
             NodeKind::Decision { branches, .. } => Value::String(branches.get(place)?.when.clone()),
             NodeKind::Approval(approval) => json!({
@@ -64,109 +96,87 @@ impl Decider<'_> {
                 "reversible_until": approval.reversible_until,
             }),
             NodeKind::Map { items, .. } => Value::String(items.clone()),
+            NodeKind::Workflow { input, .. } => input.clone(),
             NodeKind::Wait { seconds, until } => json!({ "seconds": seconds, "until": until }),
+            NodeKind::WaitEvent { event } => Value::String(event.clone()),
             NodeKind::End { output } => output.clone(),
         })
     }
 
     fn evaluate(&mut self, id: &StepId, node: &Node, place: usize) {
         let template = Self::template_of(node, place).unwrap_or_default();
+        // What must be asked first comes along with what the node is for.
+        let template = match &node.requires_approval {
+            Gate::When(condition) if place == 0 => json!({ "value": template, "gate": condition }),
+            _ => template,
+        };
         self.fill_in(id, template, place, id.parent().as_ref());
     }
 
     /// Asks for a template to be filled in, as seen from inside of a frame.
     pub(super) fn fill_in(&mut self, id: &StepId, template: Value, place: usize, frame: Option<&StepId>) {
-        self.m.evaluating.insert(id.clone(), place);
         let scope = self.scope(&template, frame);
+        self.ask_expressions(id, template, scope, place);
+    }
+
+    /// Asks for a template to be filled in with what it is to see.
+    pub(super) fn ask_expressions(&mut self, id: &StepId, template: Value, scope: Value, place: usize) {
+        self.m.evaluating.insert(id.clone(), place);
         let seed = retry::seed_of(id.as_str()) ^ (self.m.run.uuid().as_u128() as u64);
         let evaluation = Evaluation { template, scope, now: self.now, seed, org: self.m.org, run: self.m.run };
         self.turn.effects.push(Effect::Evaluate(id.clone(), Box::new(evaluation)));
     }
 
-    /// What a template's expressions see. Of the steps only those that it names, so that a run's whole data is not
-    /// copied for each.
-    fn scope(&self, template: &Value, frame: Option<&StepId>) -> Value {
-        let mut wanted = std::collections::BTreeSet::new();
-        let mut all = false;
-        template::for_each_text(template, &mut |text| {
-            let read = template::steps_read(text);
-            // `steps` used in another way than by name: all of them.
-            all |= read.is_empty() && text.contains("{{") && text.contains("steps");
-            wanted.extend(read);
-        });
-        let mut steps = Map::new();
-        // Inner frames hide outer ones.
-        let mut frames = vec![None];
-        let mut inside = frame.cloned();
-        let mut owners = Vec::new();
-        while let Some(owner) = inside {
-            inside = owner.parent();
-            owners.push(owner);
-        }
-        frames.extend(owners.iter().rev().map(Some));
-        for owner in frames {
-            if all {
-                let children = self.m.steps.values().filter(|step| step.id.parent().as_ref() == owner);
-                wanted.extend(children.map(|step| step.id.key().to_owned()));
-            }
-            for key in &wanted {
-                let id = owner.map_or_else(|| StepId::root(key), |owner| owner.child(key));
-                if let Some(step) = self.m.steps.get(&id) {
-                    steps.insert(
-                        key.clone(),
-                        json!({
-                            "output": step.output, "state": step.state, "branch": step.detail.branch,
-                            "error": step.error.as_ref().map(|error| &error.message),
-                        }),
-                    );
-                }
-            }
-        }
-        let mut scope = json!({
-            "input": self.m.input, "steps": steps,
-            "run": { "id": self.m.run, "started_by": self.m.started_by },
-        });
-        let item = owners.iter().find_map(|owner| self.m.steps.get(owner).filter(|step| step.kind == StepKind::Item));
-        if let (Some(item), Some(fields)) = (item, scope.as_object_mut()) {
-            fields.insert("item".to_owned(), item.input.clone().unwrap_or_default());
-            fields.insert("index".to_owned(), json!(item.detail.count));
-        }
-        scope
-    }
-
     /// Templates came back filled in: the node does what it is for.
     pub(super) fn evaluated(&mut self, id: &StepId, result: Result<Value, StepError>) {
-        if self.m.draining {
-            // It is filled in again by whoever goes on.
-            self.m.evaluating.remove(id);
+        let Some(place) = self.m.evaluating.remove(id) else { return };
+        // Of a held run they are filled in again by whoever goes on.
+        if self.m.is_held() && !self.keep_unseen(id) {
             return;
         }
-        let Some(place) = self.m.evaluating.remove(id) else { return };
         let plan = self.plan.clone();
         let Some(node) = Machine::node_of(&plan, id) else { return };
-        if self.m.steps.get(id).is_none_or(|step| step.state.is_end()) {
-            return;
-        }
+        let Some(kind) = self.m.steps.get(id).filter(|step| !step.state.is_end()).map(|step| step.kind) else { return };
         let value = match result {
             Ok(value) => value,
             Err(error) => {
-                if self.m.steps.get(id).is_some_and(|step| step.kind == StepKind::Item) {
+                if matches!(kind, StepKind::Item | StepKind::Round) {
                     self.stop_below(id);
                 }
                 return self.fail(id, error);
             }
         };
+        match kind {
+            StepKind::Item => return self.part_done(id, value),
+            StepKind::Round if place == 0 => return self.part_done(id, value),
+            StepKind::Round => return self.round_judged(id, &value),
+            _ if is_effort(id) => return self.do_work(id, value),
+            _ => {}
+        }
+        match &node.requires_approval {
+            Gate::When(_) if place == 0 => {
+                let mut value = value;
+                let held_back = value.get("gate").is_some_and(truthy);
+                let value = value.get_mut("value").map(Value::take).unwrap_or_default();
+                if held_back { self.ask_before(id, node, value) } else { self.work(id, node, place, value) }
+            }
+            Gate::Always if place == 0 => self.ask_before(id, node, value),
+            _ => self.work(id, node, place, value),
+        }
+    }
+
+    /// A step that was being evaluated when the run was held is forgotten, so that it begins anew.
+    fn keep_unseen(&mut self, id: &StepId) -> bool {
+        if !self.m.draining && self.m.steps.get(id).is_some_and(|step| step.state == StepState::Queued) {
+            self.m.steps.remove(id);
+        }
+        false
+    }
+
+    /// What a node is for, with its templates filled in.
+    pub(super) fn work(&mut self, id: &StepId, node: &Node, place: usize, value: Value) {
         match &node.kind {
-            // An item's step belongs to the map's node: this is its result.
-            NodeKind::Map { .. } if self.m.steps.get(id).is_some_and(|step| step.kind == StepKind::Item) => {
-                self.succeed(id, value);
-            }
-            NodeKind::Start | NodeKind::Transform { .. } | NodeKind::End { .. } => self.succeed(id, value),
-            NodeKind::Agent { .. } => self.begin_agent(id, value),
-            NodeKind::Tool { .. } => {
-                self.set_input(id, value);
-                self.start_attempt(id);
-            }
+            NodeKind::Transform { .. } | NodeKind::End { .. } => self.succeed(id, value),
             NodeKind::Decision { branches, otherwise } => {
                 let taken = truthy(&value).then(|| branches.get(place).map(|branch| branch.name.clone())).flatten();
                 match taken {
@@ -176,8 +186,22 @@ impl Decider<'_> {
                 }
             }
             NodeKind::Approval(approval) => self.ask(id, approval, &value),
-            NodeKind::Map { .. } => self.begin_map(id, value),
             NodeKind::Wait { .. } => self.begin_wait(id, &value),
+            NodeKind::WaitEvent { .. } => self.expect_event(id, place, &value),
+            _ => self.do_work(id, value),
+        }
+    }
+
+    /// The work of a step that has its input.
+    pub(super) fn do_work(&mut self, id: &StepId, value: Value) {
+        match self.m.steps.get(id).map(|step| step.kind) {
+            Some(StepKind::Agent) => self.begin_agent(id, value),
+            Some(StepKind::Map) => self.begin_map(id, value),
+            Some(StepKind::Workflow) => self.begin_workflow(id, value),
+            _ => {
+                self.set_input(id, value);
+                self.start_attempt(id);
+            }
         }
     }
 
@@ -210,136 +234,81 @@ impl Decider<'_> {
         self.touch(id);
     }
 
-    fn begin_map(&mut self, id: &StepId, value: Value) {
-        let Value::Array(items) = value else {
-            let message = "The items of a map must be a list. Check the expression of “items”.";
-            return self.fail(id, StepError::new(ErrorClass::BadInput, "map.not_a_list", message));
-        };
-        if items.len() > MAX_ITEMS {
-            let message = format!("The list has {} items; a map works on {MAX_ITEMS} at most.", items.len());
-            return self.fail(id, StepError::new(ErrorClass::BadInput, "map.too_many_items", message));
+    /// First the event's key is known, then it is noted that this step waits for it; only then the step waits, so that
+    /// no event comes in between and finds nobody.
+    fn expect_event(&mut self, id: &StepId, place: usize, value: &Value) {
+        if place > 0 {
+            return self.wait_for_event(id);
         }
+        let key = match value {
+            Value::String(text) => text.trim().to_owned(),
+            other => other.to_string(),
+        };
+        if key.is_empty() || key.chars().count() > MAX_EVENT_KEY {
+            let message = format!("The event's key must have 1 to {MAX_EVENT_KEY} characters.");
+            return self.fail(id, StepError::new(ErrorClass::BadInput, "wait_event.key", message));
+        }
+        self.set_input(id, json!({ "event": key }));
         let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.state = StepState::Running;
-        step.attempt = 1;
-        step.detail.count = Some(items.len());
-        step.detail.about = Some(match items.len() {
-            1 => "1 item".to_owned(),
-            count => format!("{count} items"),
-        });
-        step.input = Some(Value::Array(items));
-        let event = Event::StepStarted { step: step.head(), attempt: 1 };
+        step.detail.about = Some(text::shortened(&key, 80));
+        step.detail.event = Some(key.clone());
+        self.m.evaluating.insert(id.clone(), 1);
+        self.turn.effects.push(Effect::Expect(id.clone(), key));
+    }
+
+    fn wait_for_event(&mut self, id: &StepId) {
+        let limit = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let until = limit.map(|seconds| self.now + chrono::TimeDelta::seconds(seconds.cast_signed()));
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.state = StepState::Waiting;
+        step.attempt += 1;
+        step.wake_at = until;
+        let (attempt, about) = (step.attempt, step.detail.about.clone().unwrap_or_default());
+        let event = Event::StepWaiting { step: step.head(), attempt, until, approval: None };
+        self.turn.log(LogLevel::Info, Some(id), format!("Waits for the event {about}."));
         self.turn.events.push(event);
         self.touch(id);
-        self.map_advance(id);
     }
 
-    /// Starts items up to the map's concurrency; ends the map when all have ended.
-    pub(super) fn map_advance(&mut self, id: &StepId) {
-        if self.m.draining {
-            return;
-        }
-        let plan = self.plan.clone();
-        let Some(NodeKind::Map { concurrency, .. }) = Machine::node_of(&plan, id).map(|node| &node.kind) else {
-            return;
-        };
-        loop {
-            let Some(map) = self.m.steps.get(id).filter(|step| step.state == StepState::Running) else { return };
-            let count = map.detail.count.unwrap_or_default();
-            let MapProgress { next, open } = self.map_progress(id, count);
-            if next >= count {
-                if open == 0 {
-                    self.end_map(id, count);
-                }
-                return;
-            }
-            if open >= (*concurrency).max(1) as usize {
-                return;
-            }
-            self.start_item(id, next);
-        }
+    /// The event that a step waits for has come.
+    pub(super) fn received(&mut self, id: &StepId, data: Value) {
+        let waits =
+            |step: &&crate::engine::machine::Step| step.kind == StepKind::WaitEvent && step.state == StepState::Waiting;
+        let Some(step) = self.m.steps.get(id).filter(waits).filter(|_| !self.m.is_held()) else { return };
+        let about = step.detail.about.clone().unwrap_or_default();
+        self.turn.log(LogLevel::Info, Some(id), format!("The event {about} came."));
+        self.succeed(id, data);
     }
 
-    /// How far a map is: counted once after loading, then kept up.
-    fn map_progress(&mut self, id: &StepId, count: usize) -> MapProgress {
-        if let Some(progress) = self.m.maps.get(id) {
-            return *progress;
-        }
-        let mut progress = MapProgress { next: 0, open: 0 };
-        while let Some(item) = self.m.steps.get(&id.child(progress.next)).filter(|_| progress.next < count) {
-            progress.next += 1;
-            progress.open += usize::from(!item.state.is_end());
-        }
-        self.m.maps.insert(id.clone(), progress);
-        progress
-    }
-
-    fn start_item(&mut self, map: &StepId, place: usize) {
-        let Some(step) = self.m.steps.get(map) else { return };
-        let item = step.input.as_ref().and_then(|items| items.get(place)).cloned().unwrap_or_default();
-        let (node, name) = (step.node.clone(), format!("Item {}", place + 1));
-        if let Some(progress) = self.m.maps.get_mut(map) {
-            progress.next += 1;
-            progress.open += 1;
-        }
-        let about = item_about(&item);
-        let id = map.child(place);
-        let detail = Detail { about, count: Some(place), ..Detail::default() };
-        let step = self.open_step(id.clone(), &node, StepKind::Item, &name, detail);
-        step.state = StepState::Running;
-        step.attempt = 1;
-        step.input = Some(item);
-        let event = Event::StepStarted { step: step.head(), attempt: 1 };
-        self.turn.events.push(event);
-        self.touch(&id);
-        self.advance(Some(&id));
-    }
-
-    /// Each node inside of an item has ended.
-    pub(super) fn end_item(&mut self, item: &StepId, nodes: &[Node]) {
-        if self.m.evaluating.contains_key(item) {
-            return;
-        }
-        let plan = self.plan.clone();
-        match Machine::node_of(&plan, item).map(|node| &node.kind) {
-            Some(NodeKind::Map { result, .. }) if !result.is_null() => {
-                self.fill_in(item, result.clone(), 0, Some(item));
-            }
-            _ => {
-                let last = nodes.iter().rev().find_map(|node| {
-                    let step = self.m.steps.get(&Self::path(Some(item), node))?;
-                    (step.state == StepState::Succeeded).then(|| step.output.clone())
-                });
-                self.succeed(item, last.flatten().unwrap_or_default());
-            }
-        }
-    }
-
-    pub(super) fn item_ended(&mut self, map: &StepId, item: &StepId, state: StepState, error: Option<StepError>) {
-        if let Some(progress) = self.m.maps.get_mut(map) {
-            progress.open = progress.open.saturating_sub(1);
-        }
-        match error.filter(|_| state == StepState::Failed) {
-            Some(mut error) => {
-                error.caused_by.get_or_insert_with(|| item.clone());
-                self.stop_below(map);
-                self.fail(map, error);
-            }
-            None => self.map_advance(map),
-        }
-    }
-
-    fn end_map(&mut self, id: &StepId, count: usize) {
-        let results = (0..count)
-            .map(|place| self.m.steps.get(&id.child(place)).and_then(|item| item.output.clone()).unwrap_or_default())
-            .collect();
-        self.turn.log(LogLevel::Info, Some(id), format!("All {count} items are done."));
-        self.succeed(id, Value::Array(results));
+    /// The event did not come in time.
+    pub(super) fn late_event(&mut self, id: &StepId) {
+        let about = self.m.steps.get(id).and_then(|step| step.detail.about.clone()).unwrap_or_default();
+        let message = format!("The event {about} did not come within the time that its step allows.");
+        self.fail(id, StepError::new(ErrorClass::Timeout, "wait_event.timeout", message));
     }
 }
 
+/// The most characters of an event's key.
+pub const MAX_EVENT_KEY: usize = 200;
+
+/// What an HTTP node asks of the tool that performs it.
+fn http_arguments(http: &Http) -> Value {
+    let mut arguments = serde_json::Map::new();
+    arguments.insert("method".to_owned(), Value::String(http.method.clone()));
+    arguments.insert("url".to_owned(), Value::String(http.url.clone()));
+    for (name, value) in [("query", &http.query), ("headers", &http.headers), ("body", &http.body)] {
+        if !value.is_null() {
+            arguments.insert(name.to_owned(), value.clone());
+        }
+    }
+    if http.accept_errors {
+        arguments.insert("accept_errors".to_owned(), Value::Bool(true));
+    }
+    Value::Object(arguments)
+}
+
 /// What JavaScript holds to be true.
-fn truthy(value: &Value) -> bool {
+pub(super) fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(truth) => *truth,
@@ -347,20 +316,6 @@ fn truthy(value: &Value) -> bool {
         Value::String(text) => !text.is_empty(),
         Value::Array(_) | Value::Object(_) => true,
     }
-}
-
-/// An item in a few words, for the tree.
-fn item_about(item: &Value) -> Option<String> {
-    let text = match item {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Object(fields) => ["name", "title", "url", "id"]
-            .iter()
-            .find_map(|key| fields.get(*key).and_then(Value::as_str))
-            .map(str::to_owned)?,
-        _ => return None,
-    };
-    Some(crate::kernel::text::shortened(&text, 80))
 }
 
 /// The moment that a wait's filled-in template names.

@@ -20,6 +20,9 @@ use crate::{
 
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
+mod kinds;
+mod model;
+
 /// A run and its world. `rows` and `events` are what a database would hold.
 struct World {
     machine: Machine,
@@ -30,7 +33,11 @@ struct World {
     /// Calls that were performed, by step and attempt.
     calls: Vec<(String, u32)>,
     /// Answers to approvals, by step.
-    verdicts: BTreeMap<String, (bool, Value)>,
+    verdicts: BTreeMap<String, (Ruling, Value)>,
+    /// Who answers approvals that no verdict is given for.
+    judge: Option<Box<dyn Fn(&str) -> Ruling>>,
+    /// Events that have come, by key.
+    received: BTreeMap<String, Value>,
     /// Writes after which the owner is lost.
     crashes: Vec<usize>,
     writes: usize,
@@ -43,6 +50,7 @@ fn plan(graph: Value) -> Plan {
         parameters: json!({}),
         effect,
         timeout_s: 10,
+        at_most_once: false,
     };
     let agent = AgentSpec {
         name: "Helper".to_owned(),
@@ -64,6 +72,7 @@ fn plan(graph: Value) -> Plan {
             ("look".to_owned(), tool("look", ToolEffect::Read)),
             ("send".to_owned(), tool("send", ToolEffect::Write)),
         ]),
+        workflows: BTreeMap::new(),
     }
 }
 
@@ -106,6 +115,8 @@ impl World {
             perform: Box::new(perform),
             calls: Vec::new(),
             verdicts: BTreeMap::new(),
+            received: BTreeMap::new(),
+            judge: None,
             crashes: Vec::new(),
             writes: 0,
         }
@@ -182,25 +193,34 @@ impl World {
                 let result = (self.perform)(&call, scope.step.as_str(), scope.attempt);
                 Some(Input::Performed(scope.step, scope.attempt, result, vec![(LogLevel::Info, "done".to_owned())]))
             }
+            Effect::Expect(step, _) => Some(Input::Evaluated(step, Ok(Value::Null))),
             Effect::AbortAll | Effect::AbortBelow(_) => None,
         }
     }
 
     fn wake(&mut self) -> Option<Input> {
-        for step in self.machine.steps.values() {
-            if let (Some(id), Some((approved, payload))) = (step.detail.approval, self.verdicts.get(step.id.as_str()))
-                && step.state == StepState::Waiting
-            {
+        for step in self.machine.steps.values().filter(|step| step.state == StepState::Waiting) {
+            let given = self.verdicts.get(step.id.as_str()).cloned();
+            let judged = || self.judge.as_ref().map(|judge| (judge(step.id.as_str()), Value::Null));
+            if let (Some(id), Some((ruling, payload))) = (step.detail.approval, given.or_else(judged)) {
                 return Some(Input::Decided(vec![Applied {
                     id,
                     step: step.id.clone(),
-                    ruling: if *approved { Ruling::Approved } else { Ruling::Rejected },
+                    ruling,
                     expired: false,
                     by: "Ben".to_owned(),
                     reason: Some("because".to_owned()),
-                    payload: payload.clone(),
+                    payload,
                 }]));
             }
+        }
+        for step in self.machine.steps.values().filter(|step| step.state == StepState::Waiting) {
+            if let Some(data) = step.detail.event.as_ref().and_then(|key| self.received.get(key)) {
+                return Some(Input::Received(vec![(step.id.clone(), data.clone())]));
+            }
+        }
+        if self.machine.state == RunState::Paused {
+            return None;
         }
         self.now = self.machine.next_wake()?;
         Some(Input::Tick)
@@ -287,7 +307,7 @@ fn a_run_waits_for_a_person_and_goes_on_after_a_yes() {
     let mut world = World::new(branching(), json!({ "amount": 50 }), echo);
     assert_eq!(world.run(), RunState::Waiting);
     assert_eq!(world.times("pay"), 0);
-    world.verdicts.insert("ask".to_owned(), (true, json!(50)));
+    world.verdicts.insert("ask".to_owned(), (Ruling::Approved, json!(50)));
     assert_eq!(world.run(), RunState::Succeeded);
     assert_eq!(world.times("pay"), 1);
 }
@@ -295,7 +315,7 @@ fn a_run_waits_for_a_person_and_goes_on_after_a_yes() {
 #[test]
 fn a_no_without_a_branch_for_it_fails_the_run_with_the_reason() {
     let mut world = World::new(branching(), json!({ "amount": 50 }), echo);
-    world.verdicts.insert("ask".to_owned(), (false, Value::Null));
+    world.verdicts.insert("ask".to_owned(), (Ruling::Rejected, Value::Null));
     assert_eq!(world.run(), RunState::Failed);
     let error = world.machine.error.clone().unwrap();
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Rejected, "approval.rejected"));
@@ -341,7 +361,7 @@ fn an_agent_calls_its_tools_and_a_write_that_it_chose_waits_for_a_person() {
     let mut world = World::new(graph, json!({ "ask": "do it" }), model);
     assert_eq!(world.run(), RunState::Waiting);
     assert_eq!((world.times("work.tool1_1"), world.times("work.tool1_2")), (1, 0));
-    world.verdicts.insert("work.tool1_2".to_owned(), (true, json!({ "q": 2 })));
+    world.verdicts.insert("work.tool1_2".to_owned(), (Ruling::Approved, json!({ "q": 2 })));
     assert_eq!(world.run(), RunState::Succeeded);
     assert_eq!(world.machine.output, Some(json!("3 calls, 1 failed")));
     let sent = &world.machine.steps[&StepId::from_text("work.tool1_2")];
@@ -360,6 +380,8 @@ fn an_agent_that_never_answers_is_stopped_by_its_turns() {
         Call::Model(_) => said("", vec![wants("look")]),
         Call::Tool(_) => echo(call, step, attempt),
     });
+    assert_eq!(world.run(), RunState::Waiting, "a person may give it more");
+    world.verdicts.insert("work.~ask1".to_owned(), (Ruling::Rejected, Value::Null));
     assert_eq!(world.run(), RunState::Failed);
     assert_eq!(world.machine.error.unwrap().class, ErrorClass::Budget);
     assert_eq!(world.calls.iter().filter(|(step, _)| step.contains("model")).count(), 4);
@@ -405,7 +427,7 @@ fn a_stopped_run_starts_nothing_more() {
     world.write(&turn);
     assert_eq!(world.machine.state, RunState::Cancelled);
     assert!(turn.withdraws);
-    world.verdicts.insert("ask".to_owned(), (true, json!(50)));
+    world.verdicts.insert("ask".to_owned(), (Ruling::Approved, json!(50)));
     assert!(decide(&mut world.machine, Input::Tick, world.now).is_silent());
     assert_eq!(world.view().state, RunState::Cancelled);
 }

@@ -2,6 +2,7 @@
 //! agent versions and tools that the run keeps to its end). Data only; [`validate`] says whether a graph can run.
 
 pub mod names;
+pub mod policy;
 pub mod template;
 pub mod validate;
 pub mod walk;
@@ -12,14 +13,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use names::{BranchName, NodeKey, Port};
+pub use policy::{Alternative, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
 use crate::{access::Role, kernel::Money};
 
-/// The most nodes that a graph may have, those inside of maps included.
+/// The most nodes that a graph may have, those inside of groups included.
 pub const MAX_NODES: usize = 300;
 /// The most items that one map works on.
 pub const MAX_ITEMS: usize = 10_000;
-/// How deep maps may nest.
+/// The most rounds of a loop.
+pub const MAX_ROUNDS: u32 = 1_000;
+/// How deep groups (maps, loops) may nest.
 pub const MAX_DEPTH: usize = 4;
 
 /// A workflow's graph: the same form in the database, in YAML and in the editors. The edges are each node's `after`.
@@ -66,70 +70,87 @@ pub struct Node {
     /// When and how often to try again. None means [`RetryPolicy::default`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPolicy>,
-    /// What a failure does to the run.
-    #[serde(default, skip_serializing_if = "OnError::is_fail")]
+    /// What a failure leads to that nothing mended.
+    #[serde(default, skip_serializing_if = "OnError::is_default")]
     pub on_error: OnError,
+    /// What is tried, in this order, when its own attempts are spent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// Whether a person must agree before it begins.
+    #[serde(default, skip_serializing_if = "Gate::is_never")]
+    pub requires_approval: Gate,
+    /// Whether its effect must not be repeated: when it is not known whether a call happened, a person says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
 }
 
 impl Node {
+    /// Calls `visit` with each template of the node that is a text or a value, to change it. Not with those of nodes
+    /// inside of it.
+    pub fn each_template_mut(&mut self, visit: &mut impl FnMut(&mut Value)) {
+        let mut text = |text: &mut String| {
+            let mut value = Value::String(std::mem::take(text));
+            (*visit)(&mut value);
+            if let Value::String(changed) = value {
+                *text = changed;
+            }
+        };
+        match &mut self.kind {
+            NodeKind::Start => {}
+            NodeKind::Agent { prompt, .. } => text(prompt),
+            NodeKind::Decision { branches, .. } => branches.iter_mut().for_each(|branch| text(&mut branch.when)),
+            NodeKind::WaitEvent { event } => text(event),
+            NodeKind::Map { items, result, .. } => {
+                text(items);
+                visit(result);
+            }
+            NodeKind::Loop { until, result, .. } => {
+                text(until);
+                visit(result);
+            }
+            NodeKind::Approval(approval) => {
+                for field in [
+                    &mut approval.title,
+                    &mut approval.message,
+                    &mut approval.impact,
+                    &mut approval.currency,
+                    &mut approval.why,
+                    &mut approval.reversible_until,
+                ] {
+                    text(field);
+                }
+                [&mut approval.payload, &mut approval.amount, &mut approval.confidence]
+                    .into_iter()
+                    .for_each(&mut *visit);
+            }
+            NodeKind::Http(http) => {
+                text(&mut http.url);
+                [&mut http.query, &mut http.headers, &mut http.body].into_iter().for_each(&mut *visit);
+            }
+            NodeKind::Tool { arguments: value, .. }
+            | NodeKind::Transform { value }
+            | NodeKind::Workflow { input: value, .. }
+            | NodeKind::End { output: value } => visit(value),
+            NodeKind::Wait { seconds, until } => [seconds, until].into_iter().for_each(&mut *visit),
+        }
+        if let Gate::When(condition) = &mut self.requires_approval {
+            let mut value = Value::String(std::mem::take(condition));
+            visit(&mut value);
+            if let Value::String(changed) = value {
+                *condition = changed;
+            }
+        }
+        for alternative in &mut self.alternatives {
+            if let Alternative::Tool(tool) = alternative {
+                visit(&mut tool.arguments);
+            }
+        }
+    }
+
     /// What is shown.
     #[must_use]
     pub fn label(&self) -> &str {
         if self.name.is_empty() { self.id.as_str() } else { &self.name }
-    }
-}
-
-/// When a node with several inbound edges starts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Join {
-    /// When each inbound edge is settled and at least one is live (a branch that was not chosen does not count).
-    #[default]
-    All,
-    /// When the first inbound edge is live.
-    Any,
-}
-
-impl Join {
-    fn is_all(&self) -> bool {
-        matches!(self, Self::All)
-    }
-}
-
-/// What a failure that no retry mended does to the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The run fails.
-    #[default]
-    Fail,
-    /// The run goes on; the step's output is null.
-    Continue,
-}
-
-impl OnError {
-    fn is_fail(&self) -> bool {
-        matches!(self, Self::Fail)
-    }
-}
-
-/// When and how often a failed attempt is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetryPolicy {
-    /// Attempts in all, the first included: 1 to 10.
-    pub attempts: u32,
-    /// The pause before the second attempt, in milliseconds.
-    pub backoff_ms: u64,
-    /// What the pause is multiplied by each time.
-    pub factor: f64,
-    /// The longest pause, in milliseconds.
-    pub max_backoff_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { attempts: 3, backoff_ms: 1_000, factor: 2.0, max_backoff_ms: 60_000 }
     }
 }
 
@@ -154,6 +175,8 @@ pub enum NodeKind {
         #[serde(default)]
         arguments: Value,
     },
+    /// One HTTP request. Output: `{ "status", "ok", "headers", "body", … }`, as of the tool `http_request`.
+    Http(Box<Http>),
     /// A value made of others. Output: the value.
     Transform {
         /// Template, anywhere inside.
@@ -183,6 +206,34 @@ pub enum NodeKind {
         /// Template: an item's result. Null means the output of the last node that ran.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         result: Value,
+        /// How many items may fail before the map does. The result of an item that failed is null.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        max_failures: u32,
+    },
+    /// A sub-graph again and again, until a condition holds. Output: the last round's result.
+    Loop {
+        /// Template of one expression: whether the round that has just ended was the last. Sees the round's steps,
+        /// `result`, `previous` (the result of the round before) and `index`.
+        until: String,
+        /// The most rounds.
+        #[serde(default = "default_rounds")]
+        max: u32,
+        /// What is done in each round: sees `index` and `previous`. Nodes without `after` begin.
+        nodes: Vec<Node>,
+        /// Template: a round's result. Null means the output of the last node that ran.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        result: Value,
+    },
+    /// Another workflow, in the same tree. Output: its output.
+    Workflow {
+        /// The workflow's id.
+        workflow: String,
+        /// Its version. None: the one that is deployed when the run starts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<i32>,
+        /// Template, anywhere inside: its input.
+        #[serde(default)]
+        input: Value,
     },
     /// A pause that holds nothing.
     Wait {
@@ -192,6 +243,11 @@ pub enum NodeKind {
         /// Template: until when, RFC 3339.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         until: Value,
+    },
+    /// A pause until the outside sends an event. Output: the event's data.
+    WaitEvent {
+        /// Template: the key that the event must have.
+        event: String,
     },
     /// Where a run ends. The output of the end that was reached is the run's.
     End {
@@ -205,6 +261,15 @@ const fn default_concurrency() -> u32 {
     5
 }
 
+const fn default_rounds() -> u32 {
+    10
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl NodeKind {
     /// The word for it in graphs, steps and the API.
     #[must_use]
@@ -213,16 +278,37 @@ impl NodeKind {
             Self::Start => "start",
             Self::Agent { .. } => "agent",
             Self::Tool { .. } => "tool",
+            Self::Http(_) => "http",
             Self::Transform { .. } => "transform",
             Self::Decision { .. } => "decision",
             Self::Approval(_) => "approval",
             Self::Map { .. } => "map",
+            Self::Loop { .. } => "loop",
+            Self::Workflow { .. } => "workflow",
             Self::Wait { .. } => "wait",
+            Self::WaitEvent { .. } => "wait_event",
             Self::End { .. } => "end",
         }
     }
 
-    /// The branches that an edge may name; empty where there is only the plain edge.
+    /// The nodes inside of it, where it is a group.
+    #[must_use]
+    pub fn inner(&self) -> Option<&Vec<Node>> {
+        match self {
+            Self::Map { nodes, .. } | Self::Loop { nodes, .. } => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// The same, to change them.
+    pub fn inner_mut(&mut self) -> Option<&mut Vec<Node>> {
+        match self {
+            Self::Map { nodes, .. } | Self::Loop { nodes, .. } => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// The branches that an edge may name, besides `error`; empty where there is only the plain edge.
     #[must_use]
     pub fn branches(&self) -> Vec<BranchName> {
         match self {
@@ -238,6 +324,35 @@ impl NodeKind {
         }
     }
 }
+
+/// What an HTTP node sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Http {
+    /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Template: the address.
+    pub url: String,
+    /// Template, anywhere inside: parameters to add to the address, by name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub query: Value,
+    /// Template, anywhere inside: headers, by name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub headers: Value,
+    /// Template, anywhere inside: what is sent. A text as it is, anything else as JSON.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub body: Value,
+    /// Whether an answer with a status of 400 or more is a result and not a failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_errors: bool,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// The tool that performs HTTP nodes.
+pub const HTTP_TOOL: &str = "http_request";
 
 /// One branch of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,6 +468,9 @@ pub struct ToolSpec {
     pub effect: ToolEffect,
     /// Seconds that one call may take.
     pub timeout_s: u64,
+    /// Whether a call must not be repeated when it is not known whether it happened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
 }
 
 /// An agent version as a run keeps it.
@@ -407,4 +525,26 @@ pub struct Plan {
     pub agents: BTreeMap<String, AgentSpec>,
     /// The tools that it and its agents name, by name.
     pub tools: BTreeMap<String, ToolSpec>,
+    /// The workflows that it names, and those that they name, by [`SubWorkflow::key`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workflows: BTreeMap<String, SubWorkflow>,
+}
+
+/// A workflow inside of another one's run, as the run keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubWorkflow {
+    /// Its name.
+    pub name: String,
+    /// Which version it is.
+    pub version: i32,
+    /// The graph.
+    pub graph: Graph,
+}
+
+impl SubWorkflow {
+    /// What a plan calls the workflow that a node names.
+    #[must_use]
+    pub fn key(workflow: &str, version: Option<i32>) -> String {
+        version.map_or_else(|| workflow.to_owned(), |version| format!("{workflow}@{version}"))
+    }
 }

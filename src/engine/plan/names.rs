@@ -73,6 +73,12 @@ impl BranchName {
         Self("approved".to_owned())
     }
 
+    /// The branch of whatever failed, which any node has.
+    #[must_use]
+    pub fn error() -> Self {
+        Self("error".to_owned())
+    }
+
     /// An approval's branch after “not like this”.
     #[must_use]
     pub fn changes() -> Self {

@@ -1,19 +1,16 @@
-//! Walking through a graph: nodes by path (`check.fetch` is the node `fetch` inside of the map `check`), the order in
+//! Walking through a graph: nodes by path (`check.fetch` is the node `fetch` inside of the group `check`), the order in
 //! which nodes can run, and what runs before what. Nothing here goes deeper than a graph may nest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Graph, MAX_DEPTH, Node, NodeKind};
+use super::{Graph, MAX_DEPTH, Node};
 
-/// The nodes of a scope: the graph's own for an empty path, else those inside of the map at `path`.
+/// The nodes of a scope: the graph's own for an empty path, else those inside of the group at `path`.
 #[must_use]
 pub fn scope<'a>(graph: &'a Graph, path: &str) -> Option<&'a Vec<Node>> {
     let mut nodes = &graph.nodes;
     for key in path.split('.').filter(|key| !key.is_empty()) {
-        match &nodes.iter().find(|node| node.id.as_str() == key)?.kind {
-            NodeKind::Map { nodes: inner, .. } => nodes = inner,
-            _ => return None,
-        }
+        nodes = nodes.iter().find(|node| node.id.as_str() == key)?.kind.inner()?;
     }
     Some(nodes)
 }
@@ -22,10 +19,7 @@ pub fn scope<'a>(graph: &'a Graph, path: &str) -> Option<&'a Vec<Node>> {
 pub fn scope_mut<'a>(graph: &'a mut Graph, path: &str) -> Option<&'a mut Vec<Node>> {
     let mut nodes = &mut graph.nodes;
     for key in path.split('.').filter(|key| !key.is_empty()) {
-        match &mut nodes.iter_mut().find(|node| node.id.as_str() == key)?.kind {
-            NodeKind::Map { nodes: inner, .. } => nodes = inner,
-            _ => return None,
-        }
+        nodes = nodes.iter_mut().find(|node| node.id.as_str() == key)?.kind.inner_mut()?;
     }
     Some(nodes)
 }
@@ -49,7 +43,7 @@ pub fn join(scope: &str, key: &str) -> String {
     if scope.is_empty() { key.to_owned() } else { format!("{scope}.{key}") }
 }
 
-/// How many nodes there are, those inside of maps included, and how deep maps nest (1: none inside of another).
+/// How many nodes there are, those inside of groups included, and how deep groups nest (1: none inside of another).
 #[must_use]
 pub fn size(nodes: &[Node]) -> (usize, usize) {
     let mut todo = vec![(nodes, 0_usize)];
@@ -58,7 +52,7 @@ pub fn size(nodes: &[Node]) -> (usize, usize) {
         count += nodes.len();
         depth = depth.max(level);
         for node in nodes {
-            if let NodeKind::Map { nodes: inner, .. } = &node.kind {
+            if let Some(inner) = node.kind.inner() {
                 todo.push((inner, level + 1));
             }
         }
@@ -66,7 +60,7 @@ pub fn size(nodes: &[Node]) -> (usize, usize) {
     (count, depth)
 }
 
-/// Calls `visit` with each node and its path, in the order shown; maps before what is inside of them.
+/// Calls `visit` with each node and its path, in the order shown; groups before what is inside of them.
 pub fn each<'a>(nodes: &'a [Node], visit: &mut impl FnMut(&str, &'a Node)) {
     each_below(nodes, "", 0, visit);
 }
@@ -75,7 +69,7 @@ fn each_below<'a>(nodes: &'a [Node], path: &str, depth: usize, visit: &mut impl 
     for node in nodes {
         let path = join(path, node.id.as_str());
         visit(&path, node);
-        if let NodeKind::Map { nodes: inner, .. } = &node.kind
+        if let Some(inner) = node.kind.inner()
             && depth <= MAX_DEPTH
         {
             each_below(inner, &path, depth + 1, visit);

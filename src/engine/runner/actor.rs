@@ -20,9 +20,9 @@ use crate::{
     engine::{
         decide::decide,
         journal::LogLevel,
-        machine::{Effect, Input, Machine, Turn},
+        machine::{Effect, Input, Machine, Step, Turn},
         port::{Answer, Call, CallScope, Evaluation, Progress},
-        state::{ErrorClass, StepError, StepId, StepState},
+        state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
         store::{self, Claim, Commit, Committed, Signal},
     },
     kernel::{Error, Kind, Result, Timestamp, text},
@@ -181,7 +181,8 @@ impl Actor {
         }
         let now = self.runner.clock.now();
         if self.machine.draining {
-            return Some(Some(now));
+            // Somebody else is to go on at once, unless nobody is to.
+            return Some(Some(now).filter(|_| self.machine.state != RunState::Paused).or(self.machine.deadline_at));
         }
         let wake = self.next_wake(now);
         if wake.is_some_and(|at| at <= now + NEAR) { None } else { Some(wake) }
@@ -189,6 +190,9 @@ impl Actor {
 
     /// When the run has something to do by itself.
     fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.machine.state == RunState::Paused {
+            return self.machine.deadline_at;
+        }
         let steps = self.machine.steps.values().filter(|step| !step.state.is_end());
         let moments = steps.filter_map(|step| {
             let at = step.wake_at?;
@@ -262,13 +266,24 @@ impl Actor {
         match store::signals_after(&self.runner.pool, self.claim, self.machine.signals_seen).await {
             Ok(signals) => {
                 let mut decisions = fresh && self.machine.steps.values().any(|step| step.detail.approval.is_some());
+                let mut events = fresh && self.machine.steps.values().any(waits_for_event);
                 for (number, signal) in signals {
                     self.machine.signals_seen = number;
                     match signal {
                         // Before anything else begins.
                         Signal::Cancel { by } => self.inbox.push_front(Input::Cancel(by)),
                         Signal::Approval { .. } => decisions = true,
+                        Signal::Event { .. } => events = true,
+                        Signal::Pause { by } => self.inbox.push_back(Input::Pause(by)),
+                        // What was decided and what came in the meantime was left for now.
+                        Signal::Resume { by } => {
+                            self.inbox.push_back(Input::Resume(by));
+                            (decisions, events) = (true, true);
+                        }
                     }
+                }
+                if events {
+                    self.read_events().await;
                 }
                 if decisions {
                     self.settle().await;
@@ -281,6 +296,16 @@ impl Actor {
         // A claimed run may have been woken by the clock.
         if fresh {
             self.inbox.push_back(Input::Tick);
+        }
+    }
+
+    async fn read_events(&mut self) {
+        match store::received_events(&self.runner.pool, self.claim).await {
+            Ok(events) => self.inbox.push_back(Input::Received(events)),
+            Err(error) => {
+                tracing::warn!(run = %self.claim.run, %error, "events could not be read; looking again soon");
+                self.decision_at = Some(self.runner.clock.now() + TimeDelta::seconds(1));
+            }
         }
     }
 
@@ -305,6 +330,11 @@ impl Actor {
             match effect {
                 Effect::Evaluate(step, evaluation) => {
                     let task = evaluate(self.runner.clone(), step.clone(), *evaluation);
+                    let handle = self.tasks.spawn(task);
+                    self.under_way.insert(step, (false, handle));
+                }
+                Effect::Expect(step, key) => {
+                    let task = expect(self.runner.clone(), self.claim, step.clone(), key);
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (false, handle));
                 }
@@ -339,6 +369,26 @@ async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> 
     Input::Evaluated(step, result)
 }
 
+/// Notes that a step waits for an event, as long as it takes: until then the run is not let go.
+async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) -> Input {
+    loop {
+        match store::expect_event(&runner.pool, claim, &step, &key).await {
+            Ok(told) => {
+                told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
+                return Input::Evaluated(step, Ok(serde_json::Value::Null));
+            }
+            Err(error) => {
+                tracing::warn!(run = %claim.run, %error, "an event could not be waited for; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+fn waits_for_event(step: &Step) -> bool {
+    step.kind == StepKind::WaitEvent && step.state == StepState::Waiting
+}
+
 /// What comes from outside may hold what the database does not store: that must not keep the rest from being written.
 fn storable(mut error: StepError) -> StepError {
     error.message = text::without_nul(error.message);
@@ -361,8 +411,11 @@ async fn perform(runner: Arc<Runner>, call: Call, mut scope: CallScope, time: Ti
             let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
             match tokio::time::timeout(runner.clock.until(scope.until), work).await {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(panicked()),
-                Err(_) => Err(late("The call did not answer within the time that its step allows.")),
+                Ok(Err(_)) => Err(StepError { effect_unknown: true, ..panicked() }),
+                Err(_) => {
+                    let error = late("The call did not answer within the time that its step allows.");
+                    Err(StepError { effect_unknown: true, ..error })
+                }
             }
         }
     };

@@ -8,7 +8,6 @@ use sqlx::PgPool;
 
 use super::{Claim, values};
 use crate::{
-    approvals::ApprovalKind,
     engine::{
         journal::{Event, StoredEvent, Usage},
         machine::{NewApproval, Step},
@@ -252,7 +251,7 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
         c.gate_runs.push(run.uuid());
         c.gate_ids.push(gate.id.uuid());
         c.gate_steps.push(gate.step.to_string());
-        c.gate_kinds.push(kind_word(gate.kind).to_owned());
+        c.gate_kinds.push(gate.kind.as_str().to_owned());
         c.gate_titles.push(gate.title.clone());
         c.gate_messages.push(gate.message.clone());
         c.gate_hashes.push(Sha256::digest(gate.payload.to_string().as_bytes()).to_vec());
@@ -266,14 +265,6 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
         c.gate_details.push(serde_json::to_value(&gate.details).map_err(Error::internal)?);
     }
     Ok(())
-}
-
-const fn kind_word(kind: ApprovalKind) -> &'static str {
-    match kind {
-        ApprovalKind::Approval => "approval",
-        ApprovalKind::Tool => "tool",
-        ApprovalKind::Question => "question",
-    }
 }
 
 async fn pack(connection: &mut sqlx::PgConnection, org: OrgId, value: Option<&Value>) -> Result<Option<Value>> {

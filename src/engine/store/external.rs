@@ -3,12 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::PgConnection;
 
 use super::values;
 use crate::{
     db::TenantTx,
-    engine::{journal::Event, plan::Plan, state::RunState},
-    kernel::{ApprovalId, Error, Result, RunId, Timestamp, WorkflowId},
+    engine::{
+        journal::Event,
+        plan::Plan,
+        state::{RunState, StepId},
+    },
+    kernel::{ApprovalId, Error, OrgId, Result, RunId, Timestamp, WorkflowId},
 };
 
 /// A run to be started. The caller has checked the input and the permission.
@@ -46,6 +51,21 @@ pub enum Signal {
     Cancel {
         /// Who stops it.
         by: String,
+    },
+    /// Hold it.
+    Pause {
+        /// Who holds it.
+        by: String,
+    },
+    /// Let it go on.
+    Resume {
+        /// Who lets it.
+        by: String,
+    },
+    /// An event came for a step.
+    Event {
+        /// The step that waits for it.
+        step: StepId,
     },
     /// An approval was decided.
     Approval {
@@ -88,7 +108,7 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
     .execute(tx.conn())
     .await?;
     let event = Event::RunQueued { by: run.started_by_name.clone() };
-    append(tx, run.id, 1, &event).await
+    append(tx.conn(), org, run.id, 1, &event).await
 }
 
 /// Tells a run something, under its row's lock: appends the events, numbers the signal, wakes the run. `None` when there
@@ -98,9 +118,21 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
 /// When the database does not answer.
 pub async fn signal(tx: &mut TenantTx, run: RunId, signal: &Signal, events: &[Event]) -> Result<Option<RunState>> {
     let org = tx.org();
+    signal_run(tx.conn(), org, run, signal, events).await
+}
+
+/// The same in a transaction of the engine's.
+pub(super) async fn signal_run(
+    connection: &mut PgConnection,
+    org: OrgId,
+    run: RunId,
+    signal: &Signal,
+    events: &[Event],
+) -> Result<Option<RunState>> {
     let (cancels, at) = match signal {
         Signal::Cancel { .. } => (true, None),
         Signal::Approval { at, .. } => (false, Some(*at)),
+        Signal::Pause { .. } | Signal::Resume { .. } | Signal::Event { .. } => (false, None),
     };
     let row = sqlx::query!(
         r#"update runs
@@ -120,7 +152,7 @@ pub async fn signal(tx: &mut TenantTx, run: RunId, signal: &Signal, events: &[Ev
         cancels,
         at,
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let data = serde_json::to_value(signal).map_err(Error::internal)?;
@@ -131,11 +163,11 @@ pub async fn signal(tx: &mut TenantTx, run: RunId, signal: &Signal, events: &[Ev
         row.signals,
         data,
     )
-    .execute(tx.conn())
+    .execute(&mut *connection)
     .await?;
     let first = row.last_seq - events.len() as i64 + 1;
     for (seq, event) in (first..).zip(events) {
-        append(tx, run, seq, event).await?;
+        append(connection, org, run, seq, event).await?;
     }
     Ok(RunState::parse(&row.state))
 }
@@ -153,17 +185,25 @@ pub async fn retry_run(tx: &mut TenantTx, ended: RunId, new: &NewRun) -> Result<
              select s.* from steps s
               where s.organization_id = $1 and s.run_id = $2 and s.state in ('succeeded', 'skipped')
                 and not exists (
-                  -- `a.b` is inside of `a`
+                  -- `a.b` is inside of `a`. Inside of a group the parts are kept, and of all else that failed nothing is.
                   select from steps outer_step
                    where outer_step.organization_id = $1 and outer_step.run_id = $2
-                     and outer_step.kind = 'agent' and outer_step.state <> 'succeeded'
+                     and outer_step.kind not in ('map', 'item', 'loop', 'round', 'workflow')
+                     and outer_step.state <> 'succeeded'
                      and starts_with(s.id, outer_step.id || '.')
+                )
+                -- What mended a group that failed all the same begins anew with it.
+                and not exists (
+                  select from steps outer_step
+                   where outer_step.organization_id = $1 and outer_step.run_id = $2
+                     and outer_step.state <> 'succeeded'
+                     and starts_with(s.id, outer_step.id || '.~')
                 )
            ),
            -- The groups that hold a kept step come along, to be worked on again.
            groups as (
              select g.* from steps g
-              where g.organization_id = $1 and g.run_id = $2 and g.kind in ('map', 'item')
+              where g.organization_id = $1 and g.run_id = $2 and g.kind in ('map', 'item', 'loop', 'round', 'workflow')
                 and g.state not in ('succeeded', 'skipped')
                 and exists (select from kept where starts_with(kept.id, g.id || '.'))
            )
@@ -175,7 +215,7 @@ pub async fn retry_run(tx: &mut TenantTx, ended: RunId, new: &NewRun) -> Result<
              from kept
            union all
            select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, 'running', 1, input, null,
-                  detail - 'failures', now(), now(), null
+                  detail - 'failures' - 'mending' - 'asked' - 'again', now(), now(), null
              from groups"#,
         org.uuid(),
         ended.uuid(),
@@ -186,8 +226,7 @@ pub async fn retry_run(tx: &mut TenantTx, ended: RunId, new: &NewRun) -> Result<
     Ok(())
 }
 
-async fn append(tx: &mut TenantTx, run: RunId, seq: i64, event: &Event) -> Result<()> {
-    let org = tx.org();
+async fn append(connection: &mut PgConnection, org: OrgId, run: RunId, seq: i64, event: &Event) -> Result<()> {
     let data = serde_json::to_value(event).map_err(Error::internal)?;
     sqlx::query!(
         "insert into run_events (organization_id, run_id, seq, kind, step_id, data) values ($1, $2, $3, $4, $5, $6)",
@@ -198,7 +237,7 @@ async fn append(tx: &mut TenantTx, run: RunId, seq: i64, event: &Event) -> Resul
         event.step().map(|step| step.as_str().to_owned()),
         data,
     )
-    .execute(tx.conn())
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! The engine's tables. `external` is what services do, in a transaction of their organization; `owner` is what the
-//! process that owns a run does, under the engine's role, always naming its fence; `commit` is the one write that all
+//! process that owns a run does, under the engine's role, always naming its fence; `events` is where both meet; `commit` is the one write that all
 //! decisions go through.
 
 mod commit;
+mod events;
 mod external;
 mod owner;
 mod values;
 
 pub use commit::{Commit, Committed, commit};
+pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
 pub use external::{NewRun, Signal, retry_run, signal, start_run};
 pub use owner::{
     Claim, beat, claim, give_back, load, notify, owned, reap, register, retire, settle_approvals, signalled,

@@ -314,7 +314,7 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
     .execute(&mut *tx)
     .await?;
     let rows = sqlx::query!(
-        r#"select id, step_id, state, asks_changes, on_expiry, decided_by_name, reason, payload, edited_payload
+        r#"select id, step_id, state, asks_changes, skips, on_expiry, decided_by_name, reason, payload, edited_payload
              from approvals
             where organization_id = $1 and run_id = $2 and applied_at is not null
             order by applied_at, id"#,
@@ -338,6 +338,7 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
             id: ApprovalId::from_uuid(row.id),
             step: StepId::from_text(row.step_id),
             ruling: match (row.state.as_str(), row.on_expiry.as_str()) {
+                ("approved", _) if row.skips => Ruling::Skipped,
                 ("approved", _) | ("expired", "approve") => Ruling::Approved,
                 _ if row.asks_changes => Ruling::ChangesRequested,
                 _ => Ruling::Rejected,

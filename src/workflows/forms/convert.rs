@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     access::Role,
-    engine::plan::{Approval, Branch, BranchName, Join, Node, NodeKey, NodeKind, OnError, OnExpiry, Port, RetryPolicy},
+    engine::plan::{
+        Alternative, Approval, Branch, BranchName, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey, NodeKind, OnError,
+        OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
+    },
     kernel::{Error, FieldError, Result},
     tools,
 };
@@ -25,11 +28,24 @@ impl StepForm {
             key: node.id.to_string(),
             kind: node.kind.word().to_owned(),
             after: numbered(node.after.iter().map(ToString::to_string)),
-            join: if node.join == Join::Any { "any" } else { "all" }.to_owned(),
+            join: match node.join {
+                Join::All => "all".to_owned(),
+                Join::Any => "any".to_owned(),
+                Join::Count(count) => count.to_string(),
+            },
             timeout_s: text(node.timeout_s.map(|seconds| seconds.to_string())),
-            attempts: text(node.retry.map(|retry| retry.attempts.to_string())),
-            pause_s: text(node.retry.map(|retry| seconds(retry.backoff_ms))),
-            on_error: if node.on_error == OnError::Continue { "continue" } else { "fail" }.to_owned(),
+            attempts: text(node.retry.as_ref().map(|retry| retry.attempts.to_string())),
+            pause_s: text(node.retry.as_ref().map(|retry| seconds(retry.backoff_ms))),
+            on_error: match node.on_error {
+                OnError::Default => "default",
+                OnError::Fail => "fail",
+                OnError::Continue => "continue",
+                OnError::Ask => "ask",
+            }
+            .to_owned(),
+            alternatives: node.alternatives.iter().map(alternative_line).collect::<Vec<_>>().join("\n"),
+            requires_approval: node.requires_approval.as_str().to_owned(),
+            at_most_once: flag(node.at_most_once),
             otherwise: BranchName::otherwise().to_string(),
             on_expiry: OnExpiry::default().as_str().to_owned(),
             concurrency: "5".to_owned(),
@@ -53,6 +69,15 @@ impl StepForm {
                 }
                 form
             }
+            NodeKind::Http(http) => Self {
+                method: http.method.clone(),
+                url: http.url.clone(),
+                query: values::write(&http.query),
+                headers: values::write(&http.headers),
+                body: values::write(&http.body),
+                accept_errors: flag(http.accept_errors),
+                ..self
+            },
             NodeKind::Transform { value } => Self { value: values::write(value), ..self },
             NodeKind::Decision { branches, otherwise } => Self {
                 branch: numbered(branches.iter().map(|branch| branch.name.to_string())),
@@ -70,18 +95,29 @@ impl StepForm {
                 why: approval.why.clone(),
                 confidence: values::write(&approval.confidence),
                 reversible_until: approval.reversible_until.clone(),
-                reversible: if approval.reversible { "true".to_owned() } else { String::new() },
+                reversible: flag(approval.reversible),
                 role: approval.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
                 expires_h: approval.expires_s.map(hours).unwrap_or_default(),
                 on_expiry: approval.on_expiry.as_str().to_owned(),
                 ..self
             },
-            NodeKind::Map { items, concurrency, result, .. } => Self {
+            NodeKind::Map { items, concurrency, result, max_failures, .. } => Self {
                 items: items.clone(),
                 concurrency: concurrency.to_string(),
                 result: values::write(result),
+                max_failures: max_failures.to_string(),
                 ..self
             },
+            NodeKind::Loop { until, max, result, .. } => {
+                Self { until_done: until.clone(), max: max.to_string(), result: values::write(result), ..self }
+            }
+            NodeKind::Workflow { workflow, version, input } => Self {
+                workflow: workflow.clone(),
+                version: version.map(|version| version.to_string()).unwrap_or_default(),
+                input: values::write(input),
+                ..self
+            },
+            NodeKind::WaitEvent { event } => Self { event: event.clone(), ..self },
             NodeKind::Wait { seconds, until } => {
                 Self { seconds: values::write(seconds), until: values::write(until), ..self }
             }
@@ -89,7 +125,7 @@ impl StepForm {
         }
     }
 
-    /// The step of a form. What the form does not show (the steps inside of a map, the growth of pauses) is taken from the
+    /// The step of a form. What the form does not show (the steps inside of a group, the growth of pauses) is taken from the
     /// step as it was before.
     ///
     /// # Errors
@@ -99,14 +135,12 @@ impl StepForm {
         let id = form.named("key", &self.key, NodeKey::parse);
         let after: Vec<Option<Port>> =
             in_order(&self.after).map(|port| form.named("after", port, Port::parse)).collect();
-        let inner = match before.map(|before| &before.kind) {
-            Some(NodeKind::Map { nodes, .. }) => nodes.clone(),
-            _ => Vec::new(),
-        };
+        let inner = before.and_then(|before| before.kind.inner()).cloned().unwrap_or_default();
         let kind = self.kind(inner, &mut form);
-        let timeout_s = form.number("timeout_s", &self.timeout_s, 1, 86_400);
+        let longest = if self.kind == "wait_event" { MAX_SECONDS } else { 86_400 };
+        let timeout_s = form.number("timeout_s", &self.timeout_s, 1, longest);
         let retry = form.number("attempts", &self.attempts, 1, 10).map(|attempts| {
-            let default = before.and_then(|before| before.retry).unwrap_or_default();
+            let default = before.and_then(|before| before.retry.clone()).unwrap_or_default();
             let pause = form.decimal("pause_s", &self.pause_s, 3_600.0).unwrap_or(1.0);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 3,600 seconds")]
             let backoff_ms = (pause * 1_000.0).round() as u64;
@@ -117,6 +151,20 @@ impl StepForm {
                 ..default
             }
         });
+        // What follows a failure is asked of some kinds only; of the others it stays as it was.
+        let kept = before.filter(|_| self.on_error.is_empty());
+        let alternatives = match kept {
+            Some(kept) => kept.alternatives.clone(),
+            None => form.alternatives(&self.alternatives, before),
+        };
+        let join = match self.join.as_str() {
+            "any" => Join::Any,
+            "" | "all" => Join::All,
+            count => form
+                .number("join", count, 1, 300)
+                .and_then(|count| u32::try_from(count).ok())
+                .map_or(Join::All, Join::Count),
+        };
         if let Some(error) = Error::invalid_fields(form.faults) {
             return Err(error);
         }
@@ -126,10 +174,20 @@ impl StepForm {
             name: self.name.trim().to_owned(),
             kind,
             after: after.into_iter().flatten().collect(),
-            join: if self.join == "any" { Join::Any } else { Join::All },
+            join,
             timeout_s,
             retry,
-            on_error: if self.on_error == "continue" { OnError::Continue } else { OnError::Fail },
+            on_error: match self.on_error.as_str() {
+                "" => kept.map(|kept| kept.on_error).unwrap_or_default(),
+                "fail" => OnError::Fail,
+                "continue" => OnError::Continue,
+                "ask" => OnError::Ask,
+                _ => OnError::Default,
+            },
+            alternatives,
+            requires_approval: kept
+                .map_or_else(|| Gate::parse(&self.requires_approval), |kept| kept.requires_approval.clone()),
+            at_most_once: kept.map_or(self.at_most_once == "true", |kept| kept.at_most_once),
         })
     }
 
@@ -138,6 +196,14 @@ impl StepForm {
             "start" => NodeKind::Start,
             "agent" => NodeKind::Agent { agent: self.agent.clone(), prompt: normal(&self.prompt) },
             "tool" => NodeKind::Tool { tool: self.tool.clone(), arguments: self.tool_arguments(form) },
+            "http" => NodeKind::Http(Box::new(Http {
+                method: if self.method.is_empty() { "GET".to_owned() } else { self.method.clone() },
+                url: self.url.trim().to_owned(),
+                query: form.value("query", &self.query),
+                headers: form.value("headers", &self.headers),
+                body: form.value("body", &self.body),
+                accept_errors: self.accept_errors == "true",
+            })),
             "transform" => NodeKind::Transform { value: form.value("value", &self.value) },
             "decision" => NodeKind::Decision {
                 branches: self.branches(form),
@@ -164,13 +230,25 @@ impl StepForm {
             })),
             "map" => NodeKind::Map {
                 items: normal(&self.items),
-                concurrency: form
-                    .number("concurrency", &self.concurrency, 1, 100)
-                    .and_then(|count| u32::try_from(count).ok())
-                    .unwrap_or(5),
+                concurrency: form.count("concurrency", &self.concurrency, 1, 100).unwrap_or(5),
+                nodes: inner,
+                result: form.value("result", &self.result),
+                max_failures: form.count("max_failures", &self.max_failures, 0, 10_000).unwrap_or(0),
+            },
+            "loop" => NodeKind::Loop {
+                until: normal(&self.until_done),
+                max: form.count("max", &self.max, 1, u64::from(MAX_ROUNDS)).unwrap_or(10),
                 nodes: inner,
                 result: form.value("result", &self.result),
             },
+            "workflow" => NodeKind::Workflow {
+                workflow: self.workflow.trim().to_owned(),
+                version: form
+                    .number("version", &self.version, 1, 1_000_000)
+                    .and_then(|version| i32::try_from(version).ok()),
+                input: form.value("input", &self.input),
+            },
+            "wait_event" => NodeKind::WaitEvent { event: normal(&self.event).trim().to_owned() },
             "wait" => NodeKind::Wait {
                 seconds: form.value("seconds", &self.seconds),
                 until: form.value("until", &self.until),
@@ -217,6 +295,20 @@ impl StepForm {
     }
 }
 
+fn alternative_line(alternative: &Alternative) -> String {
+    let what = match alternative {
+        Alternative::Agent(_) => "agent",
+        Alternative::Model(_) => "model",
+        Alternative::Tool(_) => "tool",
+    };
+    format!("{what} {}", alternative.about())
+}
+
+/// A box as it is sent when it is ticked.
+fn flag(ticked: bool) -> String {
+    if ticked { "true".to_owned() } else { String::new() }
+}
+
 /// An argument as its field shows it: what must be a text stands there as it is.
 fn argument(tool: &str, name: &str, value: &Value) -> String {
     match value {
@@ -247,6 +339,34 @@ impl Reader {
             self.fault(field, message);
             Value::Null
         })
+    }
+
+    fn count(&mut self, field: &str, text: &str, least: u64, most: u64) -> Option<u32> {
+        self.number(field, text, least, most).and_then(|count| u32::try_from(count).ok())
+    }
+
+    /// One alternative in each line. The arguments of a tool that was there before are kept.
+    fn alternatives(&mut self, text: &str, before: Option<&Node>) -> Vec<Alternative> {
+        let mut found = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            found.push(match line.split_once(char::is_whitespace).map(|(what, name)| (what, name.trim())) {
+                Some(("agent", name)) => Alternative::Agent(name.to_owned()),
+                Some(("model", name)) => Alternative::Model(name.to_owned()),
+                Some(("tool", name)) => {
+                    let kept = before.into_iter().flat_map(|before| &before.alternatives).find_map(|old| match old {
+                        Alternative::Tool(tool) if tool.name == name => Some(tool.arguments.clone()),
+                        _ => None,
+                    });
+                    let arguments = kept.unwrap_or_default();
+                    Alternative::Tool(ToolAlternative { name: name.to_owned(), arguments })
+                }
+                _ => {
+                    self.fault("alternatives", "Write “agent”, “model” or “tool” and its name, one in each line.");
+                    continue;
+                }
+            });
+        }
+        found
     }
 
     fn number(&mut self, field: &str, text: &str, least: u64, most: u64) -> Option<u64> {

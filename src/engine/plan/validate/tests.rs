@@ -7,6 +7,7 @@ use crate::engine::plan::ToolEffect;
 fn faults(graph: &Graph) -> Vec<Fault> {
     let agents = BTreeSet::from(["writer".to_owned()]);
     let tool = ToolSpec {
+        at_most_once: false,
         name: "post".into(),
         description: String::new(),
         parameters: json!({
@@ -29,7 +30,8 @@ fn faults(graph: &Graph) -> Vec<Fault> {
         let fault = FieldError { field: String::new(), message: "does not fit".into() };
         if fits { Vec::new() } else { vec![fault] }
     };
-    let known = Known { agents: &agents, tools: &tools, check: &check, check_schema: &|_| None };
+    let known =
+        Known { agents: &agents, tools: &tools, workflows: &BTreeMap::new(), check: &check, check_schema: &|_| None };
     validate(graph, &known)
 }
 
@@ -161,7 +163,7 @@ fn templates_read_what_has_run_before() {
             "a/value: It reads “steps.b”, which cannot have run before",
             "a/value: It reads “steps.gone”, and there is no such step",
             "b/value: An expression begins with {{ and has no }}",
-            "m/items: The list must be exactly one expression",
+            "m/items: This must be exactly one expression",
             "m.in/value: It reads “steps.end”",
             "end/output: It reads “steps.in”, and there is no such step",
         ],
@@ -200,7 +202,7 @@ fn what_a_kind_needs_is_asked_for() {
             "q/expires_s: ",
             "m/items: Write an expression",
             "m/concurrency: ",
-            "m/nodes: The map has no steps",
+            "m/nodes: There are no steps inside",
             "w/until: Write a moment",
             "v/seconds: Say how many seconds",
         ],
@@ -221,9 +223,9 @@ fn keys_are_unique_inside_and_around_a_map() {
             { "id": "end", "kind": "end", "after": ["m"] },
         ]),
         &[
-            "m.a/id: A step outside of this map has the key “a”",
+            "m.a/id: A step outside of this group has the key “a”",
             "m.b/id: Two steps have the key “b”",
-            "m.b/kind: A map's steps need no “end”",
+            "m.b/kind: A group's steps need no “end”",
         ],
     );
 }
@@ -236,7 +238,7 @@ fn too_much_is_refused_before_it_is_looked_at() {
         json!([{ "id": "x", "kind": "wait" }]),
         |inner, _| json!([{ "id": "m", "kind": "map", "items": "{{ [] }}", "nodes": inner }]),
     );
-    says(deep, &["/nodes: Maps nest 5 deep"]);
+    says(deep, &["/nodes: Groups nest 5 deep"]);
 }
 
 /// Nodes with keys, kinds, edges and texts from small pools, so that much collides and some is right.
