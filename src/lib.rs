@@ -23,8 +23,11 @@ pub mod effects;
 #[cfg(feature = "ssr")]
 pub mod egress;
 pub mod engine;
+pub mod events;
 #[cfg(feature = "ssr")]
 pub mod expressions;
+#[cfg(feature = "ssr")]
+pub mod idempotency;
 pub mod kernel;
 pub mod keys;
 #[cfg(feature = "ssr")]

@@ -83,6 +83,7 @@ page!(build, outline, crate::workflows::OutlinePage);
 page!(build, versions, crate::workflows::VersionsPage);
 page!(build, workflow_settings, crate::workflows::SettingsPage);
 page!(build, run_form, crate::workflows::RunFormPage);
+page!(build, run_again, crate::runs::again::AgainPageView);
 page!(build, new_step, crate::workflows::NewStepPage);
 page!(build, step, crate::workflows::StepEditPage);
 page!(office, dashboard, crate::dashboard::DashboardPageView);

@@ -75,6 +75,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/workflows/:id/steps/new") view=chunks::new_step::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id/steps/:path") view=chunks::step::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>

@@ -405,7 +405,7 @@ impl Machine {
     pub fn frame<'p>(&self, plan: &'p Plan, owner: Option<&StepId>) -> Option<&'p [Node]> {
         let Some(owner) = owner else { return Some(&plan.graph.nodes) };
         match self.steps.get(owner)?.kind {
-            StepKind::Item | StepKind::Round | StepKind::Workflow => inside_of(plan, Self::node_of(plan, owner)?),
+            StepKind::Item | StepKind::Round | StepKind::Workflow => nodes_below(plan, owner),
             _ => None,
         }
     }
@@ -415,6 +415,12 @@ impl Machine {
     pub fn is_of_node(step: &Step) -> bool {
         step.id.key() == step.node
     }
+}
+
+/// The nodes that the steps below a group's part (or a workflow's step) are of.
+#[must_use]
+pub fn nodes_below<'p>(plan: &'p Plan, owner: &StepId) -> Option<&'p [Node]> {
+    inside_of(plan, Machine::node_of(plan, owner)?)
 }
 
 /// The nodes inside of a node: of a map or loop its own, of a workflow those of the plan that it names.

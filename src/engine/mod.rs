@@ -4,7 +4,7 @@
 //! - [`state`], [`journal`], [`view`]: what a run is at, the numbered events that say so, and the fold from the one to the
 //!   other, the same on the server and in the browser.
 //! - [`port`]: all that a run may ask of the world.
-//! - `machine`, `decide`, `retry`: what a run does next; pure.
+//! - `machine`, `decide`, `retry`, `reuse`: what a run does next, and what one that is run again takes over; pure.
 //! - `store`: its tables. `writer`: the one place where owners write, many runs in one commit. `runner`: claims, loads,
 //!   decides, has it written, and only then acts. `handle`: what services tell it.
 
@@ -19,6 +19,8 @@ pub mod plan;
 pub mod port;
 #[cfg(feature = "ssr")]
 pub mod retry;
+#[cfg(feature = "ssr")]
+pub mod reuse;
 #[cfg(feature = "ssr")]
 pub mod runner;
 pub mod state;

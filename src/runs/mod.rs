@@ -1,6 +1,8 @@
 //! Runs: starting them, looking at them, stopping and retrying them. What executes them is [`crate::engine`].
 
 #[cfg(feature = "ssr")]
+pub mod control;
+#[cfg(feature = "ssr")]
 pub mod follow;
 #[cfg(feature = "ssr")]
 pub mod service;
@@ -13,9 +15,9 @@ use serde_json::Value;
 use crate::{
     engine::{
         journal::{LogLevel, RunView, StepView, Usage},
-        state::{RunState, StepError, StepId, WaitingOn},
+        state::{RunState, StepError, StepId, StepKind, WaitingOn},
     },
-    kernel::{RunId, Timestamp, WorkflowId},
+    kernel::{Money, RunId, Timestamp, WorkflowId},
 };
 
 /// The most bytes of JSON of an input or output that comes along unasked: 100 KiB.
@@ -162,6 +164,58 @@ impl RunFilter {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What of a run is done again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", content = "step", rename_all = "snake_case")]
+pub enum AgainFrom {
+    /// The steps that did not succeed, of a run that ended without success.
+    #[default]
+    Failed,
+    /// All of it.
+    Start,
+    /// This step, and all that depends on it.
+    Step(StepId),
+}
+
+/// How a run is to be run again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Again {
+    /// From where.
+    #[serde(flatten)]
+    pub from: AgainFrom,
+    /// Another input; only from the start.
+    pub input: Option<Value>,
+    /// Whether on the newest version of the workflow that runs use, instead of its own.
+    pub newest: bool,
+}
+
+/// What running again would do, by what was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Steps whose results are taken over.
+    pub reused: Vec<PreviewStep>,
+    /// Steps that ran and would run again.
+    pub again: Vec<PreviewStep>,
+    /// What those cost then: about what they will cost.
+    pub cost: Money,
+    /// The version that would run.
+    pub version: i32,
+}
+
+/// A step of a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewStep {
+    /// Which.
+    pub id: StepId,
+    /// What is shown.
+    pub name: String,
+    /// What it is.
+    pub kind: StepKind,
+    /// Whether it does something outside of AgentFlow.
+    pub acts_outside: bool,
 }
 
 /// A run that was accepted.

@@ -1,7 +1,6 @@
-//! Use cases of runs: start, look at, stop, retry.
+//! Use cases of runs: start one, and look at them. Holding, stopping and running again is in [`super::control`].
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{
     LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail,
@@ -11,14 +10,15 @@ use crate::{
     access::{Ctx, Grant, right},
     db::TenantTx,
     engine::{
-        journal::{Event, RunView, StepView, StoredEvent},
+        journal::{RunView, StepView, StoredEvent},
         plan::{
             Plan,
             template::{Piece, pieces},
         },
         state::{RunState, StepId},
-        store::{self as engine, NewRun, Signal},
+        store::{self as engine, NewRun},
     },
+    idempotency::Keyed,
     kernel::{Cursor, Error, FieldError, Kind, Page, Result, RunId, Timestamp, WorkflowId, text},
     schema, workflows,
 };
@@ -31,6 +31,12 @@ const LOG_LINES: u32 = 500;
 const INPUT_DEPTH: usize = 64;
 /// How large an input may be as JSON: 1 MiB.
 const INPUT_BYTES: usize = 1 << 20;
+
+/// What a repeated start is answered with.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Accepted {
+    pub(super) run: RunId,
+}
 
 /// What a run is started with.
 #[derive(Debug, Clone)]
@@ -62,8 +68,8 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
     let id = RunId::new();
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     // Before all else: a repeated request gets its answer even if the workflow has changed since.
-    if let Some(started) = request.answered(&mut tx, id).await? {
-        return Ok(started);
+    if let Some(before) = request.answered(&mut tx, &Accepted { run: id }).await? {
+        return Ok(Started { run: before.run, repeated: true });
     }
     let ready = workflows::service::plan_for_run(&mut tx, start.workflow, start.version).await?;
     if let Some(error) = Error::invalid_fields(input_faults(&ready.plan, &start.input)) {
@@ -84,68 +90,6 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
     };
     engine::start_run(&mut tx, &new).await?;
     finish(grant, tx, new.id).await
-}
-
-/// Retries a run that ended without success, from the steps that did not succeed: recorded results are taken over. The
-/// new run executes the same plan.
-///
-/// # Errors
-/// `not_found`; `conflict` while the run has not ended, or when it succeeded.
-pub async fn retry(grant: &Grant<right::Operate>, run: RunId, idempotency_key: Option<&str>) -> Result<Started> {
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let failed = summary(&mut tx, run).await?;
-    match failed.state {
-        RunState::Failed | RunState::Cancelled => {}
-        RunState::Succeeded => {
-            return Err(Error::conflict("runs.succeeded", "This run succeeded: there is nothing to retry."));
-        }
-        _ => {
-            return Err(Error::conflict("runs.not_ended", "This run has not ended yet. Stop it first, then retry it."));
-        }
-    }
-    let plan = store::plan(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let new = NewRun {
-        id: RunId::new(),
-        workflow: failed.workflow_id,
-        workflow_version: failed.workflow_version,
-        title: failed.title,
-        trigger: "retry",
-        started_by: grant.actor().reference(),
-        started_by_name: grant.actor().name().to_owned(),
-        deadline_s: plan.graph.deadline_s,
-        retry_of: Some(run),
-        plan,
-        input: engine::value(&mut tx, links.input).await?,
-    };
-    let request = Keyed::new(idempotency_key, "runs.retry", &json!({ "run": run }))?;
-    if let Some(started) = request.answered(&mut tx, new.id).await? {
-        return Ok(started);
-    }
-    engine::retry_run(&mut tx, run, &new).await?;
-    finish(grant, tx, new.id).await
-}
-
-/// Stops a run. Stopping one that is being stopped changes nothing.
-///
-/// # Errors
-/// `not_found`; `conflict` when the run has ended.
-pub async fn cancel(grant: &Grant<right::Operate>, run: RunId) -> Result<RunState> {
-    let by = grant.actor().name().to_owned();
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let event = Event::RunCancelling { by: by.clone() };
-    if let Some(state) = engine::signal(&mut tx, run, &Signal::Cancel { by }, &[event]).await? {
-        tx.commit().await?;
-        grant.deps().engine.committed(grant.org_id(), run);
-        return Ok(state);
-    }
-    match store::progress(&mut tx, run).await? {
-        None => Err(Error::not_found("run")),
-        Some((state, _)) if state.is_end() => {
-            Err(Error::conflict("runs.ended", format!("This run has already ended: it is {state}.")))
-        }
-        Some((state, _)) => Ok(state),
-    }
 }
 
 /// A window on the list of runs, the newest first.
@@ -333,12 +277,12 @@ pub(super) async fn read_events(cx: &Ctx, run: RunId, after: i64, limit: i64) ->
     Ok((events, last))
 }
 
-async fn summary(tx: &mut TenantTx, run: RunId) -> Result<RunSummary> {
+pub(super) async fn summary(tx: &mut TenantTx, run: RunId) -> Result<RunSummary> {
     store::summary(tx, run).await?.ok_or_else(|| Error::not_found("run"))
 }
 
 /// Commits a start. When the database did not confirm, the commit may have happened all the same: then the run is there.
-async fn finish(grant: &Grant<right::Operate>, tx: TenantTx, run: RunId) -> Result<Started> {
+pub(super) async fn finish(grant: &Grant<right::Operate>, tx: TenantTx, run: RunId) -> Result<Started> {
     if let Err(error) = tx.commit().await
         && !exists(grant, run).await
     {
@@ -395,52 +339,8 @@ async fn whole(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value
     Ok((Some(value), size))
 }
 
-/// What a request with an idempotency key is known by.
-struct Keyed<'a> {
-    key: Option<&'a str>,
-    route: &'static str,
-    body_sha256: Vec<u8>,
-}
-
-impl<'a> Keyed<'a> {
-    fn new(key: Option<&'a str>, route: &'static str, body: &Value) -> Result<Self> {
-        if let Some(key) = key
-            && (key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()))
-        {
-            return Err(Error::invalid(
-                "Idempotency-Key",
-                "An idempotency key has 1 to 255 visible ASCII characters and no spaces.",
-            ));
-        }
-        Ok(Self { key, route, body_sha256: Sha256::digest(body.to_string()).to_vec() })
-    }
-
-    /// What the same request was answered with before, if it was; else the key stands for `run` from this commit on.
-    async fn answered(&self, tx: &mut TenantTx, run: RunId) -> Result<Option<Started>> {
-        let Some(key) = self.key else { return Ok(None) };
-        let response = json!({ "run": run });
-        let Some(kept) = store::take_key(tx, self.route, key, &self.body_sha256, 202, &response).await? else {
-            return Ok(None);
-        };
-        if kept.body_sha256 != self.body_sha256 {
-            return Err(Error::new(
-                Kind::Mismatch,
-                "idempotency.mismatch",
-                "This idempotency key was used for another request. Use a new key for a new request.",
-            ));
-        }
-        let started: StartedBefore = serde_json::from_value(kept.response).map_err(Error::internal)?;
-        Ok(Some(Started { run: started.run, repeated: true }))
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct StartedBefore {
-    run: RunId,
-}
-
 /// What is wrong with an input, by the paths that the run form and the API call its fields.
-fn input_faults(plan: &Plan, input: &Value) -> Vec<FieldError> {
+pub(super) fn input_faults(plan: &Plan, input: &Value) -> Vec<FieldError> {
     let mut faults = schema::check(&plan.graph.input, input);
     for fault in &mut faults {
         fault.field = match fault.field.as_str() {
@@ -461,7 +361,7 @@ fn trigger(cx: &Ctx, deployed: bool) -> &'static str {
 
 /// A run's title: the template's text with the input's values in it. Other expressions are for the run, which has not
 /// begun, and are left out.
-fn title(template: &str, workflow: &str, input: &Value) -> String {
+pub(super) fn title(template: &str, workflow: &str, input: &Value) -> String {
     let mut out = String::new();
     for piece in pieces(template).unwrap_or_default() {
         match piece {

@@ -10,7 +10,8 @@ use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
         plan::Plan,
-        state::{RunState, StepError, StepId, WaitingOn},
+        reuse::Recorded,
+        state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
     },
     kernel::{Error, Money, Result, RunId, Timestamp, WorkflowId},
 };
@@ -258,6 +259,32 @@ pub async fn plan(tx: &mut TenantTx, run: RunId) -> Result<Option<Plan>> {
     Ok(plan.map(|plan| plan.0))
 }
 
+/// What was recorded of a run's steps, for what is taken over from it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn recorded(tx: &mut TenantTx, run: RunId) -> Result<Vec<Recorded>> {
+    let org = tx.org();
+    let rows = sqlx::query!(
+        "select id, kind, state, node_id from steps where organization_id = $1 and run_id = $2",
+        org.uuid(),
+        run.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let unknown = |what: &str| Error::internal(format!("unknown {what} of a step of {run}"));
+    rows.into_iter()
+        .map(|row| {
+            Ok(Recorded {
+                id: StepId::from_text(row.id),
+                kind: StepKind::parse(&row.kind).ok_or_else(|| unknown("kind"))?,
+                state: StepState::parse(&row.state).ok_or_else(|| unknown("state"))?,
+                node: row.node_id,
+            })
+        })
+        .collect()
+}
+
 /// The events after a number, in order.
 ///
 /// # Errors
@@ -494,86 +521,6 @@ impl LogRow {
             _ => None,
         }
     }
-}
-
-/// An answer that is kept for a repeated request.
-pub struct KeptAnswer {
-    /// The hash of the body that it answered.
-    pub body_sha256: Vec<u8>,
-    /// The answer.
-    pub response: Value,
-}
-
-/// Takes an idempotency key for this transaction. `None` means that it is ours now; else the answer that it stands for.
-/// Waits while another transaction is about to take the same key. Keys older than a day are forgotten.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn take_key(
-    tx: &mut TenantTx,
-    route: &str,
-    key: &str,
-    body_sha256: &[u8],
-    status: i32,
-    response: &Value,
-) -> Result<Option<KeptAnswer>> {
-    let org = tx.org();
-    forget_old_keys(tx, route, key).await?;
-    let taken = sqlx::query!(
-        r#"
-        insert into idempotency_keys (organization_id, route, key, body_sha256, status, response)
-        values ($1, $2, $3, $4, $5, $6)
-        on conflict (organization_id, route, key) do nothing
-        "#,
-        org.uuid(),
-        route,
-        key,
-        body_sha256,
-        status,
-        response,
-    )
-    .execute(tx.conn())
-    .await?;
-    if taken.rows_affected() == 1 {
-        return Ok(None);
-    }
-    Ok(Some(
-        sqlx::query_as!(
-            KeptAnswer,
-            "select body_sha256, response from idempotency_keys where organization_id = $1 and route = $2 and key = $3",
-            org.uuid(),
-            route,
-            key,
-        )
-        .fetch_one(tx.conn())
-        .await?,
-    ))
-}
-
-async fn forget_old_keys(tx: &mut TenantTx, route: &str, key: &str) -> Result<()> {
-    let org = tx.org();
-    sqlx::query!(
-        r#"
-        delete from idempotency_keys
-        where organization_id = $1
-          and (route, key) in (
-              select k.route, k.key
-              from idempotency_keys k
-              where k.organization_id = $1
-                and k.created_at < now() - interval '24 hours'
-              -- This key for certain, and some of the others while we are here.
-              order by (k.route = $2 and k.key = $3) desc
-              limit 50
-              for update skip locked
-          )
-        "#,
-        org.uuid(),
-        route,
-        key,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -51,7 +51,14 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
 }
 
 /// The workflows that a graph names, and those that they name.
-async fn all_named(tx: &mut TenantTx, root: WorkflowId, graph: &Graph) -> Result<BTreeMap<String, SubWorkflow>> {
+///
+/// # Errors
+/// `conflict`, when a workflow would run itself, or the whole has too many steps.
+pub(super) async fn all_named(
+    tx: &mut TenantTx,
+    root: WorkflowId,
+    graph: &Graph,
+) -> Result<BTreeMap<String, SubWorkflow>> {
     let mut found: BTreeMap<String, SubWorkflow> = BTreeMap::new();
     let mut nodes = walk::size(&graph.nodes).0;
     let mut open = vec![(graph.clone(), vec![root])];

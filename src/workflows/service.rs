@@ -241,6 +241,7 @@ pub async fn deploy(grant: &Grant<right::Deploy>, id: WorkflowId, version: i32) 
         return Err(faulty("workflows.faults", &faults));
     }
     agents::service::specs(&mut tx, &agents_of(&wanted.graph), false).await?;
+    compile::all_named(&mut tx, id, &wanted.graph).await?;
     store::deploy(&mut tx, id, version).await?;
     let workflow = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     tx.commit().await?;

@@ -3,7 +3,7 @@
 use agentflow::{
     engine::{journal::StoredEvent, state::StepId},
     kernel::RunId,
-    runs::{LogPage, LogQuery, RunDetail, StepDetail},
+    runs::{LogPage, LogQuery, Preview, RunDetail, StepDetail},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,11 @@ use serde_json::Value;
 use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
-use agentflow::access::Permission;
+use agentflow::{
+    access::Permission,
+    kernel::Error,
+    runs::{Again, AgainFrom},
+};
 
 /// A run, and what the one who asks may do with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,14 +81,21 @@ pub async fn run_logs(org: String, run: RunId, query: LogQuery) -> Result<LogPag
     Ok(agentflow::runs::service::logs(&cx.grant()?, run, query).await?)
 }
 
-/// Stops a run.
+/// Stops a run, holds it, or lets it go on: `stop`, `pause` or `resume`.
 ///
 /// # Errors
 /// `not_found`, `conflict`, `forbidden`.
 #[server]
-pub async fn cancel_run(org: String, run: RunId) -> Result<(), ApiError> {
+pub async fn control_run(org: String, run: RunId, what: String) -> Result<(), ApiError> {
+    use agentflow::runs::control;
     let cx = door::ctx(&org).await?;
-    agentflow::runs::service::cancel(&cx.grant()?, run).await?;
+    let grant = cx.grant()?;
+    match what.as_str() {
+        "stop" => control::cancel(&grant, run).await?,
+        "pause" => control::pause(&grant, run).await?,
+        "resume" => control::resume(&grant, run).await?,
+        _ => return Err(Error::invalid("what", "Stop it, pause it, or resume it.").into()),
+    };
     Ok(())
 }
 
@@ -95,7 +106,119 @@ pub async fn cancel_run(org: String, run: RunId) -> Result<(), ApiError> {
 #[server]
 pub async fn retry_run(org: String, run: RunId, key: String) -> Result<RunId, ApiError> {
     let cx = door::ctx(&org).await?;
-    let started = agentflow::runs::service::retry(&cx.grant()?, run, Some(&key)).await?;
+    let started = agentflow::runs::control::retry(&cx.grant()?, run, Some(&key)).await?;
+    leptos_axum::redirect(&format!("/o/{org}/runs/{}", started.run));
+    Ok(started.run)
+}
+
+/// How a run can be run again, and what that would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgainPage {
+    /// The run.
+    pub run: RunId,
+    /// Its title.
+    pub title: String,
+    /// The version that it ran.
+    pub version: i32,
+    /// Its steps that one can begin from: id and label.
+    pub steps: Vec<(String, String)>,
+    /// Whether it ended without success.
+    pub failed: bool,
+    /// What it would do, or why it cannot.
+    pub preview: Result<Preview, agentflow::kernel::Error>,
+    /// Its input as JSON, to be edited.
+    pub input: String,
+    /// Sent along with the form, so that a second press starts no second run.
+    pub key: String,
+}
+
+/// How a run can be run again. `from` is `failed`, `start`, or a step's id.
+///
+/// # Errors
+/// `not_found`, `forbidden`.
+#[server]
+pub async fn load_again(org: String, run: RunId, from: String, newest: bool) -> Result<AgainPage, ApiError> {
+    use agentflow::runs::{control, service};
+    let cx = door::ctx(&org).await?;
+    let detail = service::find(&cx.grant()?, run).await?;
+    let (input, _) = service::payloads(&cx.grant()?, run).await?;
+    let how = Again { from: beginning(&from), input: None, newest };
+    let preview = control::preview(&cx.grant()?, run, &how).await;
+    if let Err(error) = &preview
+        && error.kind != agentflow::kernel::Kind::Conflict
+    {
+        return Err(error.clone().into());
+    }
+    let of_nodes = detail.view.steps.iter().filter(|step| {
+        let first = step.id.key().chars().next();
+        step.started_at.is_some() && first.is_some_and(|letter| letter.is_ascii_lowercase())
+    });
+    let calls = |step: &agentflow::engine::journal::StepView| {
+        step.id.parent().is_some_and(|above| {
+            detail
+                .view
+                .steps
+                .iter()
+                .any(|other| other.id == above && other.kind == agentflow::engine::state::StepKind::Agent)
+        })
+    };
+    Ok(AgainPage {
+        run,
+        title: detail.summary.title.clone(),
+        version: detail.summary.workflow_version,
+        steps: of_nodes
+            .filter(|step| !calls(step))
+            .take(500)
+            .map(|step| (step.id.to_string(), step.name.clone()))
+            .collect(),
+        failed: detail.summary.state != agentflow::engine::state::RunState::Succeeded,
+        preview,
+        input: serde_json::to_string_pretty(&input).unwrap_or_default(),
+        key: RunId::new().to_string(),
+    })
+}
+
+#[cfg(feature = "ssr")]
+fn beginning(from: &str) -> AgainFrom {
+    match from {
+        "failed" => AgainFrom::Failed,
+        "" | "start" => AgainFrom::Start,
+        step => AgainFrom::Step(StepId::from_text(step)),
+    }
+}
+
+/// Runs a run again, and goes to the new one. The input counts from the start only.
+///
+/// # Errors
+/// `not_found`, `conflict`, `forbidden`; `invalid`, with the fields.
+#[server]
+pub async fn run_again(
+    org: String,
+    run: RunId,
+    from: String,
+    #[server(default)] newest: bool,
+    #[server(default)] json: String,
+    key: String,
+) -> Result<RunId, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let from = beginning(&from);
+    let input = match &from {
+        AgainFrom::Start => Some(serde_json::from_str(&json).map_err(|error| {
+            Error::invalid(
+                "json",
+                format!("This is not valid JSON (line {}, column {}).", error.line(), error.column()),
+            )
+        })?),
+        _ => None,
+    };
+    let how = Again { from, input, newest };
+    let started = agentflow::runs::control::again(&cx.grant()?, run, &how, Some(&key)).await.map_err(|mut error| {
+        for entry in error.fields.iter_mut().filter(|entry| entry.field.starts_with("input")) {
+            entry.message = format!("{}: {}", entry.field, entry.message);
+            "json".clone_into(&mut entry.field);
+        }
+        error
+    })?;
     leptos_axum::redirect(&format!("/o/{org}/runs/{}", started.run));
     Ok(started.run)
 }

@@ -1,5 +1,6 @@
 //! Runs on screen: a run's tree, its bars and its log.
 
+pub mod again;
 pub mod api;
 pub mod asked;
 pub mod detail;

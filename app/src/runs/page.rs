@@ -17,7 +17,7 @@ use leptos_router::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    api::{self, CancelRun, RetryRun},
+    api::{self, ControlRun, RetryRun},
     asked::FetchedApproval,
     detail::{Detail, Fetched, Tab, Wanted, address, asked_of, fetch, named},
     line::base,
@@ -409,11 +409,10 @@ fn Facts(model: RunModel) -> impl IntoView {
 #[component]
 fn Actions(model: RunModel) -> impl IntoView {
     let state = Memo::new(move |_| model.data.with(|data| data.view.state));
-    let cancel = FormAction::new::<CancelRun>();
+    let control = FormAction::new::<ControlRun>();
     let retry = FormAction::new::<RetryRun>();
     let org = model.org.get_value();
-    let workflow = model.data.with_untracked(|data| data.summary.workflow_id);
-    let again = format!("/o/{org}/workflows/{workflow}/run?from={}", model.id);
+    let again = format!("/o/{org}/runs/{}/again", model.id);
     let retries = model.data.with_untracked(|data| data.retried_by.len());
     move || {
         let (org, again, run) = (org.clone(), again.clone(), model.id.to_string());
@@ -421,11 +420,8 @@ fn Actions(model: RunModel) -> impl IntoView {
             RunState::Cancelling => ().into_any(),
             state if words::goes_on(state) => view! {
                 <noscript inner_html=refresh_link(model)></noscript>
-                <Form action=cancel class="form-inline">
-                    <input type="hidden" name="org" value=org/>
-                    <input type="hidden" name="run" value=run/>
-                    <Submit look=Look::Default busy="Stopping…">"Stop run"</Submit>
-                </Form>
+                {control_form(control, &org, &run, if state == RunState::Paused { "resume" } else { "pause" })}
+                {control_form(control, &org, &run, "stop")}
             }
             .into_any(),
             state => view! {
@@ -442,6 +438,25 @@ fn Actions(model: RunModel) -> impl IntoView {
             .into_any(),
         }
     }
+}
+
+/// A button that stops the run, holds it, or lets it go on.
+fn control_form(action: FormAction<()>, org: &str, run: &str, what: &'static str) -> AnyView {
+    let (verb, busy) = match what {
+        "pause" => ("Pause", "Pausing…"),
+        "resume" => ("Resume", "Resuming…"),
+        _ => ("Stop run", "Stopping…"),
+    };
+    let (org, run) = (org.to_owned(), run.to_owned());
+    view! {
+        <Form action id=format!("run-{what}") class="form-inline">
+            <input type="hidden" name="org" value=org/>
+            <input type="hidden" name="run" value=run/>
+            <input type="hidden" name="what" value=what/>
+            <Submit look=Look::Default busy>{verb}</Submit>
+        </Form>
+    }
+    .into_any()
 }
 
 /// Inside of a `noscript`, which a browser that runs scripts reads as text: so it is given as text. Slugs and ids hold

@@ -1,6 +1,7 @@
 //! The API for programs, `/api/v1`: by API key, in JSON. Its types are its own, so that the pages may change freely.
 
 pub mod approvals;
+pub mod events;
 pub mod input;
 pub mod key;
 pub mod problem;
@@ -27,6 +28,11 @@ pub fn routes() -> Router<State> {
         .route("/api/v1/runs/{id}/events", get(live::sse::run_events))
         .route("/api/v1/runs/{id}/cancel", post(runs::cancel))
         .route("/api/v1/runs/{id}/retry", post(runs::retry))
+        .route("/api/v1/runs/{id}/again", post(runs::again))
+        .route("/api/v1/runs/{id}/preview", post(runs::preview))
+        .route("/api/v1/runs/{id}/pause", post(runs::pause))
+        .route("/api/v1/runs/{id}/resume", post(runs::resume))
+        .route("/api/v1/events", post(events::send))
         .route("/api/v1/approvals", get(approvals::list))
         .route("/api/v1/approvals/{id}", get(approvals::find))
         .route("/api/v1/approvals/{id}/decide", post(approvals::decide))

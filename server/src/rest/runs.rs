@@ -7,7 +7,7 @@ use agentflow::{
     },
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
     runs::{
-        LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail,
+        Again, AgainFrom, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail, control,
         service::{self, Start},
     },
 };
@@ -245,14 +245,90 @@ pub async fn retry(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Response> {
     let key = idempotency_key(&headers)?;
-    let started = service::retry(&caller.cx.grant()?, id(&run, "run")?, key.as_deref()).await?;
+    let started = control::retry(&caller.cx.grant()?, id(&run, "run")?, key.as_deref()).await?;
     accepted(&caller, started).await
+}
+
+/// How a run is run again: `from` is `failed` (the default), `start`, or `step` with the step's id; with another `input`
+/// from the start; on the `newest` version or the run's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgainBody {
+    #[serde(default)]
+    from: Option<FromWord>,
+    #[serde(default)]
+    step: Option<String>,
+    #[serde(default)]
+    input: Option<Value>,
+    #[serde(default)]
+    newest: bool,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FromWord {
+    Failed,
+    Start,
+    Step,
+}
+
+impl AgainBody {
+    fn how(self) -> Result<Again, Error> {
+        let from = match (self.from.unwrap_or(FromWord::Failed), self.step) {
+            (FromWord::Failed, None) => AgainFrom::Failed,
+            (FromWord::Start, None) => AgainFrom::Start,
+            (FromWord::Step, Some(step)) => AgainFrom::Step(StepId::from_text(step)),
+            (FromWord::Step, None) => return Err(Error::invalid("step", "Name the step to begin from.")),
+            (_, Some(_)) => return Err(Error::invalid("step", "A step goes with `from`: `step` only.")),
+        };
+        Ok(Again { from, input: self.input, newest: self.newest })
+    }
+}
+
+/// `POST /api/v1/runs/{id}/again`
+pub async fn again(
+    caller: Caller,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+    Body(body): Body<AgainBody>,
+) -> Answer<Response> {
+    let key = idempotency_key(&headers)?;
+    let started = control::again(&caller.cx.grant()?, id(&run, "run")?, &body.how()?, key.as_deref()).await?;
+    accepted(&caller, started).await
+}
+
+/// `POST /api/v1/runs/{id}/preview`: what the same request to `again` would take over and do again.
+pub async fn preview(
+    caller: Caller,
+    Path(run): Path<String>,
+    Body(body): Body<AgainBody>,
+) -> Answer<Json<agentflow::runs::Preview>> {
+    Ok(Json(control::preview(&caller.cx.grant()?, id(&run, "run")?, &body.how()?).await?))
+}
+
+/// `POST /api/v1/runs/{id}/pause`
+pub async fn pause(caller: Caller, Path(run): Path<String>, Body(Nothing {}): Body<Nothing>) -> Answer<Response> {
+    let run = id(&run, "run")?;
+    control::pause(&caller.cx.grant()?, run).await?;
+    told(&caller, run).await
+}
+
+/// `POST /api/v1/runs/{id}/resume`
+pub async fn resume(caller: Caller, Path(run): Path<String>, Body(Nothing {}): Body<Nothing>) -> Answer<Response> {
+    let run = id(&run, "run")?;
+    control::resume(&caller.cx.grant()?, run).await?;
+    told(&caller, run).await
 }
 
 /// `POST /api/v1/runs/{id}/cancel`
 pub async fn cancel(caller: Caller, Path(run): Path<String>, Body(Nothing {}): Body<Nothing>) -> Answer<Response> {
     let run = id(&run, "run")?;
-    service::cancel(&caller.cx.grant()?, run).await?;
+    control::cancel(&caller.cx.grant()?, run).await?;
+    told(&caller, run).await
+}
+
+/// A run that was told something: as it is now.
+async fn told(caller: &Caller, run: RunId) -> Answer<Response> {
     let run = WholeRun::from(service::find(&caller.cx.grant()?, run).await?);
     Ok((StatusCode::ACCEPTED, Json(run)).into_response())
 }
@@ -270,7 +346,7 @@ async fn accepted(caller: &Caller, started: agentflow::runs::Started) -> Answer<
     Ok(response)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) => Ok(Some(key.to_owned())),

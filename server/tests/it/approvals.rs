@@ -258,7 +258,7 @@ async fn a_run_that_is_stopped_takes_its_question_back() {
     world.work();
     let run = acme.start(workflow, json!({ "title": "Stopped" })).await;
     let id = acme.asked(run).await.id;
-    runs::service::cancel(&acme.owner.grant().unwrap(), run).await.unwrap();
+    runs::control::cancel(&acme.owner.grant().unwrap(), run).await.unwrap();
     acme.until(run, RunState::Cancelled).await;
     assert_eq!(service::pending_count(&acme.owner.grant().unwrap()).await.unwrap(), 0);
     assert_eq!(decide(&acme.owner, id, &yes()).await.unwrap_err().kind, Kind::Conflict);

@@ -18,6 +18,7 @@ mod http;
 mod inbox;
 mod keys;
 mod models;
+mod node_kinds;
 mod office;
 mod own_network;
 mod people;

@@ -18,6 +18,7 @@ use crate::{
     kernel::{Money, OrgId, RunId, Timestamp},
 };
 
+type Judge = Box<dyn Fn(&str) -> Ruling>;
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
 mod kinds;
@@ -35,7 +36,7 @@ struct World {
     /// Answers to approvals, by step.
     verdicts: BTreeMap<String, (Ruling, Value)>,
     /// Who answers approvals that no verdict is given for.
-    judge: Option<Box<dyn Fn(&str) -> Ruling>>,
+    judge: Option<Judge>,
     /// Events that have come, by key.
     received: BTreeMap<String, Value>,
     /// Writes after which the owner is lost.

@@ -227,6 +227,7 @@ impl Runner {
                         Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
                     }
                     forgotten = self.give_back_forgotten(&forgotten).await;
+                    self.deliver_events().await;
                 }
                 _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
                     Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
@@ -234,6 +235,22 @@ impl Runner {
                 },
                 () = alive.cancelled() => return,
             }
+        }
+    }
+
+    /// Brings events to steps that wait for them where a process died in between.
+    async fn deliver_events(&self) {
+        let deliver = async {
+            for (org, key) in store::undelivered(&self.pool).await? {
+                let mut connection = self.pool.acquire().await?;
+                for run in store::deliver(&mut connection, org, &key).await? {
+                    self.engine.committed(org, run);
+                }
+            }
+            Ok::<(), crate::kernel::Error>(())
+        };
+        if let Err(error) = deliver.await {
+            tracing::warn!(%error, "looking for events that nobody was told of failed");
         }
     }
 

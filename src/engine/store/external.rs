@@ -1,6 +1,8 @@
 //! What services do to runs, inside of their own transaction: start, signal, retry. Each ends with the caller's commit
 //! and then [`crate::engine::handle::Engine::committed`].
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -11,6 +13,7 @@ use crate::{
     engine::{
         journal::Event,
         plan::Plan,
+        reuse::Reuse,
         state::{RunState, StepId},
     },
     kernel::{ApprovalId, Error, OrgId, Result, RunId, Timestamp, WorkflowId},
@@ -172,54 +175,32 @@ pub(super) async fn signal_run(
     Ok(RunState::parse(&row.state))
 }
 
-/// Starts a run that takes over the recorded results of one that ended without success. What succeeded is not done
-/// again; inside of an agent that failed nothing is taken over, since its conversation begins anew.
+/// Copies the recorded steps that a new run takes over from another one, in the transaction that starts it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn retry_run(tx: &mut TenantTx, ended: RunId, new: &NewRun) -> Result<()> {
-    start_run(tx, new).await?;
+pub async fn take_over(tx: &mut TenantTx, from: RunId, to: RunId, reuse: &Reuse) -> Result<()> {
+    if reuse.kept.is_empty() {
+        return Ok(());
+    }
+    let texts = |ids: &BTreeSet<StepId>| ids.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
     let org = tx.org();
     sqlx::query!(
-        r#"with kept as (
-             select s.* from steps s
-              where s.organization_id = $1 and s.run_id = $2 and s.state in ('succeeded', 'skipped')
-                and not exists (
-                  -- `a.b` is inside of `a`. Inside of a group the parts are kept, and of all else that failed nothing is.
-                  select from steps outer_step
-                   where outer_step.organization_id = $1 and outer_step.run_id = $2
-                     and outer_step.kind not in ('map', 'item', 'loop', 'round', 'workflow')
-                     and outer_step.state <> 'succeeded'
-                     and starts_with(s.id, outer_step.id || '.')
-                )
-                -- What mended a group that failed all the same begins anew with it.
-                and not exists (
-                  select from steps outer_step
-                   where outer_step.organization_id = $1 and outer_step.run_id = $2
-                     and outer_step.state <> 'succeeded'
-                     and starts_with(s.id, outer_step.id || '.~')
-                )
-           ),
-           -- The groups that hold a kept step come along, to be worked on again.
-           groups as (
-             select g.* from steps g
-              where g.organization_id = $1 and g.run_id = $2 and g.kind in ('map', 'item', 'loop', 'round', 'workflow')
-                and g.state not in ('succeeded', 'skipped')
-                and exists (select from kept where starts_with(kept.id, g.id || '.'))
-           )
-           insert into steps
+        r#"insert into steps
              (organization_id, run_id, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output,
               detail, queued_at, started_at, finished_at)
            select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output,
                   detail || '{"reused": true}', queued_at, started_at, finished_at
-             from kept
+             from steps where organization_id = $1 and run_id = $2 and id = any($4)
            union all
            select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, 'running', 1, input, null,
                   detail - 'failures' - 'mending' - 'asked' - 'again', now(), now(), null
-             from groups"#,
+             from steps where organization_id = $1 and run_id = $2 and id = any($5)"#,
         org.uuid(),
-        ended.uuid(),
-        new.id.uuid(),
+        from.uuid(),
+        to.uuid(),
+        &texts(&reuse.kept),
+        &texts(&reuse.reopened),
     )
     .execute(tx.conn())
     .await?;

@@ -10,7 +10,7 @@ mod values;
 
 pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
-pub use external::{NewRun, Signal, retry_run, signal, start_run};
+pub use external::{NewRun, Signal, signal, start_run, take_over};
 pub use owner::{
     Claim, beat, claim, give_back, load, notify, owned, reap, register, retire, settle_approvals, signalled,
     signals_after,
