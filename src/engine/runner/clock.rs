@@ -16,9 +16,10 @@ impl DbClock {
         Self { known: RwLock::new((now, Instant::now())) }
     }
 
-    /// What the database said when it was asked at `asked`.
-    pub(super) fn set(&self, now: Timestamp, asked: Instant) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (now, asked);
+    /// What the database has just said. It is older than this moment by the way of the answer, so this clock is late by
+    /// that and never early: nothing begins before its time.
+    pub(super) fn set(&self, now: Timestamp) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (now, Instant::now());
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -190,7 +190,6 @@ impl Runner {
                 _ = beats.tick() => {}
                 () = alive.cancelled() => return,
             }
-            let asked = tokio::time::Instant::now();
             let beat = match store::beat(&self.pool, self.node, lease).await {
                 Ok(Some(now)) => Ok(now),
                 // The lease ran out while this process slept. What it owned and nobody took is still its own.
@@ -201,7 +200,7 @@ impl Runner {
                 Err(error) => Err(error),
             };
             match beat {
-                Ok(now) => self.clock.set(now, asked),
+                Ok(now) => self.clock.set(now),
                 Err(error) => tracing::warn!(%error, "no heartbeat: the database does not answer"),
             }
         }
