@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 # Rust may have been installed a minute ago, before this shell read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run dev build test check prepare setup clean help
+.PHONY: run dev build test test-faults check prepare setup clean help
 .DEFAULT_GOAL := help
 
 run: rust ## Set up what is missing, build what has changed, start the server
@@ -22,6 +22,9 @@ build: rust ## Build the server for release, with everything that it carries
 test: rust ## Run every check and every test, those in a browser too
 	@cargo xtask test
 
+test-faults: rust ## Break the built server for some forty minutes, and check what it promised
+	@cargo xtask faults
+
 check: rust ## Run the checks alone: format, contrast, layers, lints, SQL
 	@cargo xtask check
 
@@ -35,7 +38,7 @@ clean: ## Remove everything that was built
 	rm -rf "$(CARGO_TARGET_DIR)" "$(CACHE)/node" end2end/node_modules end2end/test-results end2end/playwright-report
 
 help: ## List these
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 # Cargo takes what was built from another clone for this one's, unless this one's files are newer.
 .PHONY: rust

@@ -6,6 +6,7 @@ mod checks;
 mod cluster;
 mod contrast;
 mod dev;
+mod faults;
 mod places;
 mod prepare;
 mod setup;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         no_browser: bool,
     },
+    /// Break the built server from outside, and check what it promised
+    Faults(faults::Faults),
     /// Run the checks that need no test: format, lints, layers, SQL data, contrast
     Check,
     /// Build the browser's half for release and say how large it is
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Run => build::run(),
         Command::Dev => dev::dev(),
         Command::Test { no_browser } => test::test(!no_browser),
+        Command::Faults(faults) => faults.run(),
         Command::Check => test::check(),
         Command::Sizes => build::browsers_half(build::Mode::Release).and_then(|()| checks::sizes()),
         Command::Prepare { check } => prepare::prepare(check),

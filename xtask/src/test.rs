@@ -13,7 +13,9 @@ use crate::{
     build::{self, Mode},
     checks,
     cluster::Cluster,
-    contrast, places, prepare, setup, shell, stamp,
+    contrast,
+    faults::Faults,
+    places, prepare, setup, shell, stamp,
 };
 
 /// The checks, then the tests on a database of their own, then (if wanted) the tests in a browser against the release
@@ -30,6 +32,7 @@ pub fn test(browser: bool) -> Result {
         let cluster = Cluster::start()?;
         shell::run(shell::cargo(&["test", "--quiet"]).env("TEST_DATABASE_URL", cluster.url()))?;
     }
+    Faults::short().run()?;
     shell::run(&mut shell::cargo(&["test", "--quiet", "--package", "xtask"]))?;
     let binary = build::build(Mode::Release)?;
     shell::step("what the browser loads");
