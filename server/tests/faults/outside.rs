@@ -112,9 +112,9 @@ impl Outside {
         *lock(&self.inner.trap) = Some(moment);
     }
 
-    /// Takes the trap away. `true`: nobody had come.
-    pub fn clear_trap(&self) -> bool {
-        lock(&self.inner.trap).take().is_some()
+    /// Takes the trap away.
+    pub fn clear_trap(&self) {
+        *lock(&self.inner.trap) = None;
     }
 
     /// Those who were killed since this was asked last.
@@ -155,9 +155,20 @@ impl Outside {
             }
             *trap = None;
         }
-        let Some(fleet) = lock(&self.inner.fleet).upgrade() else { return };
+        if let Some(place) = self.place_of(peer) {
+            self.kill(place);
+        }
+    }
+
+    /// The process that calls.
+    fn place_of(&self, peer: SocketAddr) -> Option<usize> {
+        let fleet = lock(&self.inner.fleet).upgrade()?;
         // The kernel's list may be read while it changes, and an entry missed.
-        let Some(place) = (0..20).find_map(|_| fleet.place_of_peer(peer.port())) else { return };
+        (0..20).find_map(|_| fleet.place_of_peer(peer.port()))
+    }
+
+    fn kill(&self, place: usize) {
+        let Some(fleet) = lock(&self.inner.fleet).upgrade() else { return };
         if let Some(mut child) = fleet.kill_now(place) {
             lock(&self.inner.sprung).push(Sprung { place, at: Instant::now() });
             tokio::spawn(async move { child.wait().await });
@@ -168,7 +179,10 @@ impl Outside {
 impl Outside {
     /// An answer is about to leave: kills who gets it a moment later, where a trap is set for that.
     pub fn answered(&self, peer: SocketAddr, key: &str) {
-        if *lock(&self.inner.trap) != Some(Moment::Answered) {
+        // Now, as long as the connection is there.
+        let armed = *lock(&self.inner.trap) == Some(Moment::Answered);
+        let Some(place) = armed.then(|| self.place_of(peer)).flatten() else { return };
+        if lock(&self.inner.trap).take().is_none() {
             return;
         }
         // Somewhere around the moment at which it is read and recorded.
@@ -176,7 +190,7 @@ impl Outside {
         let outside = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(delay)).await;
-            outside.spring(Moment::Answered, peer, false);
+            outside.kill(place);
         });
     }
 }
