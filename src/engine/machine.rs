@@ -35,6 +35,9 @@ pub struct Detail {
     /// Attempts that failed by themselves. One that was cut off by a crash does not count.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures: u32,
+    /// Processes in a row that died while it was under way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crashes: u32,
     /// Attempts in all, once one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
@@ -298,6 +301,8 @@ pub struct Machine {
     pub started: bool,
     /// Whether its last owner was lost.
     pub recovered: bool,
+    /// How many owners were lost since the last one wrote anything.
+    pub crashes: u32,
     /// When it must have ended.
     pub deadline_at: Option<Timestamp>,
     /// Its output.

@@ -94,20 +94,8 @@ impl Decider<'_> {
         self.m.deadline_at.map_or(last, |deadline| deadline.min(last))
     }
 
-    /// An attempt was under way when its node was lost: the next one begins, unless its effect must not be repeated.
-    pub(super) fn attempt_lost(&mut self, id: &StepId) {
-        let attempt = self.m.steps.get(id).map_or(1, |step| step.attempt);
-        if self.must_not_repeat(id) && attempt > 0 {
-            let message = "The node that worked on this was lost while the call was under way.";
-            return self.uncertain(id, StepError::new(ErrorClass::Internal, "step.outcome_unknown", message));
-        }
-        let next = attempt + 1;
-        let line = format!("The node that worked on this step was lost. Attempt {next} begins.");
-        self.turn.log(LogLevel::Warn, Some(id), line);
-        self.start_attempt(id);
-    }
-
-    fn must_not_repeat(&self, id: &StepId) -> bool {
+    /// Whether a call must not happen a second time when it is not known whether it did.
+    pub(super) fn must_not_repeat(&self, id: &StepId) -> bool {
         let Some(step) = self.m.steps.get(id).filter(|step| matches!(step.kind, StepKind::Tool | StepKind::Http))
         else {
             return false;
@@ -131,6 +119,10 @@ impl Decider<'_> {
             return;
         }
         self.m.in_flight.remove(id);
+        if let Some(step) = self.m.steps.get_mut(id) {
+            // Its process has lived through it.
+            step.detail.crashes = 0;
+        }
         for (level, line) in lines {
             self.turn.log(level, Some(id), line);
         }

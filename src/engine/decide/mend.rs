@@ -250,6 +250,7 @@ impl Decider<'_> {
         let Some(node) = Machine::node_of(&plan, id) else { return };
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.detail.failures = 0;
+        step.detail.crashes = 0;
         let ran_out = step.error.as_ref().is_some_and(|error| error.code == "loop.max");
         match (&node.kind, step.input.is_some()) {
             (NodeKind::Tool { .. } | NodeKind::Http(_), true) => {

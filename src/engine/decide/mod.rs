@@ -10,6 +10,7 @@
 //! - `agent`: an agent's turns.
 //! - `gates`: approvals and questions.
 //! - `scope`: what a template's expressions see.
+//! - `suspects`: calls whose process died under them.
 
 mod agent;
 mod calls;
@@ -19,10 +20,13 @@ mod groups;
 mod mend;
 mod nodes;
 mod scope;
+mod suspects;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+
+pub use suspects::is_suspect;
 
 use serde_json::Value;
 
@@ -133,7 +137,7 @@ impl Decider<'_> {
             return self.mend_advance(id);
         }
         match step.kind {
-            StepKind::Model | StepKind::Tool | StepKind::Http if step.input.is_some() => self.attempt_lost(id),
+            StepKind::Model | StepKind::Tool | StepKind::Http if step.input.is_some() => self.cut_off(id),
             StepKind::Agent if step.input.is_some() => self.agent_advance(id),
             StepKind::Map if step.input.is_some() => self.map_advance(id),
             StepKind::Loop => self.loop_advance(id),

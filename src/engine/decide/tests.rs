@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::decide;
+use super::{decide, is_suspect};
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
@@ -41,6 +41,8 @@ struct World {
     received: BTreeMap<String, Value>,
     /// Writes after which the owner is lost.
     crashes: Vec<usize>,
+    /// Whether a lost owner counts as one that died.
+    owners_die: bool,
     writes: usize,
 }
 
@@ -94,6 +96,7 @@ impl World {
             waiting_on: None,
             started: false,
             recovered: false,
+            crashes: 0,
             deadline_at: None,
             output: None,
             error: None,
@@ -119,6 +122,7 @@ impl World {
             received: BTreeMap::new(),
             judge: None,
             crashes: Vec::new(),
+            owners_die: false,
             writes: 0,
         }
     }
@@ -135,6 +139,7 @@ impl World {
             }
             self.rows.insert(key.clone(), step);
         }
+        self.machine.crashes = 0;
         self.writes += 1;
     }
 
@@ -148,6 +153,7 @@ impl World {
         machine.in_flight.clear();
         machine.maps.clear();
         machine.fence += 1;
+        machine.crashes += u32::from(self.owners_die);
     }
 
     /// Runs until the end, or until nothing moves any more.
@@ -455,6 +461,47 @@ fn layered(layers: Vec<Vec<u8>>) -> Value {
     }
     nodes.push(json!({ "id": "end", "kind": "end", "output": 1, "after": before }));
     json!({ "nodes": nodes })
+}
+
+fn one_call() -> Value {
+    json!({ "nodes": [
+        { "id": "start", "kind": "start" },
+        { "id": "one", "kind": "tool", "tool": "look", "after": ["start"], "arguments": {} },
+        { "id": "end", "kind": "end", "after": ["one"] },
+    ]})
+}
+
+#[test]
+fn a_call_that_was_there_when_three_owners_died_is_given_up_and_one_that_lives_is_not() {
+    for (crashes, state) in [(vec![2, 3], RunState::Succeeded), (vec![2, 3, 4], RunState::Failed)] {
+        let mut world = World::new(one_call(), json!({}), echo);
+        world.owners_die = true;
+        world.crashes = crashes;
+        assert_eq!(world.run(), state);
+        let one = world.rows.values().find(|step| step.id.as_str() == "one").unwrap();
+        assert_eq!(one.attempt, 3);
+        assert_eq!(one.detail.crashes, if state == RunState::Failed { 3 } else { 0 });
+        let class = one.error.as_ref().map(|error| error.class);
+        assert_eq!(class, (state == RunState::Failed).then_some(ErrorClass::Poison));
+    }
+}
+
+#[test]
+fn a_run_is_worked_on_alone_once_a_call_of_it_was_there_when_two_owners_died() {
+    let mut world = World::new(one_call(), json!({}), echo);
+    world.owners_die = true;
+    let begin = decide(&mut world.machine, Input::Loaded, world.now);
+    world.write(&begin);
+    let begun = decide(&mut world.machine, Input::Evaluated(StepId::root("one"), Ok(json!({}))), world.now);
+    world.write(&begun);
+    let mut suspected = Vec::new();
+    for _ in 0..2 {
+        world.crash();
+        suspected.push(is_suspect(&world.machine));
+        let again = decide(&mut world.machine, Input::Loaded, world.now);
+        world.write(&again);
+    }
+    assert_eq!(suspected, [false, true]);
 }
 
 proptest! {

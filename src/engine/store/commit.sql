@@ -29,6 +29,8 @@ written as (
         signals_seen = d.signals_seen,
         started_at = coalesce(r.started_at, now()),
         finished_at = case when d.state in ('succeeded', 'failed', 'cancelled') then now() else r.finished_at end,
+        -- Whoever writes lives.
+        crashes = 0,
         owner = case when d.released then null else r.owner end,
         -- A signal that came in between wakes the run at once.
         wake_at = case

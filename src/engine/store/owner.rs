@@ -108,7 +108,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Option<Ma
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
     let row = sqlx::query!(
         "select plan_sha256, started_by_name, state, waiting_on, input, tokens_in, tokens_out, cost_micros, started_at,
-                deadline_at, signals_seen
+                deadline_at, signals_seen, crashes
            from runs
           where organization_id = $1 and id = $2 and owner = $3 and fence = $4
             for share",
@@ -148,6 +148,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Option<Ma
         waiting_on: row.waiting_on.as_deref().and_then(WaitingOn::parse),
         started: row.started_at.is_some(),
         recovered,
+        crashes: row.crashes.cast_unsigned(),
         deadline_at: row.deadline_at,
         output: None,
         error: None,
@@ -224,6 +225,25 @@ pub async fn give_back(pool: &PgPool, node: NodeId, claim: Claim) -> Result<()> 
         claim.run.uuid(),
         node.uuid(),
         claim.fence,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Lets go of a run for a while, without a decision.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn postpone(pool: &PgPool, node: NodeId, claim: Claim, pause_ms: i64) -> Result<()> {
+    sqlx::query!(
+        "update runs set owner = null, wake_at = now() + $5
+          where organization_id = $1 and id = $2 and owner = $3 and fence = $4",
+        claim.org.uuid(),
+        claim.run.uuid(),
+        node.uuid(),
+        claim.fence,
+        interval(pause_ms),
     )
     .execute(pool)
     .await?;
