@@ -11,14 +11,14 @@ use std::{
 use chrono::TimeDelta;
 use futures::FutureExt;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, JoinSet},
 };
 
 use super::Runner;
 use crate::{
     engine::{
-        decide::decide,
+        decide::{decide, is_suspect},
         journal::LogLevel,
         machine::{Effect, Input, Machine, Step, Turn},
         port::{Answer, Call, CallScope, Evaluation, Progress},
@@ -30,6 +30,8 @@ use crate::{
 
 /// A run whose next moment is this near is kept in memory instead of being let go and claimed again.
 const NEAR: TimeDelta = TimeDelta::seconds(2);
+/// The pause before a run that may take its process down asks again for its turn, in milliseconds.
+const TURN_MS: i64 = 300;
 /// How often a write may fail for a reason of ours before the run is failed.
 const PATIENCE: u32 = 3;
 
@@ -53,11 +55,28 @@ struct Actor {
     decision_at: Option<Timestamp>,
     /// Writes that failed one after the other.
     failures: u32,
+    /// The right to be the only one that calls, while a call is suspected of taking the process down.
+    turn: Option<Arc<Alone>>,
+}
+
+/// That nobody else on this node calls anything: every slot of the calls, and a place at the head of those who want them.
+struct Alone {
+    /// Its own calls go one after the other.
+    one: Semaphore,
+    _slots: OwnedSemaphorePermit,
+    _first: OwnedMutexGuard<()>,
 }
 
 /// Works on a run until it ends, waits, or belongs to somebody else.
 pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) {
     let Some(machine) = load(&runner, claim).await else { return };
+    let turn = match is_suspect(&machine) {
+        false => None,
+        true => match alone(&runner, claim).await {
+            None => return,
+            turn => turn,
+        },
+    };
     let mut actor = Actor {
         runner,
         claim,
@@ -67,6 +86,7 @@ pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) 
         under_way: HashMap::new(),
         decision_at: None,
         failures: 0,
+        turn,
     };
     actor.read_news(true).await;
     loop {
@@ -80,6 +100,25 @@ pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) 
             }
         }
     }
+}
+
+/// Waits until nobody on this node calls anything. `None`: somebody else is suspected, too, or the process ends; the run
+/// is let go meanwhile, so that it is not in this process if that one dies.
+async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
+    if let Ok(first) = runner.alone.clone().try_lock_owned() {
+        let all = u32::try_from(runner.settings.max_calls).unwrap_or(u32::MAX);
+        tokio::select! {
+            Ok(slots) = runner.calls.clone().acquire_many_owned(all) => {
+                tracing::warn!(run = %claim.run, "a run that may have taken processes down is worked on alone");
+                return Some(Arc::new(Alone { one: Semaphore::new(1), _slots: slots, _first: first }));
+            }
+            () = runner.stop.cancelled() => {}
+        }
+    }
+    if let Err(error) = store::postpone(&runner.pool, runner.node, claim, TURN_MS).await {
+        tracing::warn!(run = %claim.run, %error, "the run could not be given back");
+    }
+    None
 }
 
 /// Reads the run, as long as it takes. `None`: it is not ours any more, or the process ends.
@@ -258,6 +297,10 @@ impl Actor {
         if let Input::Performed(step, ..) | Input::Evaluated(step, _) = &input {
             self.under_way.remove(step);
         }
+        // The suspects have come back, and the process lives: the others may go on.
+        if self.turn.is_some() && !self.under_way.values().any(|(is_call, _)| *is_call) {
+            self.turn = None;
+        }
         self.inbox.push_back(input);
     }
 
@@ -340,7 +383,8 @@ impl Actor {
                 }
                 Effect::Perform(call, scope, time) => {
                     let step = scope.step.clone();
-                    let handle = self.tasks.spawn(perform(self.runner.clone(), *call, scope, time));
+                    let task = perform(self.runner.clone(), self.turn.clone(), *call, scope, time);
+                    let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (true, handle));
                 }
                 Effect::AbortAll => self.abort(|_| true),
@@ -395,9 +439,16 @@ fn storable(mut error: StepError) -> StepError {
     error
 }
 
-async fn perform(runner: Arc<Runner>, call: Call, mut scope: CallScope, time: TimeDelta) -> Input {
+async fn perform(
+    runner: Arc<Runner>,
+    turn: Option<Arc<Alone>>,
+    call: Call,
+    mut scope: CallScope,
+    time: TimeDelta,
+) -> Input {
+    let slots = turn.as_ref().map_or(&*runner.calls, |turn| &turn.one);
     // A call that waits for its turn uses up none of its own time, but its run's. The semaphore is never closed.
-    let slot = tokio::time::timeout(runner.clock.until(scope.until), runner.calls.acquire()).await;
+    let slot = tokio::time::timeout(runner.clock.until(scope.until), slots.acquire()).await;
     scope.until = scope.until.min(runner.clock.now() + time);
     let (step, attempt) = (scope.step.clone(), scope.attempt);
     let lines = Mutex::new(Vec::new());

@@ -7,7 +7,10 @@ mod clock;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{sync::Semaphore, time::MissedTickBehavior};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::MissedTickBehavior,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -68,6 +71,8 @@ pub struct Runner {
     writer: Writer,
     clock: DbClock,
     calls: Arc<Semaphore>,
+    /// Who holds it works on a run that may take the process down, and waits for the others to be done with their calls.
+    alone: Arc<Mutex<()>>,
     /// No new work: the process is about to end.
     stop: CancellationToken,
     /// The drain limit has passed: drop what is under way.
@@ -94,6 +99,7 @@ impl Runner {
         Ok(Arc::new(Self {
             writer: Writer::start(pool.clone(), node, engine.clone()),
             calls: Arc::new(Semaphore::new(settings.max_calls)),
+            alone: Arc::default(),
             clock: DbClock::new(now),
             actors: TaskTracker::new(),
             abort: CancellationToken::new(),
