@@ -47,6 +47,8 @@ pub fn decide(machine: &mut Machine, input: Input, now: Timestamp) -> Turn {
         decider.take(input);
         decider.settle_run_state();
     }
+    // Nothing begins any more once somebody has stopped the run, not even what only holds other steps.
+    decider.turn.needs_sync |= decider.turn.events.iter().any(|event| matches!(event, Event::StepStarted { .. }));
     decider.turn
 }
 
