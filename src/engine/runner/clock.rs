@@ -1,6 +1,9 @@
 //! The database's clock, as this process knows it between two heartbeats. The machine's own wall clock decides nothing.
 
-use std::sync::{PoisonError, RwLock};
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
@@ -8,27 +11,47 @@ use tokio::time::Instant;
 use crate::kernel::Timestamp;
 
 pub(super) struct DbClock {
-    known: RwLock<(Timestamp, Instant)>,
+    known: RwLock<Known>,
+    /// The longest that the database is usually not heard of.
+    silence: Duration,
+}
+
+struct Known {
+    /// What the database said, and when.
+    now: Timestamp,
+    heard: Instant,
+    /// When it was heard of again after a longer silence.
+    again: Option<Instant>,
 }
 
 impl DbClock {
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self { known: RwLock::new((now, Instant::now())) }
+    pub(super) fn new(now: Timestamp, silence: Duration) -> Self {
+        Self { known: RwLock::new(Known { now, heard: Instant::now(), again: None }), silence }
     }
 
     /// What the database has just said. It is older than this moment by the way of the answer, so this clock is late by
     /// that and never early: nothing begins before its time.
     pub(super) fn set(&self, now: Timestamp) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (now, Instant::now());
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.heard.elapsed() > self.silence {
+            known.again = Some(Instant::now());
+        }
+        (known.now, known.heard) = (now, Instant::now());
+    }
+
+    /// Whether the database has been heard of for that long without a longer silence, or since the beginning.
+    pub(super) fn in_touch_for(&self, time: Duration) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.heard.elapsed() <= self.silence && known.again.is_none_or(|again| again.elapsed() >= time)
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        let (then, asked) = *self.known.read().unwrap_or_else(PoisonError::into_inner);
-        then + TimeDelta::from_std(asked.elapsed()).unwrap_or_default()
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.now + TimeDelta::from_std(known.heard.elapsed()).unwrap_or_default()
     }
 
     /// How long until a moment, zero when it has passed.
-    pub(super) fn until(&self, at: Timestamp) -> std::time::Duration {
+    pub(super) fn until(&self, at: Timestamp) -> Duration {
         (at - self.now()).to_std().unwrap_or_default()
     }
 }

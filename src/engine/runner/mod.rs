@@ -100,7 +100,7 @@ impl Runner {
             writer: Writer::start(pool.clone(), node, engine.clone()),
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             alone: Arc::default(),
-            clock: DbClock::new(now),
+            clock: DbClock::new(now, settings.heartbeat * 2),
             actors: TaskTracker::new(),
             abort: CancellationToken::new(),
             pool,
@@ -223,6 +223,11 @@ impl Runner {
         loop {
             tokio::select! {
                 _ = reaps.tick() => {
+                    // While the database was away, or this process slept, others could not prolong their leases either, or
+                    // not that this one knows: they get their time. What they own and nobody takes is still theirs.
+                    if !self.clock.in_touch_for(self.settings.lease) {
+                        continue;
+                    }
                     match store::reap(&self.pool).await {
                         Ok(0) => {}
                         Ok(freed) => {
