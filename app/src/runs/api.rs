@@ -81,34 +81,33 @@ pub async fn run_logs(org: String, run: RunId, query: LogQuery) -> Result<LogPag
     Ok(agentflow::runs::service::logs(&cx.grant()?, run, query).await?)
 }
 
-/// Stops a run, holds it, or lets it go on: `stop`, `pause` or `resume`.
+/// Stops a run, holds it, or lets it go on: `stop`, `pause`, `resume`; or retries it from the steps that did not succeed,
+/// `retry`, and goes to the new one. A second press with the same key starts no second run.
 ///
 /// # Errors
 /// `not_found`, `conflict`, `forbidden`.
 #[server]
-pub async fn control_run(org: String, run: RunId, what: String) -> Result<(), ApiError> {
+pub async fn control_run(
+    org: String,
+    run: RunId,
+    what: String,
+    #[server(default)] key: String,
+) -> Result<(), ApiError> {
     use agentflow::runs::control;
     let cx = door::ctx(&org).await?;
     let grant = cx.grant()?;
     match what.as_str() {
-        "stop" => control::cancel(&grant, run).await?,
-        "pause" => control::pause(&grant, run).await?,
-        "resume" => control::resume(&grant, run).await?,
-        _ => return Err(Error::invalid("what", "Stop it, pause it, or resume it.").into()),
-    };
+        "stop" => drop(control::cancel(&grant, run).await?),
+        "pause" => drop(control::pause(&grant, run).await?),
+        "resume" => drop(control::resume(&grant, run).await?),
+        "retry" => {
+            let key = Some(key.as_str()).filter(|key| !key.is_empty());
+            let started = control::retry(&grant, run, key).await?;
+            leptos_axum::redirect(&format!("/o/{org}/runs/{}", started.run));
+        }
+        _ => return Err(Error::invalid("what", "Stop it, pause it, resume it, or retry it.").into()),
+    }
     Ok(())
-}
-
-/// Retries a run from the steps that did not succeed, and goes to the new one.
-///
-/// # Errors
-/// `not_found`, `conflict`, `forbidden`.
-#[server]
-pub async fn retry_run(org: String, run: RunId, key: String) -> Result<RunId, ApiError> {
-    let cx = door::ctx(&org).await?;
-    let started = agentflow::runs::control::retry(&cx.grant()?, run, Some(&key)).await?;
-    leptos_axum::redirect(&format!("/o/{org}/runs/{}", started.run));
-    Ok(started.run)
 }
 
 /// How a run can be run again, and what that would do.

@@ -17,7 +17,7 @@ use leptos_router::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    api::{self, ControlRun, RetryRun},
+    api::{self, ControlRun},
     asked::FetchedApproval,
     detail::{Detail, Fetched, Tab, Wanted, address, asked_of, fetch, named},
     line::base,
@@ -410,7 +410,6 @@ fn Facts(model: RunModel) -> impl IntoView {
 fn Actions(model: RunModel) -> impl IntoView {
     let state = Memo::new(move |_| model.data.with(|data| data.view.state));
     let control = FormAction::new::<ControlRun>();
-    let retry = FormAction::new::<RetryRun>();
     let org = model.org.get_value();
     let again = format!("/o/{org}/runs/{}/again", model.id);
     let retries = model.data.with_untracked(|data| data.retried_by.len());
@@ -420,19 +419,13 @@ fn Actions(model: RunModel) -> impl IntoView {
             RunState::Cancelling => ().into_any(),
             state if words::goes_on(state) => view! {
                 <noscript inner_html=refresh_link(model)></noscript>
-                {control_form(control, &org, &run, if state == RunState::Paused { "resume" } else { "pause" })}
-                {control_form(control, &org, &run, "stop")}
+                {control_form(control, &org, run.clone(), if state == RunState::Paused { "resume" } else { "pause" }, String::new())}
+                {control_form(control, &org, run, "stop", String::new())}
             }
             .into_any(),
             state => view! {
-                {(state != RunState::Succeeded).then(|| view! {
-                    <Form action=retry class="form-inline">
-                        <input type="hidden" name="org" value=org/>
-                        <input type="hidden" name="run" value=run/>
-                        <input type="hidden" name="key" value=format!("page-{}-{retries}", model.id)/>
-                        <Submit look=Look::Primary busy="Retrying…">"Retry run"</Submit>
-                    </Form>
-                })}
+                {(state != RunState::Succeeded)
+                    .then(|| control_form(control, &org, run, "retry", format!("page-{}-{retries}", model.id)))}
                 <LinkButton href=Signal::stored(again)>"Run again…"</LinkButton>
             }
             .into_any(),
@@ -440,20 +433,22 @@ fn Actions(model: RunModel) -> impl IntoView {
     }
 }
 
-/// A button that stops the run, holds it, or lets it go on.
-fn control_form(action: FormAction<()>, org: &str, run: &str, what: &'static str) -> AnyView {
-    let (verb, busy) = match what {
-        "pause" => ("Pause", "Pausing…"),
-        "resume" => ("Resume", "Resuming…"),
-        _ => ("Stop run", "Stopping…"),
+/// A button that stops the run, holds it, lets it go on, or retries it.
+fn control_form(action: FormAction<()>, org: &str, run: String, what: &'static str, key: String) -> AnyView {
+    let (look, verb, busy) = match what {
+        "pause" => (Look::Default, "Pause", "Pausing…"),
+        "resume" => (Look::Primary, "Resume", "Resuming…"),
+        "retry" => (Look::Primary, "Retry run", "Retrying…"),
+        _ => (Look::Default, "Stop run", "Stopping…"),
     };
-    let (org, run) = (org.to_owned(), run.to_owned());
+    let org = org.to_owned();
     view! {
         <Form action id=format!("run-{what}") class="form-inline">
             <input type="hidden" name="org" value=org/>
             <input type="hidden" name="run" value=run/>
             <input type="hidden" name="what" value=what/>
-            <Submit look=Look::Default busy>{verb}</Submit>
+            <input type="hidden" name="key" value=key/>
+            <Submit look busy>{verb}</Submit>
         </Form>
     }
     .into_any()

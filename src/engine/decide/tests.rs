@@ -477,6 +477,8 @@ fn a_call_that_was_there_when_three_owners_died_is_given_up_and_one_that_lives_i
         let mut world = World::new(one_call(), json!({}), echo);
         world.owners_die = true;
         world.crashes = crashes;
+        // About what takes its process down a person is asked.
+        world.verdicts.insert("one.~ask1".to_owned(), (Ruling::Rejected, Value::Null));
         assert_eq!(world.run(), state);
         let one = world.rows.values().find(|step| step.id.as_str() == "one").unwrap();
         assert_eq!(one.attempt, 3);
