@@ -9,7 +9,7 @@ use super::{Runnable, Workflow, service, store};
 use crate::{
     agents::{self, service::known_tools},
     db::TenantTx,
-    engine::plan::{Alternative, Graph, HTTP_TOOL, NodeKind, Plan, SubWorkflow, ToolSpec, walk},
+    engine::plan::{Alternative, Graph, HTTP_TOOL, Node, NodeKind, Plan, SubWorkflow, ToolSpec, walk},
     kernel::{Error, Kind, Result, WorkflowId},
 };
 
@@ -34,7 +34,13 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
         error.kind = Kind::Conflict;
         return Err(error);
     }
-    let workflows = all_named(tx, workflow.id, &graph).await?;
+    let mut workflows = all_named(tx, workflow.id, &graph).await?;
+    let mut graph = graph;
+    if deployed {
+        unpin(&mut graph.nodes);
+    }
+    // What is inside runs as it is deployed.
+    workflows.values_mut().for_each(|sub| unpin(&mut sub.graph.nodes));
     let graphs: Vec<&Graph> = workflows.values().map(|sub| &sub.graph).chain([&graph]).collect();
     let named = graphs.iter().flat_map(|graph| agents_of(graph)).collect();
     let agents = agents::service::specs(tx, &named, !deployed).await?;
@@ -48,6 +54,16 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
     }
     let plan = Plan { graph, agents, tools, workflows };
     Ok(Runnable { id: workflow.id, name: workflow.name, version, deployed, plan })
+}
+
+/// Pinned outputs are for designing: a deployed version does its work.
+fn unpin(nodes: &mut [Node]) {
+    for node in nodes {
+        node.pinned = Value::Null;
+        if let Some(inner) = node.kind.inner_mut() {
+            unpin(inner);
+        }
+    }
 }
 
 /// The workflows that a graph names, and those that they name.

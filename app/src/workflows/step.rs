@@ -357,6 +357,7 @@ fn when_it_runs(page: &StepPage) -> AnyView {
 /// What happens when it takes too long or fails. The kinds that call nothing need none of it.
 fn trouble(page: &StepPage) -> Option<AnyView> {
     let calls = matches!(page.form.kind.as_str(), "tool" | "http");
+    let pinned = page.form.pinned.clone();
     let works = calls || matches!(page.form.kind.as_str(), "agent" | "workflow");
     let groups = matches!(page.form.kind.as_str(), "map" | "loop");
     if !(works || groups || matches!(page.form.kind.as_str(), "transform" | "wait_event")) {
@@ -409,6 +410,8 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 {attempts}
                 {once}
                 <Select name="form[on_error]" label="When it fails" choices=on_error value=form.on_error/>
+                <TextArea name="form[pinned]" label="Pinned output" optional=true class="mono" rows=3 value=pinned
+                    hint="While designing: runs of a draft take this and do nothing here. A deployed version does its work."/>
             </div>
         </Card>
     };

@@ -7,7 +7,8 @@ use agentflow::{
     },
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
     runs::{
-        Again, AgainFrom, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail, control,
+        Again, AgainFrom, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail,
+        control::{self, Bulk},
         service::{self, Start},
     },
 };
@@ -369,25 +370,77 @@ pub struct ListQuery {
     to: Option<Timestamp>,
 }
 
+impl ListQuery {
+    fn filter(self) -> Result<RunFilter, Error> {
+        let states = self.state.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty());
+        let states = states
+            .map(|word| {
+                RunState::parse(word).ok_or_else(|| Error::invalid("state", format!("There is no state {word:?}.")))
+            })
+            .collect::<Result<_, _>>()?;
+        let workflow = match self.workflow {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_….".to_owned()))?,
+            ),
+            None => None,
+        };
+        let trigger = self.trigger.filter(|word| !word.contains('\0'));
+        Ok(RunFilter { states, workflow, trigger, q: self.q, from: self.from, to: self.to })
+    }
+}
+
 /// `GET /api/v1/runs`
 pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json<List<Run>>> {
-    let states = query.state.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty());
-    let states = states
-        .map(|word| {
-            RunState::parse(word).ok_or_else(|| Error::invalid("state", format!("There is no state {word:?}.")))
-        })
-        .collect::<Result<_, _>>()?;
-    let workflow = match query.workflow {
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| Error::invalid("workflow", "This is no id of a workflow, such as wf_….".to_owned()))?,
-        ),
-        None => None,
-    };
-    let trigger = query.trigger.filter(|word| !word.contains('\0'));
-    let filter = RunFilter { states, workflow, trigger, q: query.q, from: query.from, to: query.to };
-    let page = service::list(&caller.cx.grant()?, &filter, query.cursor.as_ref(), limit(query.limit)?).await?;
+    let (cursor, rows) = (query.cursor.clone(), limit(query.limit)?);
+    let page = service::list(&caller.cx.grant()?, &query.filter()?, cursor.as_ref(), rows).await?;
     Ok(Json(List::of(page)))
+}
+
+/// What is done to many runs: `cancel`, `pause`, `resume` or `retry`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkBody {
+    action: Bulk,
+}
+
+/// What became of one run.
+#[derive(Debug, Serialize)]
+pub struct BulkLine {
+    run_id: RunId,
+    ok: bool,
+    /// The run that was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_run_id: Option<RunId>,
+    /// Why nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// `POST /api/v1/runs/bulk?…`, with the filter of the list: the newest 200 runs of it at most. Each is told what became of
+/// it; asked again, those that are done already are refused and the rest goes on.
+pub async fn bulk(
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+    Body(body): Body<BulkBody>,
+) -> Answer<Json<List<BulkLine>>> {
+    if query.cursor.is_some() || query.limit.is_some() {
+        return Err(Error::invalid("limit", "This takes the filter of the list, and no place in it.").into());
+    }
+    let outcomes = control::bulk(&caller.cx.grant()?, &caller.cx.grant()?, &query.filter()?, body.action).await?;
+    let lines = outcomes.into_iter().map(|outcome| match outcome.result {
+        Ok(new_run_id) => BulkLine { run_id: outcome.run, ok: true, new_run_id, code: None, detail: None },
+        Err(error) => BulkLine {
+            run_id: outcome.run,
+            ok: false,
+            new_run_id: None,
+            code: Some(error.code),
+            detail: Some(error.message),
+        },
+    });
+    Ok(Json(List { items: lines.collect(), next_cursor: None }))
 }
 
 /// Whether large values come along.

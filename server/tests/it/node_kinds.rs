@@ -277,3 +277,53 @@ async fn a_run_is_run_again_from_any_step_with_what_stands_above_taken_over() {
         assert_eq!(reply.status.0.as_u16(), status, "{body}: {}", reply.text());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_runs_are_stopped_and_retried_by_a_filter_and_each_is_told() {
+    let mut desk = Desk::open().await;
+    let nodes = through(&[json!({ "id": "rest", "kind": "wait", "seconds": 3600, "after": ["start"] })], "done");
+    let workflow = desk.acme.workflow("Rest", any(), nodes).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(desk.acme.start(workflow, json!({})).await);
+    }
+    for run in &runs {
+        desk.until(*run, RunState::Waiting).await;
+    }
+    let other = desk
+        .started(through(&[json!({ "id": "a", "kind": "transform", "value": 1, "after": ["start"] })], "1"), json!({}))
+        .await;
+    desk.until(other, RunState::Succeeded).await;
+    let path = format!("/api/v1/runs/bulk?workflow={workflow}");
+    let stopped = desk.post(&path, json!({ "action": "cancel" })).await;
+    let told = stopped["items"].as_array().unwrap();
+    assert_eq!((told.len(), told.iter().filter(|line| line["ok"] == true).count()), (3, 3));
+    for run in &runs {
+        desk.until(*run, RunState::Cancelled).await;
+    }
+    let again = desk.post(&path, json!({ "action": "cancel" })).await;
+    assert!(again["items"].as_array().unwrap().iter().all(|line| line["code"] == "runs.ended"), "{again}");
+    let retried = desk.post(&path, json!({ "action": "retry" })).await;
+    let new: Vec<&str> =
+        retried["items"].as_array().unwrap().iter().filter_map(|line| line["new_run_id"].as_str()).collect();
+    assert_eq!(new.len(), 3, "{retried}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pinned_output_counts_for_drafts_and_never_for_what_is_deployed() {
+    let mut desk = Desk::open().await;
+    let nodes = through(
+        &[json!({ "id": "sum", "kind": "transform", "value": "{{ 1 + 1 }}", "pinned": 40, "after": ["start"] })],
+        "{{ steps.sum.output }}",
+    );
+    let workflow = desk.acme.workflow("Pinned", any(), nodes.clone()).await;
+    let deployed = desk.acme.start(workflow, json!({})).await;
+    assert_eq!(desk.until(deployed, RunState::Succeeded).await["output"], 2);
+    let graph = serde_json::from_value(json!({ "input": any(), "title": "A draft", "nodes": nodes })).unwrap();
+    let grant = desk.acme.owner.grant().unwrap();
+    let draft = workflows::service::save(&grant, workflow, 1, graph, "A draft".to_owned()).await.unwrap();
+    let started = desk.post(&format!("/api/v1/workflows/{workflow}/run"), json!({ "version": draft.version })).await;
+    let draft: RunId = started["id"].as_str().unwrap().parse().unwrap();
+    let run = desk.until(draft, RunState::Succeeded).await;
+    assert_eq!((&run["output"], &run["trigger"]), (&json!(40), &json!("test")));
+}

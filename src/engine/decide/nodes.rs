@@ -50,7 +50,13 @@ impl Decider<'_> {
         };
         let detail = Detail { about, ..Detail::default() };
         self.open_step(id.clone(), node.id.as_str(), Self::kind_of(node), node.label(), detail);
-        self.begin(&id);
+        if node.pinned.is_null() {
+            return self.begin(&id);
+        }
+        if let Some(step) = self.m.steps.get_mut(&id) {
+            step.detail.about = Some("pinned output".to_owned());
+        }
+        self.succeed(&id, node.pinned.clone());
     }
 
     /// A step begins, or begins anew: with the input that it has, or by filling in its templates.

@@ -82,6 +82,9 @@ pub struct Node {
     /// Whether its effect must not be repeated: when it is not known whether a call happened, a person says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
+    /// The output that it has in runs of a draft, where it does nothing. A deployed version's plan holds none.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub pinned: Value,
 }
 
 impl Node {

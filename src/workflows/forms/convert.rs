@@ -46,6 +46,7 @@ impl StepForm {
             alternatives: node.alternatives.iter().map(alternative_line).collect::<Vec<_>>().join("\n"),
             requires_approval: node.requires_approval.as_str().to_owned(),
             at_most_once: flag(node.at_most_once),
+            pinned: values::write(&node.pinned),
             otherwise: BranchName::otherwise().to_string(),
             on_expiry: OnExpiry::default().as_str().to_owned(),
             concurrency: "5".to_owned(),
@@ -157,6 +158,7 @@ impl StepForm {
             Some(kept) => kept.alternatives.clone(),
             None => form.alternatives(&self.alternatives, before),
         };
+        let pinned = form.value("pinned", &self.pinned);
         let join = match self.join.as_str() {
             "any" => Join::Any,
             "" | "all" => Join::All,
@@ -188,6 +190,7 @@ impl StepForm {
             requires_approval: kept
                 .map_or_else(|| Gate::parse(&self.requires_approval), |kept| kept.requires_approval.clone()),
             at_most_once: kept.map_or(self.at_most_once == "true", |kept| kept.at_most_once),
+            pinned: kept.map_or(pinned, |kept| kept.pinned.clone()),
         })
     }
 

@@ -290,3 +290,12 @@ fn a_group_that_takes_too_long_is_cut_off_with_all_inside() {
     assert_eq!(state_of(&world, "each.0.rest"), StepState::Cancelled);
     assert_eq!(world.now, Timestamp::UNIX_EPOCH + TimeDelta::seconds(30));
 }
+
+#[test]
+fn a_pinned_output_stands_for_the_work() {
+    let nodes = json!([{ "id": "fetch", "kind": "tool", "tool": "send", "pinned": { "n": 7 }, "after": ["start"] }]);
+    let mut world = World::new(graph(nodes, "{{ steps.fetch.output.n }}"), Value::Null, echo);
+    assert_eq!((world.run(), world.machine.output.clone()), (RunState::Succeeded, Some(json!(7))));
+    assert_eq!(world.calls.len(), 0);
+    assert_eq!(world.view().step(&StepId::root("fetch")).unwrap().about.as_deref(), Some("pinned output"));
+}

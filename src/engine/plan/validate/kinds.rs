@@ -364,6 +364,11 @@ pub(super) fn general(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
         let message = format!("It waits for {count} steps and runs after {} only.", node.after.len());
         out.node(path, "join", message);
     }
+    if !node.pinned.is_null()
+        && matches!(node.kind, NodeKind::Start | NodeKind::Decision { .. } | NodeKind::Approval(_))
+    {
+        out.node(path, "pinned", "The output of a start, a decision or an approval cannot be pinned.");
+    }
     if let Some(retry) = &node.retry {
         retries(retry, path, out);
     }
