@@ -1,4 +1,4 @@
-//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `completions`.
+//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `bench`, `completions`.
 
 use std::{future::Future, process::ExitCode};
 
@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     admin::Admin,
+    bench,
     config::Config,
     startup::{self, Trouble},
     workers::Role,
@@ -35,6 +36,8 @@ enum Command {
     /// Make accounts and API keys, reset passwords
     #[command(subcommand)]
     Admin(Admin),
+    /// Measure what the engine costs, on a PostgreSQL of its own beside its limits
+    Bench(bench::Options),
     /// Evaluate expressions from standard input; the server starts itself so
     #[command(name = worker::COMMAND, hide = true)]
     EvaluateExpressions,
@@ -60,6 +63,7 @@ impl Cli {
             Command::Migrate => with_config(startup::migrate),
             Command::Doctor => with_config(startup::doctor),
             Command::Admin(admin) => with_config(|config| admin.run(config)),
+            Command::Bench(options) => with_config(|config| bench::run(config, options)),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "agentflow", &mut std::io::stdout());
                 ExitCode::SUCCESS

@@ -3,6 +3,7 @@
 //! [`router`] is the whole of what is served, so tests get the real thing; [`run`] is the whole life of a server.
 
 pub mod admin;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod exports;

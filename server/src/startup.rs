@@ -76,7 +76,11 @@ impl Database {
     }
 }
 
-async fn connect(url: &str, connections: u32) -> Result<Db, Trouble> {
+/// Brings a database to this version and opens its pools.
+///
+/// # Errors
+/// When it cannot be reached, or refuses the roles.
+pub async fn connect(url: &str, connections: u32) -> Result<Db, Trouble> {
     db::prepare(url).await.map_err(|error| {
         let remedy = match error {
             PrepareError::Unreachable(_) => "Check DATABASE_URL, and that PostgreSQL is running and lets this user in.",

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{journal::StoredEvent, state::StepId};
+use super::{counters::Counters, journal::StoredEvent, state::StepId};
 use crate::kernel::{OrgId, RunId};
 
 /// Who wants to see events as they are committed: the live hub.
@@ -27,6 +27,7 @@ pub struct Engine {
 
 struct Inner {
     readers: Arc<dyn Readers>,
+    counters: Counters,
     /// Runs that this process works on, and how to reach each one's task.
     active: Mutex<HashMap<RunId, Arc<Notify>>>,
     /// Woken when there may be something to claim.
@@ -50,12 +51,19 @@ impl Engine {
         let (news, outbound) = mpsc::unbounded_channel();
         let inner = Inner {
             readers,
+            counters: Counters::default(),
             active: Mutex::new(HashMap::new()),
             claimable: Notify::new(),
             news,
             outbound: Mutex::new(Some(outbound)),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// What this process's engine did so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     /// A service has committed something that concerns this run: tell this process and the others.

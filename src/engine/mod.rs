@@ -6,8 +6,10 @@
 //! - [`port`]: all that a run may ask of the world.
 //! - `machine`, `decide`, `retry`, `reuse`: what a run does next, and what one that is run again takes over; pure.
 //! - `store`: its tables. `writer`: the one place where owners write, many runs in one commit. `runner`: claims, loads,
-//!   decides, has it written, and only then acts. `handle`: what services tell it.
+//!   decides, has it written, and only then acts. `handle`: what services tell it. `counters`: what it did so far.
 
+#[cfg(feature = "ssr")]
+pub mod counters;
 #[cfg(feature = "ssr")]
 pub mod decide;
 #[cfg(feature = "ssr")]

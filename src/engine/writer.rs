@@ -1,7 +1,7 @@
 //! The journal writer: the one place where owned runs are written. It takes whatever has gathered, writes it in one
 //! commit, and only then answers each sender: under load hundreds of decisions share a commit, when idle none waits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
@@ -35,7 +35,12 @@ impl Writer {
         let (requests, mut inbox) = mpsc::channel::<Request>(BATCH * 4);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
-            while inbox.recv_many(&mut batch, BATCH).await > 0 {
+            loop {
+                let idle = Instant::now();
+                if inbox.recv_many(&mut batch, BATCH).await == 0 {
+                    return;
+                }
+                engine.counters().idle.add_time(idle.elapsed());
                 write(&pool, node, &engine, std::mem::take(&mut batch)).await;
             }
         });
@@ -57,7 +62,7 @@ impl Writer {
 async fn write(pool: &PgPool, node: NodeId, engine: &Engine, batch: Vec<Request>) {
     let (commits, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|request| (request.commit, request.answer)).unzip();
-    match bounded(pool, node, &commits).await {
+    match bounded(pool, node, &commits, engine).await {
         Ok(outcomes) => {
             for ((commit, answer), outcome) in commits.iter().zip(answers).zip(outcomes) {
                 tell(engine, commit, &outcome);
@@ -69,7 +74,7 @@ async fn write(pool: &PgPool, node: NodeId, engine: &Engine, batch: Vec<Request>
         Err(error) if error.kind == Kind::Internal && commits.len() > 1 => {
             for (commit, answer) in commits.into_iter().zip(answers) {
                 let commit = [commit];
-                let outcome = bounded(pool, node, &commit).await.and_then(|mut outcomes| {
+                let outcome = bounded(pool, node, &commit, engine).await.and_then(|mut outcomes| {
                     outcomes.pop().ok_or_else(|| Error::internal("a commit without an outcome"))
                 });
                 if let Ok(outcome) = &outcome {
@@ -86,8 +91,8 @@ async fn write(pool: &PgPool, node: NodeId, engine: &Engine, batch: Vec<Request>
     }
 }
 
-async fn bounded(pool: &PgPool, node: NodeId, commits: &[Commit]) -> Result<Vec<Committed>> {
-    tokio::time::timeout(PATIENCE, store::commit(pool, node, commits))
+async fn bounded(pool: &PgPool, node: NodeId, commits: &[Commit], engine: &Engine) -> Result<Vec<Committed>> {
+    tokio::time::timeout(PATIENCE, store::commit(pool, node, commits, engine.counters()))
         .await
         .unwrap_or_else(|_| Err(Error::unavailable()))
 }

@@ -93,6 +93,12 @@ impl Binaries {
         self.folder.join("postgres")
     }
 
+    /// Another program, if it is there.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.join(name)).filter(|path| path.is_file())
+    }
+
     /// What stops the server.
     #[must_use]
     pub fn pg_ctl(&self) -> PathBuf {

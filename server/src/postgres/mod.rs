@@ -30,6 +30,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct Private {
     url: String,
     keeper: Option<Keeper>,
+    folder: Folder,
+    binaries: Option<Binaries>,
     /// Held as long as this process keeps the cluster.
     _lock: Option<File>,
 }
@@ -44,7 +46,7 @@ impl Private {
         let Some(lock) = folder.lock()? else {
             // Somebody else keeps it: be a guest.
             wait_until_ready(&folder, None).await?;
-            return Ok(Self { url: url(&folder), keeper: None, _lock: None });
+            return Ok(Self { url: url(&folder), keeper: None, folder, binaries: None, _lock: None });
         };
         let binaries = Binaries::find(config, folder.version().as_deref()).await?;
         tracing::info!(folder = %folder.root().display(), postgres = %binaries.version, "keeping a private PostgreSQL");
@@ -54,13 +56,22 @@ impl Private {
         stop_leftover(&folder, &binaries).await?;
         let keeper = Keeper::start(&folder, &binaries)?;
         wait_until_ready(&folder, Some(&keeper)).await?;
-        Ok(Self { url: url(&folder), keeper: Some(keeper), _lock: Some(lock) })
+        Ok(Self { url: url(&folder), keeper: Some(keeper), folder, binaries: Some(binaries), _lock: Some(lock) })
     }
 
     /// Its address, for a role that owns the schema.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// One of PostgreSQL's other programs as a superuser of this cluster, if this process keeps the cluster and the
+    /// program is installed.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<tokio::process::Command> {
+        let mut command = self.folder.command(&self.binaries.as_ref()?.program(name)?);
+        command.env("PGHOST", self.folder.socket()).env("PGUSER", "postgres").env("PGDATABASE", "agentflow");
+        Some(command)
     }
 
     /// Stops it, if this process keeps it.

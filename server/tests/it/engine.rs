@@ -12,6 +12,7 @@ use agentflow::{
     accounts::service::NewAccount,
     db::TenantTx,
     engine::{
+        counters::Counters,
         journal::Event,
         machine::Input,
         plan::{Graph, Plan, ToolEffect, ToolSpec},
@@ -355,18 +356,21 @@ async fn nothing_that_an_old_owner_writes_is_accepted() {
         release: None,
     };
     let refused = |outcome: &[Committed]| matches!(outcome, [Committed::Refused]);
-    assert!(refused(&store::commit(pool, old, &[write(stale)]).await.unwrap()), "a lease that ran out still writes");
+    assert!(
+        refused(&store::commit(pool, old, &[write(stale)], &Counters::default()).await.unwrap()),
+        "a lease that ran out still writes"
+    );
     store::register(pool, new, "new", 60_000).await.unwrap();
     assert_eq!(store::reap(pool).await.unwrap(), 1);
     let fresh = store::claim(pool, new, 10).await.unwrap()[0];
     assert!(fresh.fence > stale.fence);
     // Even with a lease again, and even pretending to be the new owner under the old fence.
     store::register(pool, old, "old", 60_000).await.unwrap();
-    assert!(refused(&store::commit(pool, old, &[write(stale)]).await.unwrap()));
-    assert!(refused(&store::commit(pool, new, &[write(stale)]).await.unwrap()));
+    assert!(refused(&store::commit(pool, old, &[write(stale)], &Counters::default()).await.unwrap()));
+    assert!(refused(&store::commit(pool, new, &[write(stale)], &Counters::default()).await.unwrap()));
     assert!(store::load(pool, old, stale).await.unwrap().is_none());
     assert_eq!(place.events(run).await.len(), 1);
-    assert!(!refused(&store::commit(pool, new, &[write(fresh)]).await.unwrap()));
+    assert!(!refused(&store::commit(pool, new, &[write(fresh)], &Counters::default()).await.unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -424,9 +428,15 @@ async fn a_cancel_that_was_not_read_yet_refuses_the_next_start() {
         needs_sync,
         release: None,
     };
-    assert!(matches!(store::commit(pool, node, &[write(true)]).await.unwrap()[..], [Committed::Refused]));
+    assert!(matches!(
+        store::commit(pool, node, &[write(true)], &Counters::default()).await.unwrap()[..],
+        [Committed::Refused]
+    ));
     // What only records is written, and the run still shows that it is being stopped.
-    assert!(matches!(store::commit(pool, node, &[write(false)]).await.unwrap()[..], [Committed::Written(_)]));
+    assert!(matches!(
+        store::commit(pool, node, &[write(false)], &Counters::default()).await.unwrap()[..],
+        [Committed::Written(_)]
+    ));
     assert_eq!(place.state(run).await, RunState::Cancelling);
     assert_eq!(store::signals_after(pool, claim, 0).await.unwrap().len(), 1);
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod agents;
 mod api;
 mod approvals;
+mod bench;
 mod crash;
 mod egress;
 mod engine;

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
@@ -124,6 +124,7 @@ async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
 /// Reads the run, as long as it takes. `None`: it is not ours any more, or the process ends.
 async fn load(runner: &Runner, claim: Claim) -> Option<Machine> {
     loop {
+        runner.engine.counters().loaded.add(1);
         match store::load(&runner.pool, runner.node, claim).await {
             Ok(machine) => return machine,
             Err(error) if error.kind == Kind::Unavailable => {
@@ -150,11 +151,13 @@ impl Actor {
         self.machine.draining = self.runner.stop.is_cancelled();
         let mut turn = Turn::default();
         let mut taken = Vec::new();
+        let begun = Instant::now();
         while let Some(input) = self.inbox.pop_front() {
             turn.absorb(decide(&mut self.machine, input.clone(), self.runner.clock.now()));
             taken.push(input);
         }
         let release = self.release();
+        self.runner.engine.counters().decide.add_time(begun.elapsed());
         if turn.is_silent() && release.is_none() {
             self.act(turn.effects);
             return Next::Wait;

@@ -156,6 +156,10 @@ impl Runner {
                     }
                 },
             };
+            if !claims.is_empty() {
+                self.engine.counters().claims.add(1);
+                self.engine.counters().claimed.add(claims.len() as u64);
+            }
             let more = limit > 0 && claims.len() == limit;
             for claim in claims {
                 self.take_up(claim);

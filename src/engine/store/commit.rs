@@ -1,6 +1,6 @@
 //! The write of owned runs: many runs' decisions in one statement, which is one transaction.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use super::{Claim, values};
 use crate::{
     engine::{
+        counters::Counters,
         journal::{Event, StoredEvent, Usage},
         machine::{NewApproval, Step},
         state::{RunState, StepError, WaitingOn},
@@ -120,13 +121,15 @@ struct Columns {
 /// # Errors
 /// When the database did not confirm: then it is *unknown* whether it was written, and every run of it must be loaded
 /// anew.
-pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit]) -> Result<Vec<Committed>> {
+pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &Counters) -> Result<Vec<Committed>> {
     let mut connection = pool.acquire().await?;
+    let begun = Instant::now();
     let mut columns = Columns::default();
     for commit in commits {
         gather(&mut connection, &mut columns, commit).await?;
     }
     let c = columns;
+    let gathered = Instant::now();
     let rows = sqlx::query_file!(
         "src/engine/store/commit.sql",
         node.uuid(),
@@ -187,6 +190,12 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit]) -> Result<V
     )
     .fetch_all(&mut *connection)
     .await?;
+    counters.serialise.add_time(gathered - begun);
+    counters.database.add_time(gathered.elapsed());
+    counters.commits.add(1);
+    counters.decisions.add(commits.len() as u64);
+    counters.events.add(c.event_runs.len() as u64);
+    counters.steps.add(c.step_runs.len() as u64);
     let written: HashMap<_, _> = rows.into_iter().map(|row| (row.id, (row.base, row.at))).collect();
     Ok(commits
         .iter()
