@@ -77,11 +77,15 @@ impl Decider<'_> {
         if node.after.is_empty() {
             return Readiness::Start;
         }
+        // Ends come about in the order of the beginnings: what is open is found soonest from the back.
+        let open = |port: &Port| self.edge(owner, nodes, port) == Edge::Unsettled;
+        if node.join == Join::All && node.after.iter().rev().any(open) {
+            return Readiness::Wait;
+        }
         let edges: Vec<_> = node.after.iter().map(|port| self.edge(owner, nodes, port)).collect();
         let count = |wanted: Edge| edges.iter().filter(|edge| **edge == wanted).count();
         let (live, unsettled) = (count(Edge::Live), count(Edge::Unsettled));
         let needed = match node.join {
-            Join::All if unsettled > 0 => return Readiness::Wait,
             Join::All | Join::Any => 1,
             Join::Count(count) => count as usize,
         };
@@ -93,8 +97,11 @@ impl Decider<'_> {
     }
 
     fn edge(&self, owner: Option<&StepId>, nodes: &[Node], port: &Port) -> Edge {
-        let Some(source) = nodes.iter().find(|node| node.id == port.node) else { return Edge::Dead };
-        let Some(step) = self.m.steps.get(&Self::path(owner, source)) else { return Edge::Unsettled };
+        let source = || nodes.iter().find(|node| node.id == port.node);
+        let id = owner.map_or_else(|| StepId::root(port.node.as_str()), |owner| owner.child(&port.node));
+        let Some(step) = self.m.steps.get(&id) else {
+            return if source().is_some() { Edge::Unsettled } else { Edge::Dead };
+        };
         match step.state {
             StepState::Succeeded => match (&port.branch, &step.detail.branch) {
                 (Some(wanted), taken) if taken.as_ref() != Some(wanted) => Edge::Dead,
@@ -104,9 +111,9 @@ impl Decider<'_> {
                 }
                 _ => Edge::Live,
             },
-            StepState::Failed => match &port.branch {
-                None if source.on_error == OnError::Continue => Edge::Live,
-                Some(branch) if is_error_branch(source, branch) => Edge::Live,
+            StepState::Failed => match (&port.branch, source()) {
+                (None, Some(source)) if source.on_error == OnError::Continue => Edge::Live,
+                (Some(branch), Some(source)) if is_error_branch(source, branch) => Edge::Live,
                 _ => Edge::Dead,
             },
             state if state.is_end() => Edge::Dead,
@@ -139,9 +146,11 @@ impl Decider<'_> {
             }
             _ => {
                 let plan = self.plan.clone();
-                let goes_on = Machine::node_of(&plan, id).is_some_and(|node| node.on_error == OnError::Continue)
-                    || self.has_error_edge(id);
-                match error.filter(|_| state == StepState::Failed && !goes_on) {
+                let goes_on = || {
+                    Machine::node_of(&plan, id).is_some_and(|node| node.on_error == OnError::Continue)
+                        || self.has_error_edge(id)
+                };
+                match error.filter(|_| state == StepState::Failed && !goes_on()) {
                     Some(error) => self.fail_owner(parent.as_ref(), id, error),
                     None => self.advance(parent.as_ref()),
                 }
