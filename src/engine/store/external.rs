@@ -90,11 +90,15 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
     let input = values::pack(tx.conn(), org, &run.input).await?;
     // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
+    let event = Event::RunQueued { by: run.started_by_name.clone() };
     sqlx::query!(
-        "insert into runs
-           (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
-            started_by_name, retry_of, input, deadline_at, last_seq, wake_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, now())",
+        "with made as (
+           insert into runs
+             (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
+              started_by_name, retry_of, input, deadline_at, last_seq, wake_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, now())
+         )
+         insert into run_events (organization_id, run_id, seq, kind, data) values ($1, $2, 1, $13, $14)",
         org.uuid(),
         run.id.uuid(),
         run.workflow.uuid(),
@@ -107,11 +111,12 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
         run.retry_of.map(RunId::uuid),
         input,
         deadline_s,
+        event.name(),
+        serde_json::to_value(&event).map_err(Error::internal)?,
     )
     .execute(tx.conn())
     .await?;
-    let event = Event::RunQueued { by: run.started_by_name.clone() };
-    append(tx.conn(), org, run.id, 1, &event).await
+    Ok(())
 }
 
 /// Tells a run something, under its row's lock: appends the events, numbers the signal, wakes the run. `None` when there
