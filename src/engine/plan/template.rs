@@ -84,6 +84,14 @@ pub fn for_each_text<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str)) {
     }
 }
 
+/// Whether a value has no expression anywhere inside: filled in, it is itself.
+#[must_use]
+pub fn is_constant(value: &Value) -> bool {
+    let mut constant = true;
+    for_each_text(value, &mut |text| constant &= !text.contains("{{"));
+    constant
+}
+
 /// The node keys that an expression reads as `steps.KEY` (or `steps["KEY"]`).
 #[must_use]
 pub fn steps_read(expression: &str) -> BTreeSet<String> {

@@ -21,6 +21,7 @@ use crate::{
         decide::{decide, is_suspect},
         journal::LogLevel,
         machine::{Effect, Input, Machine, Step, Turn},
+        plan::template,
         port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
         store::{self, Claim, Commit, Committed, Signal},
@@ -156,6 +157,7 @@ impl Actor {
             turn.absorb(decide(&mut self.machine, input.clone(), self.runner.clock.now()));
             taken.push(input);
         }
+        self.fill_in_constants(&mut turn);
         let release = self.release();
         self.runner.engine.counters().decide.add_time(begun.elapsed());
         if turn.is_silent() && release.is_none() {
@@ -171,6 +173,23 @@ impl Actor {
             }
             Ok(Committed::Refused) => self.not_written(taken, None).await,
             Err(error) => self.not_written(taken, Some(error)).await,
+        }
+    }
+
+    /// Templates without an expression are what they are: what follows from them belongs to the same write.
+    fn fill_in_constants(&mut self, turn: &mut Turn) {
+        let is_constant =
+            |effect: &mut Effect| matches!(effect, Effect::Evaluate(_, work) if template::is_constant(&work.template));
+        loop {
+            let constants: Vec<_> = turn.effects.extract_if(.., is_constant).collect();
+            if constants.is_empty() {
+                return;
+            }
+            for effect in constants {
+                let Effect::Evaluate(step, work) = effect else { continue };
+                let input = Input::Evaluated(step, Ok(work.template));
+                turn.absorb(decide(&mut self.machine, input, self.runner.clock.now()));
+            }
         }
     }
 
