@@ -19,7 +19,7 @@ use agentflow::{
         port::{Answer, Call, CallScope, Effects, Evaluation, Progress},
         runner::{Runner, Settings},
         state::{RunState, StepError, StepId},
-        store::{self, Commit, Committed, NewRun, Signal},
+        store::{self, Commit, Committed, NewRun, Plans, Signal},
     },
     kernel::{NodeId, RunId, UserId, WorkflowId},
     workflows::{self, NewWorkflow},
@@ -368,7 +368,7 @@ async fn nothing_that_an_old_owner_writes_is_accepted() {
     store::register(pool, old, "old", 60_000).await.unwrap();
     assert!(refused(&store::commit(pool, old, &[write(stale)], &Counters::default()).await.unwrap()));
     assert!(refused(&store::commit(pool, new, &[write(stale)], &Counters::default()).await.unwrap()));
-    assert!(store::load(pool, old, stale).await.unwrap().is_none());
+    assert!(store::load(pool, old, stale, &Plans::default()).await.unwrap().is_none());
     assert_eq!(place.events(run).await.len(), 1);
     assert!(!refused(&store::commit(pool, new, &[write(fresh)], &Counters::default()).await.unwrap()));
 }
@@ -407,7 +407,7 @@ async fn a_cancel_that_was_not_read_yet_refuses_the_next_start() {
     let node = NodeId::new();
     store::register(pool, node, "test", 60_000).await.unwrap();
     let claim = store::claim(pool, node, 1).await.unwrap()[0];
-    let mut machine = store::load(pool, node, claim).await.unwrap().unwrap();
+    let mut machine = store::load(pool, node, claim, &Plans::default()).await.unwrap().unwrap().machine;
     let mut tx = place.tx().await;
     store::signal(&mut tx, run, &Signal::Cancel { by: "Ana".to_owned() }, &[]).await.unwrap();
     tx.commit().await.unwrap();

@@ -24,7 +24,7 @@ use crate::{
         plan::template,
         port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
-        store::{self, Claim, Commit, Committed, Signal},
+        store::{self, Claim, Commit, Committed, Loaded, Signal},
     },
     kernel::{Error, Kind, Result, Timestamp, text},
 };
@@ -70,7 +70,7 @@ struct Alone {
 
 /// Works on a run until it ends, waits, or belongs to somebody else.
 pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) {
-    let Some(machine) = load(&runner, claim).await else { return };
+    let Some(Loaded { machine, has_signals }) = load(&runner, claim).await else { return };
     let turn = match is_suspect(&machine) {
         false => None,
         true => match alone(&runner, claim).await {
@@ -89,7 +89,7 @@ pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) 
         failures: 0,
         turn,
     };
-    actor.read_news(true).await;
+    actor.read_news(true, has_signals).await;
     loop {
         match actor.turn().await {
             Next::Done => return,
@@ -123,11 +123,11 @@ async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
 }
 
 /// Reads the run, as long as it takes. `None`: it is not ours any more, or the process ends.
-async fn load(runner: &Runner, claim: Claim) -> Option<Machine> {
+async fn load(runner: &Runner, claim: Claim) -> Option<Loaded> {
     loop {
         runner.engine.counters().loaded.add(1);
-        match store::load(&runner.pool, runner.node, claim).await {
-            Ok(machine) => return machine,
+        match store::load(&runner.pool, runner.node, claim, &runner.plans).await {
+            Ok(loaded) => return loaded,
             Err(error) if error.kind == Kind::Unavailable => {
                 if runner.abort.is_cancelled() {
                     return None;
@@ -206,7 +206,16 @@ impl Actor {
     }
 
     async fn reload(&mut self) -> bool {
-        let Some(machine) = load(&self.runner, self.claim).await else {
+        // What was sent and not answered may still be under way.
+        while let Err(error) = store::settle_writes(&self.runner.pool, self.claim).await {
+            tracing::warn!(run = %self.claim.run, %error, "the run cannot be read yet");
+            if self.runner.abort.is_cancelled() {
+                self.tasks.abort_all();
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let Some(Loaded { machine, has_signals }) = load(&self.runner, self.claim).await else {
             self.tasks.abort_all();
             return false;
         };
@@ -228,7 +237,7 @@ impl Actor {
         if self.failures >= PATIENCE {
             self.inbox.push_back(Input::Broken);
         }
-        self.read_news(true).await;
+        self.read_news(true, has_signals).await;
         true
     }
 
@@ -291,7 +300,7 @@ impl Actor {
         let draining = self.machine.draining;
         tokio::select! {
             Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => self.came_back(done),
-            () = nudge.notified() => self.read_news(false).await,
+            () = nudge.notified() => self.read_news(false, true).await,
             () = tokio::time::sleep(pause) => {
                 self.settle().await;
                 self.inbox.push_back(Input::Tick);
@@ -327,8 +336,12 @@ impl Actor {
     }
 
     /// Reads the signals that came in, and the decisions that act.
-    async fn read_news(&mut self, fresh: bool) {
-        match store::signals_after(&self.runner.pool, self.claim, self.machine.signals_seen).await {
+    async fn read_news(&mut self, fresh: bool, has_signals: bool) {
+        let signals = match has_signals {
+            true => store::signals_after(&self.runner.pool, self.claim, self.machine.signals_seen).await,
+            false => Ok(Vec::new()),
+        };
+        match signals {
             Ok(signals) => {
                 let mut decisions = fresh && self.machine.steps.values().any(|step| step.detail.approval.is_some());
                 let mut events = fresh && self.machine.steps.values().any(waits_for_event);

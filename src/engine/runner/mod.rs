@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     handle::Engine,
     port::Effects,
-    store::{self, Claim},
+    store::{self, Claim, Plans},
     writer::Writer,
 };
 use crate::kernel::{NodeId, Result};
@@ -69,6 +69,7 @@ pub struct Runner {
     settings: Settings,
     node: NodeId,
     writer: Writer,
+    plans: Plans,
     clock: DbClock,
     calls: Arc<Semaphore>,
     /// Who holds it works on a run that may take the process down, and waits for the others to be done with their calls.
@@ -98,6 +99,7 @@ impl Runner {
         tracing::info!(node = %node, host, "node registered");
         Ok(Arc::new(Self {
             writer: Writer::start(pool.clone(), node, engine.clone()),
+            plans: Plans::default(),
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             alone: Arc::default(),
             clock: DbClock::new(now, settings.heartbeat * 2),

@@ -12,7 +12,7 @@ pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
 pub use external::{NewRun, Signal, signal, start_run, take_over};
 pub use owner::{
-    Claim, beat, claim, give_back, load, notify, owned, postpone, reap, register, retire, settle_approvals, signalled,
-    signals_after,
+    Claim, Loaded, Plans, beat, claim, give_back, load, notify, owned, postpone, reap, register, retire,
+    settle_approvals, settle_writes, signalled, signals_after,
 };
 pub use values::{pack, unpack, value};

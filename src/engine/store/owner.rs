@@ -3,10 +3,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sqlx::{Connection, PgPool, postgres::types::PgInterval};
+use sqlx::{Connection, PgConnection, PgPool, postgres::types::PgInterval};
 
 use super::{Signal, values};
 use crate::{
@@ -97,51 +97,105 @@ pub async fn claim(pool: &PgPool, node: NodeId, limit: i64) -> Result<Vec<Claim>
         .collect())
 }
 
+/// Plans by organization and content.
+type PlansByContent = HashMap<(OrgId, Vec<u8>), Arc<Plan>>;
+
+/// Plans that were read: the runs of a workflow share one.
+#[derive(Debug, Default)]
+pub struct Plans(Mutex<PlansByContent>);
+
+impl Plans {
+    /// Plans that are kept at most.
+    const KEPT: usize = 256;
+
+    fn known(&self) -> MutexGuard<'_, PlansByContent> {
+        // The map is whole after a panic elsewhere: each change is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn find(&self, connection: &mut PgConnection, org: OrgId, hash: Vec<u8>) -> Result<Arc<Plan>> {
+        let key = (org, hash);
+        if let Some(plan) = self.known().get(&key) {
+            return Ok(plan.clone());
+        }
+        let body = sqlx::query_scalar!(
+            "select body from artifacts where organization_id = $1 and sha256 = $2",
+            org.uuid(),
+            key.1,
+        )
+        .fetch_one(connection)
+        .await?;
+        let plan = Arc::new(serde_json::from_value(body).map_err(Error::internal)?);
+        let mut known = self.known();
+        if known.len() >= Self::KEPT {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// A run as its owner finds it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The run and its steps.
+    pub machine: Machine,
+    /// Whether there are signals that were not read.
+    pub has_signals: bool,
+}
+
+/// Waits until whoever writes a run is done. A write of this very owner whose outcome is not known may still be under
+/// way: a read before its end would not see it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_writes(pool: &PgPool, claim: Claim) -> Result<()> {
+    let (org, run) = (claim.org.uuid(), claim.run.uuid());
+    sqlx::query!("select id from runs where organization_id = $1 and id = $2 for share", org, run)
+        .fetch_optional(pool)
+        .await?;
+    Ok(())
+}
+
 /// Reads a run and its steps. `None` when the claim does not hold any more.
+///
+/// No transaction holds the two together: only the owner writes steps, so when they are newer than the run, the run has
+/// gone to another owner, and whatever is decided from this reading is refused.
 ///
 /// # Errors
 /// When the database does not answer, or holds what cannot be read.
-pub async fn load(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Option<Machine>> {
+pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> Result<Option<Loaded>> {
     let mut connection = pool.acquire().await?;
-    // One snapshot of the run and its steps.
-    let mut tx = connection.begin().await?;
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
     let row = sqlx::query!(
-        "select plan_sha256, started_by_name, state, waiting_on, input, tokens_in, tokens_out, cost_micros, started_at,
-                deadline_at, signals_seen, crashes
-           from runs
-          where organization_id = $1 and id = $2 and owner = $3 and fence = $4
-            for share",
+        r#"select plan_sha256, started_by_name, state, waiting_on, input, tokens_in, tokens_out, cost_micros,
+                  started_at, deadline_at, signals_seen, crashes, signals > signals_seen as "has_signals!",
+                  started_at is null and retry_of is null as "is_new!"
+             from runs
+            where organization_id = $1 and id = $2 and owner = $3 and fence = $4"#,
         org,
         run,
         node.uuid(),
         claim.fence,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let plan = sqlx::query_scalar!(
-        "select body from artifacts where organization_id = $1 and sha256 = $2",
-        org,
-        row.plan_sha256,
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    let plan: Plan = serde_json::from_value(plan).map_err(Error::internal)?;
-    let input = values::unpack(&mut tx, claim.org, row.input).await?;
+    let plan = plans.find(&mut connection, claim.org, row.plan_sha256).await?;
+    let input = values::unpack(&mut connection, claim.org, row.input).await?;
     let state = RunState::parse(&row.state)
         .ok_or_else(|| Error::internal(format!("runs.state of {} is {}", claim.run, row.state)))?;
-    let steps = load_steps(&mut tx, claim).await?;
-    tx.commit().await?;
+    // A run that nobody has begun has no steps, unless it takes some over.
+    let steps = if row.is_new { HashMap::new() } else { load_steps(&mut connection, claim).await? };
     let next_ordinal = steps.values().map(|step| step.ordinal + 1).max().unwrap_or(0);
     let recovered = state == RunState::Running
         && row.started_at.is_some()
         && steps.values().any(|step| step.state == StepState::Running);
-    Ok(Some(Machine {
+    let machine = Machine {
         org: claim.org,
         run: claim.run,
         fence: claim.fence,
-        plan: Arc::new(plan),
+        plan,
         started_by: row.started_by_name,
         input,
         state,
@@ -164,7 +218,8 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Option<Ma
         in_flight: BTreeSet::new(),
         draining: false,
         maps: HashMap::new(),
-    }))
+    };
+    Ok(Some(Loaded { machine, has_signals: row.has_signals }))
 }
 
 async fn load_steps(connection: &mut sqlx::PgConnection, claim: Claim) -> Result<HashMap<StepId, Step>> {
