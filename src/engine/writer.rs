@@ -62,6 +62,8 @@ impl Writer {
 async fn write(pool: &PgPool, node: NodeId, engine: &Engine, batch: Vec<Request>) {
     let (commits, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|request| (request.commit, request.answer)).unzip();
+    #[cfg(agentflow_fault = "early_ack")]
+    let answers = told_too_early(answers).await;
     match bounded(pool, node, &commits, engine).await {
         Ok(outcomes) => {
             for ((commit, answer), outcome) in commits.iter().zip(answers).zip(outcomes) {
@@ -89,6 +91,18 @@ async fn write(pool: &PgPool, node: NodeId, engine: &Engine, batch: Vec<Request>
             }
         }
     }
+}
+
+/// A deliberate mistake (see `store::broken`): everybody is told that it is written, and a slow disk is still at it.
+#[cfg(agentflow_fault = "early_ack")]
+async fn told_too_early(answers: Vec<oneshot::Sender<Result<Committed>>>) -> Vec<oneshot::Sender<Result<Committed>>> {
+    let told = answers.into_iter().map(|answer| {
+        let _ = answer.send(Ok(Committed::Written(std::sync::Arc::from([]))));
+        oneshot::channel().0
+    });
+    let told = told.collect();
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    told
 }
 
 async fn bounded(pool: &PgPool, node: NodeId, commits: &[Commit], engine: &Engine) -> Result<Vec<Committed>> {

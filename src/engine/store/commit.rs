@@ -128,6 +128,12 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
     for commit in commits {
         gather(&mut connection, &mut columns, commit).await?;
     }
+    #[cfg(agentflow_fault = "no_fence")]
+    super::broken::take_it_anyway(&mut connection, node, commits).await?;
+    #[cfg(agentflow_fault = "serial_feed")]
+    let numbers = super::broken::number_too_early(&mut connection, commits).await?;
+    #[cfg(agentflow_fault = "serial_feed")]
+    columns.renumber(commits, &numbers);
     let c = columns;
     let gathered = Instant::now();
     let rows = sqlx::query_file!(
@@ -196,7 +202,18 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
     counters.decisions.add(commits.len() as u64);
     counters.events.add(c.event_runs.len() as u64);
     counters.steps.add(c.step_runs.len() as u64);
+    #[cfg(agentflow_fault = "serial_feed")]
+    super::broken::end(&mut connection).await?;
     let written: HashMap<_, _> = rows.into_iter().map(|row| (row.id, (row.base, row.at))).collect();
+    #[cfg(agentflow_fault = "serial_feed")]
+    let written: HashMap<_, _> = commits
+        .iter()
+        .zip(numbers)
+        .filter_map(|(commit, (base, _))| {
+            let run = commit.claim.run.uuid();
+            Some((run, (base, written.get(&run)?.1)))
+        })
+        .collect();
     Ok(commits
         .iter()
         .map(|commit| match written.get(&commit.claim.run.uuid()) {
@@ -209,6 +226,17 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
             ),
         })
         .collect())
+}
+
+#[cfg(agentflow_fault = "serial_feed")]
+impl Columns {
+    /// The statement counts on from the run's last event: places that lead to the numbers that were given before.
+    fn renumber(&mut self, commits: &[Commit], numbers: &[(i64, i64)]) {
+        self.counts.iter_mut().for_each(|count| *count = 0);
+        let back =
+            commits.iter().zip(numbers).flat_map(|(commit, (base, last))| vec![base - last; commit.events.len()]);
+        self.event_places.iter_mut().zip(back).for_each(|(place, back)| *place += back);
+    }
 }
 
 async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &Commit) -> Result<()> {

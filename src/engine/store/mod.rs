@@ -2,6 +2,8 @@
 //! process that owns a run does, under the engine's role, always naming its fence; `events` is where both meet; `commit` is the one write that all
 //! decisions go through.
 
+#[cfg(any(agentflow_fault = "no_fence", agentflow_fault = "early_ack", agentflow_fault = "serial_feed"))]
+mod broken;
 mod commit;
 mod events;
 mod external;
