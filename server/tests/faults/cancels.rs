@@ -33,6 +33,7 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
                 let mut dice = Dice::new(seed, 40_000 + number as u64);
                 let shape = dice.pick(&[Shape::Slow, Shape::Slow, Shape::Chain, Shape::Map, Shape::Wait]);
                 let Some(run) = load.client.start(shape, &format!("stop-{number}"), &mut dice).await else { return };
+                load.readers.follow(&load.client, &run, dice.clone(), true);
                 tokio::time::sleep(dice.millis(0, 1_200)).await;
                 load.cancel(&run, &mut dice).await;
             }

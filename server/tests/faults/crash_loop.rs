@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -22,10 +23,21 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     let begun = Instant::now();
     let load = Load::new(arena.client.clone(), arena.options.seed + 4);
     let mut dice = Dice::new(arena.options.seed, 60);
-    for number in 0..waiting {
-        let shape = dice.pick(&[Shape::Chain, Shape::Agent, Shape::Map, Shape::Wait, Shape::Flaky]);
-        arena.client.start(shape, &format!("loop-{number}"), &mut dice).await;
-    }
+    // Half of them wait and wake up in the middle of it, one after the other.
+    let starts = (0..waiting).map(|number| {
+        let shape = if number % 2 == 0 {
+            Shape::Wait
+        } else {
+            dice.pick(&[Shape::Chain, Shape::Agent, Shape::Map, Shape::Flaky])
+        };
+        (number, shape, json!({ "seconds": 2 + dice.below(boots * 2) }), dice.clone())
+    });
+    let starts: Vec<_> = starts.collect();
+    stream::iter(starts)
+        .for_each_concurrent(24, |(number, shape, input, mut dice)| async move {
+            arena.client.start_with(shape, &format!("loop-{number}"), &input, &mut dice).await;
+        })
+        .await;
     for place in 0..arena.fleet.count() {
         arena.fleet.kill(place).await;
     }
