@@ -19,6 +19,7 @@
 //! | `AGENTFLOW_REAPER_MS` | the pause between looks for lost nodes | `2000` |
 //! | `AGENTFLOW_MAX_RUNS` | the most runs that a node works on at the same time | `512` |
 //! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
+//! | `AGENTFLOW_POISON_CRASHES` | how many processes in a row may die under a call until it is given up | `3` |
 //! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
 //! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
@@ -338,7 +339,9 @@ impl Reader<'_> {
         }
         let max_runs: u32 = self.parsed("AGENTFLOW_MAX_RUNS", 512, "a number of runs, such as 512");
         let max_calls: u32 = self.parsed("AGENTFLOW_MAX_CALLS", 128, "a number of calls, such as 128");
+        let poison: u32 = self.parsed("AGENTFLOW_POISON_CRASHES", usual.poison, "a number of crashes, such as 3");
         runner::Settings {
+            poison: poison.max(1),
             lease,
             heartbeat,
             reaper,

@@ -278,6 +278,9 @@ impl Turn {
     }
 }
 
+/// How many processes in a row may die under a call, where nothing else is said.
+pub const POISON: u32 = 3;
+
 /// A run in its owner's memory.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -303,6 +306,8 @@ pub struct Machine {
     pub recovered: bool,
     /// How many owners were lost since the last one wrote anything.
     pub crashes: u32,
+    /// How many processes a call may take down.
+    pub poison: u32,
     /// When it must have ended.
     pub deadline_at: Option<Timestamp>,
     /// Its output.

@@ -93,6 +93,8 @@ impl Server {
             .env("AGENTFLOW_LEASE_MS", "1500")
             .env("AGENTFLOW_HEARTBEAT_MS", "400")
             .env("AGENTFLOW_REAPER_MS", "300")
+            // Killed this often, a call may well be there each time, and is innocent.
+            .env("AGENTFLOW_POISON_CRASHES", "1000")
             .env("AGENTFLOW_DATABASE_CONNECTIONS", "6")
             .env("AGENTFLOW_ALLOWED_HOSTS", sink.to_string())
             .env("AGENTFLOW_MODEL_BASE_URL", model)

@@ -11,8 +11,6 @@ use crate::engine::{
 /// How many processes a call may have been lost with until its run is worked on alone. Not one: a process that is merely
 /// restarted must not keep hundreds of calls waiting for each other.
 const SUSPECT: u32 = 2;
-/// How many processes a call may take down.
-const POISON: u32 = 3;
 
 /// Whether a call was under way when the run's last owner was lost.
 fn was_lost(machine: &Machine, step: &Step) -> bool {
@@ -26,18 +24,18 @@ fn was_lost(machine: &Machine, step: &Step) -> bool {
 #[must_use]
 pub fn is_suspect(machine: &Machine) -> bool {
     let lost = machine.steps.values().filter(|step| was_lost(machine, step));
-    lost.map(|step| step.detail.crashes + machine.crashes).any(|crashes| (SUSPECT..POISON).contains(&crashes))
+    lost.map(|step| step.detail.crashes + machine.crashes).any(|crashes| (SUSPECT..machine.poison).contains(&crashes))
 }
 
 impl Decider<'_> {
     /// A call of an owner that is gone begins anew, unless it has taken down as many processes as it may, or must not
     /// happen twice.
     pub(super) fn cut_off(&mut self, id: &StepId) {
-        let lost = self.m.crashes;
+        let (lost, poison) = (self.m.crashes, self.m.poison);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.detail.crashes += lost;
         let (crashes, attempt) = (step.detail.crashes, step.attempt + 1);
-        if crashes >= POISON {
+        if crashes >= poison {
             let message = format!(
                 "The step was under way when its process died, {crashes} times in a row. It is not tried again, so that \
                  it does no more harm; whatever it calls may have been reached each time."

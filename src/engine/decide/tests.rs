@@ -10,7 +10,7 @@ use super::{decide, is_suspect};
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
-        machine::{Applied, Effect, Input, Machine, Ruling, Step, Turn},
+        machine::{Applied, Effect, Input, Machine, POISON, Ruling, Step, Turn},
         plan::{AgentLimits, AgentSpec, Graph, Plan, ToolEffect, ToolPermission, ToolSpec, template},
         port::{Answer, Call, Evaluation, Message, ModelAnswer, ToolRequest},
         state::{ErrorClass, RunState, StepError, StepId, StepState},
@@ -97,6 +97,7 @@ impl World {
             started: false,
             recovered: false,
             crashes: 0,
+            poison: POISON,
             deadline_at: None,
             output: None,
             error: None,

@@ -127,7 +127,11 @@ async fn load(runner: &Runner, claim: Claim) -> Option<Loaded> {
     loop {
         runner.engine.counters().loaded.add(1);
         match store::load(&runner.pool, runner.node, claim, &runner.plans).await {
-            Ok(loaded) => return loaded,
+            Ok(None) => return None,
+            Ok(Some(mut loaded)) => {
+                loaded.machine.poison = runner.settings.poison;
+                return Some(loaded);
+            }
             Err(error) if error.kind == Kind::Unavailable => {
                 if runner.abort.is_cancelled() {
                     return None;

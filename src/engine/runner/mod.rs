@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     handle::Engine,
+    machine::POISON,
     port::Effects,
     store::{self, Claim, Plans},
     writer::Writer,
@@ -38,6 +39,8 @@ pub struct Settings {
     pub max_runs: usize,
     /// The most model and tool calls at the same time.
     pub max_calls: usize,
+    /// How many processes in a row may die under a call until it is given up.
+    pub poison: u32,
     /// How long a clean stop waits for calls that are under way.
     pub drain: Duration,
 }
@@ -51,6 +54,7 @@ impl Default for Settings {
             poll: Duration::from_millis(500),
             max_runs: 512,
             max_calls: 128,
+            poison: POISON,
             drain: Duration::from_secs(25),
         }
     }

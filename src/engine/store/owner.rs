@@ -12,7 +12,7 @@ use super::{Signal, values};
 use crate::{
     engine::{
         journal::Usage,
-        machine::{Applied, Detail, Machine, Ruling, Step},
+        machine::{Applied, Detail, Machine, POISON, Ruling, Step},
         plan::Plan,
         state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
@@ -203,6 +203,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         started: row.started_at.is_some(),
         recovered,
         crashes: row.crashes.cast_unsigned(),
+        poison: POISON,
         deadline_at: row.deadline_at,
         output: None,
         error: None,
