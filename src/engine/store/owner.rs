@@ -72,6 +72,8 @@ pub async fn claim(pool: &PgPool, node: NodeId, limit: i64) -> Result<Vec<Claim>
         "with due as (
            select organization_id, id from runs
             where owner is null and wake_at <= now()
+              -- An end never wakes; were one to, its owner would find nothing to do and be refused for ever.
+              and state not in ('succeeded', 'failed', 'cancelled')
               and exists (select from nodes where id = $1 and lease_until > clock_timestamp())
             order by wake_at
             limit $2
