@@ -108,7 +108,8 @@ fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyV
     let why = (!why.is_empty()).then(|| view! { <Kv name="Why">{why}</Kv> });
     let confidence =
         confidence.map(|share| view! { <Kv name="Confidence">{format!("{:.0}\u{a0}%", share * 100.0)}</Kv> });
-    let impact = (!approval.impact.is_empty()).then(|| view! { <Kv name="Impact">{approval.impact}</Kv> });
+    let name = if approval.kind == ApprovalKind::Failure { "What you can do" } else { "Impact" };
+    let impact = (!approval.impact.is_empty()).then(|| view! { <Kv name>{approval.impact}</Kv> });
     let version = format!(", version {}", approval.workflow_version);
     view! {
         <KvList>

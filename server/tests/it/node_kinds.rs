@@ -327,3 +327,17 @@ async fn a_pinned_output_counts_for_drafts_and_never_for_what_is_deployed() {
     let run = desk.until(draft, RunState::Succeeded).await;
     assert_eq!((&run["output"], &run["trigger"]), (&json!(40), &json!("test")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_hands_each_result_on_and_judges_it() {
+    let mut desk = Desk::open().await;
+    let nodes = through(
+        &[
+            json!({ "id": "grow", "kind": "loop", "until": "{{ result > 3 && index > previous - result }}", "after": ["start"],
+            "nodes": [{ "id": "add", "kind": "transform", "value": "{{ (previous ?? 0) + index + 1 }}" }] }),
+        ],
+        "{{ steps.grow.output }}",
+    );
+    let run = desk.started(nodes, json!({})).await;
+    assert_eq!(desk.until(run, RunState::Succeeded).await["output"], 6);
+}

@@ -184,6 +184,10 @@ impl Decider<'_> {
         let Some(step) = self.m.steps.get(id) else { return };
         let ask = Effort::Ask(number).id(id);
         let (node, step_name) = (step.node.clone(), step.name.clone());
+        let message = match step.error.as_ref().filter(|own| *own != error) {
+            Some(own) => format!("{} What was tried instead failed too: {}", own.message, error.message),
+            None => error.message.clone(),
+        };
         let payload =
             if matches!(step.kind, StepKind::Loop) { Value::Null } else { step.input.clone().unwrap_or_default() };
         let title = match step.state {
@@ -203,7 +207,7 @@ impl Decider<'_> {
             step: ask,
             kind: ApprovalKind::Failure,
             title,
-            message: error.message.clone(),
+            message,
             payload,
             impact: impact.to_owned(),
             // Until the undo window ends nothing has happened.
