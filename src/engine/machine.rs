@@ -325,6 +325,8 @@ pub struct Machine {
     /// Steps whose templates are being filled in (or whose events are being asked for), and where in the node's list of
     /// templates each is.
     pub evaluating: HashMap<StepId, usize>,
+    /// Events that came for steps that are about to wait for them.
+    pub received: HashMap<StepId, Value>,
     /// Steps with an attempt under way here.
     pub in_flight: BTreeSet<StepId>,
     /// Whether nothing new may begin: the process is about to end.

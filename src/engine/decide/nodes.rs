@@ -244,7 +244,10 @@ impl Decider<'_> {
     /// no event comes in between and finds nobody.
     fn expect_event(&mut self, id: &StepId, place: usize, value: &Value) {
         if place > 0 {
-            return self.wait_for_event(id);
+            self.wait_for_event(id);
+            let came = value.get("received").cloned();
+            let came = self.m.received.remove(id).or(came);
+            return came.into_iter().for_each(|data| self.received(id, data));
         }
         let key = match value {
             Value::String(text) => text.trim().to_owned(),
@@ -280,6 +283,11 @@ impl Decider<'_> {
     pub(super) fn received(&mut self, id: &StepId, data: Value) {
         let waits =
             |step: &&crate::engine::machine::Step| step.kind == StepKind::WaitEvent && step.state == StepState::Waiting;
+        if self.m.evaluating.contains_key(id) {
+            // It came before the step waits: in a moment it will.
+            self.m.received.insert(id.clone(), data);
+            return;
+        }
         let Some(step) = self.m.steps.get(id).filter(waits).filter(|_| !self.m.is_held()) else { return };
         let about = step.detail.about.clone().unwrap_or_default();
         self.turn.log(LogLevel::Info, Some(id), format!("The event {about} came."));

@@ -106,6 +106,7 @@ impl World {
             next_ordinal: 0,
             signals_seen: 0,
             evaluating: Default::default(),
+            received: Default::default(),
             in_flight: Default::default(),
             draining: false,
             maps: Default::default(),
@@ -151,6 +152,7 @@ impl World {
         machine.next_ordinal = self.rows.keys().map(|(ordinal, _)| ordinal + 1).max().unwrap_or(0);
         machine.recovered = machine.steps.values().any(|step| step.state == StepState::Running);
         machine.evaluating.clear();
+        machine.received.clear();
         machine.in_flight.clear();
         machine.maps.clear();
         machine.fence += 1;

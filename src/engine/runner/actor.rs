@@ -456,9 +456,10 @@ async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> 
 async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) -> Input {
     loop {
         match store::expect_event(&runner.pool, claim, &step, &key).await {
-            Ok(told) => {
+            Ok((told, came)) => {
                 told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
-                return Input::Evaluated(step, Ok(serde_json::Value::Null));
+                let came = came.map_or(serde_json::Value::Null, |data| serde_json::json!({ "received": data }));
+                return Input::Evaluated(step, Ok(came));
             }
             Err(error) => {
                 tracing::warn!(run = %claim.run, %error, "an event could not be waited for; trying again");

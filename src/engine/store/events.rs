@@ -99,11 +99,17 @@ pub async fn deliver(connection: &mut PgConnection, org: OrgId, key: &str) -> Re
     Ok(told)
 }
 
-/// Notes that a step waits for an event, and looks whether one is there. Returns the runs that were told.
+/// Notes that a step waits for an event, and looks whether one is there. Returns the runs that were told, and the event's
+/// data if one came for this step: now, or to an owner that was lost before it could take it in.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expect_event(pool: &PgPool, claim: Claim, step: &StepId, key: &str) -> Result<Vec<RunId>> {
+pub async fn expect_event(
+    pool: &PgPool,
+    claim: Claim,
+    step: &StepId,
+    key: &str,
+) -> Result<(Vec<RunId>, Option<Value>)> {
     let mut connection = pool.acquire().await?;
     sqlx::query!(
         "insert into event_waits (organization_id, run_id, step_id, key) values ($1, $2, $3, $4)
@@ -115,7 +121,23 @@ pub async fn expect_event(pool: &PgPool, claim: Claim, step: &StepId, key: &str)
     )
     .execute(&mut *connection)
     .await?;
-    deliver(&mut connection, claim.org, key).await
+    let told = deliver(&mut connection, claim.org, key).await?;
+    let came = sqlx::query_scalar!(
+        "select e.data
+           from event_waits w
+           join inbound_events e on e.organization_id = w.organization_id and e.id = w.event_id
+          where w.organization_id = $1 and w.run_id = $2 and w.step_id = $3",
+        claim.org.uuid(),
+        claim.run.uuid(),
+        step.as_str(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let came = match came {
+        Some(data) => Some(values::unpack(&mut connection, claim.org, data).await?),
+        None => None,
+    };
+    Ok((told, came))
 }
 
 /// The events that have come for a run's waiting steps.

@@ -218,6 +218,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         next_ordinal,
         signals_seen: row.signals_seen,
         evaluating: HashMap::new(),
+        received: HashMap::new(),
         in_flight: BTreeSet::new(),
         draining: false,
         maps: HashMap::new(),

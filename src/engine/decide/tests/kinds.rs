@@ -299,3 +299,18 @@ fn a_pinned_output_stands_for_the_work() {
     assert_eq!(world.calls.len(), 0);
     assert_eq!(world.view().step(&StepId::root("fetch")).unwrap().about.as_deref(), Some("pinned output"));
 }
+
+#[test]
+fn an_event_that_comes_while_a_step_is_about_to_wait_is_not_lost() {
+    let nodes = json!([{ "id": "paid", "kind": "wait_event", "event": "x", "after": ["start"] }]);
+    let mut world = World::new(graph(nodes, "{{ steps.paid.output }}"), Value::Null, echo);
+    let mut effects = decide(&mut world.machine, Input::Loaded, world.now).effects;
+    let Some(input) = effects.pop().and_then(|effect| world.act(effect)) else { panic!("the key is asked for") };
+    let mut tell = |input: Input| decide(&mut world.machine, input, Timestamp::UNIX_EPOCH).events.len();
+    tell(input);
+    let paid = StepId::root("paid");
+    assert_eq!(tell(Input::Received(vec![(paid.clone(), json!(40))])), 0);
+    tell(Input::Evaluated(paid.clone(), Ok(Value::Null)));
+    assert_eq!(state_of(&world, "paid"), StepState::Succeeded);
+    assert_eq!(world.machine.steps[&paid].output, Some(json!(40)));
+}
