@@ -13,9 +13,11 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use futures::FutureExt;
 use hyper::{
-    Request,
+    Request, Response,
     body::Incoming,
+    header::{self, HeaderValue},
     rt::{Sleep, Timer},
     server::conn::{http1, http2},
 };
@@ -32,6 +34,8 @@ use crate::shutdown::Stop;
 
 /// How long open requests may take to end when the server stops.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// How long requests are still taken in after the word to stop.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long a connection is waited on.
 const WAITS: Waits = Waits { head: Duration::from_secs(10), idle: Duration::from_secs(70) };
 /// The largest head of a request; more is 431.
@@ -60,40 +64,74 @@ pub async fn serve(listener: TcpListener, router: Router, stop: &Stop) {
 }
 
 async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: Waits) {
-    let open = Open::default();
-    let graceful = GracefulShutdown::new();
+    let accepts =
+        Accepts { open: Open::default(), graceful: GracefulShutdown::new(), router, stop: stop.clone(), waits };
+    // A request that is on its way when the word to stop comes is answered, and told that its connection ends: until
+    // then nobody knows that they should go elsewhere.
+    let mut last: Option<tokio::time::Instant> = None;
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(BREATH).await;
-                    continue;
-                }
-            },
-            () = stop.requested() => break,
+        let lingered = async {
+            match last {
+                Some(last) => tokio::time::sleep_until(last).await,
+                None => std::future::pending().await,
+            }
         };
-        let Some(place) = open.enter(peer.ip()) else { continue };
-        let (router, stop, watcher) = (router.clone(), stop.clone(), graceful.watcher());
+        tokio::select! {
+            accepted = listener.accept() => accepts.take(accepted).await,
+            () = stop.requested(), if last.is_none() => last = Some(tokio::time::Instant::now() + LINGER),
+            () = lingered => break,
+        }
+    }
+    // Who stands in the queue has been let in already, as far as they know.
+    while let Some(accepted @ Ok(_)) = listener.accept().now_or_never() {
+        accepts.take(accepted).await;
+    }
+    // New connections are refused from here on.
+    drop(listener);
+    if tokio::time::timeout(PATIENCE, accepts.graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+/// What takes in connections.
+struct Accepts {
+    open: Open,
+    graceful: GracefulShutdown,
+    router: Router,
+    stop: Stop,
+    waits: Waits,
+}
+
+impl Accepts {
+    async fn take(&self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                return tokio::time::sleep(BREATH).await;
+            }
+        };
+        let Some(place) = self.open.enter(peer.ip()) else { return };
+        let (router, stop, waits) = (self.router.clone(), self.stop.clone(), self.waits);
+        let watcher = self.graceful.watcher();
         tokio::spawn(async move {
+            let stopped = async {
+                stop.requested().await;
+                tokio::time::sleep(LINGER).await;
+            };
             let version = tokio::select! {
+                biased;
                 version = first_bytes(&stream, waits) => version,
-                () = stop.requested() => None,
+                () = stopped => None,
             };
             if let Some(version) = version
-                && let Err(error) = connection(stream, version, peer, router, watcher, waits).await
+                && let Err(error) = connection(stream, version, peer, router, watcher, waits, stop).await
             {
                 // Mostly somebody who went away.
                 tracing::debug!(%error, %peer, "a connection ended early");
             }
             drop(place);
         });
-    }
-    // New connections are refused from here on.
-    drop(listener);
-    if tokio::time::timeout(PATIENCE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time");
     }
 }
 
@@ -126,15 +164,22 @@ async fn connection(
     router: Router,
     watcher: Watcher,
     waits: Waits,
+    stop: Stop,
 ) -> hyper::Result<()> {
     // Small answers go at once; where that cannot be had, they go a little later.
     drop(stream.set_nodelay(true));
-    let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+    let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(Body::new)
-    }));
+    });
     match version {
         Version::Http1 => {
+            let service = TowerToHyperService::new(service.map_response(move |mut response: Response<Body>| {
+                if stop.is_requested() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }));
             let heads = Heads { arrived: Arc::default(), waits };
             let arrived = heads.arrived.clone();
             let count = move |bytes: &[u8]| {
@@ -147,6 +192,7 @@ async fn connection(
             watcher.watch(builder.serve_connection(stream, service)).await
         }
         Version::Http2 => {
+            let service = TowerToHyperService::new(service);
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())
@@ -348,6 +394,25 @@ mod tests {
         stop.request();
         let (used, silent) = tokio::join!(closes(used), closes(silent));
         assert!(used < SHORT.idle / 2 && silent < SHORT.idle / 2, "{used:?} {silent:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_on_its_way_when_the_server_stops_is_answered() {
+        let (address, stop) = server().await;
+        let mut used = TcpStream::connect(address).await.unwrap();
+        ping(&mut used).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        stop.request();
+        tokio::time::sleep(LINGER / 5).await;
+        let mut new = TcpStream::connect(address).await.unwrap();
+        for stream in [&mut used, &mut silent, &mut new] {
+            ping(stream).await;
+        }
+        for stream in [used, silent, new] {
+            assert!(closes(stream).await < LINGER / 2, "it was told that the connection ends");
+        }
+        tokio::time::sleep(LINGER).await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody is let in any more");
     }
 
     #[test]

@@ -142,7 +142,12 @@ impl Shape {
             Self::Refused => vec![call("refused", "it", "start", json!({ "script": vec![404; 40] }))],
             Self::Late => vec![json!({ "id": "pause", "kind": "wait", "seconds": 600, "after": ["start"] })],
             Self::Slow => vec![call("slow", "it", "start", json!({ "ms": "{{ input.ms }}" }))],
-            Self::Poison => vec![call("poison", "poison", "start", json!({ "ms": 25_000 }))],
+            Self::Poison => {
+                let mut poison = call("poison", "poison", "start", json!({ "ms": 25_000 }));
+                // Nobody is there to be asked.
+                poison["on_error"] = json!("fail");
+                vec![poison]
+            }
             Self::Gate => vec![gate("start")],
         });
         let last = nodes.last().expect("a node")["id"].clone();
