@@ -74,7 +74,7 @@ test('a failure is told with all that was tried, a person goes on without it, an
 
   await open(page, run);
   await see(page, 'Waiting for an event');
-  await expect(tree.getByText('Round 3')).toBeVisible();
+  await expect(page.getByRole('treeitem', { name: /Polish, Loop, 3 rounds/ })).toBeVisible();
   await page.getByRole('button', { name: 'Pause' }).click();
   await see(page, 'Paused');
   await page.getByRole('button', { name: 'Resume' }).click();
