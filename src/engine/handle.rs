@@ -108,8 +108,12 @@ impl Engine {
         task
     }
 
-    pub(super) fn leave(&self, run: RunId) {
-        self.active().remove(&run);
+    /// The task of a run ends. Where the run has been taken up again meanwhile, the newer task stays.
+    pub(super) fn leave(&self, run: RunId, task: &Arc<Notify>) {
+        let mut active = self.active();
+        if active.get(&run).is_some_and(|there| Arc::ptr_eq(there, task)) {
+            active.remove(&run);
+        }
     }
 
     pub(super) fn is_active(&self, run: RunId) -> bool {

@@ -241,8 +241,8 @@ pub struct Turn {
     pub touched: BTreeSet<(i32, StepId)>,
     /// Approvals to be opened.
     pub approvals: Vec<NewApproval>,
-    /// Whether the run's pending approvals are withdrawn.
-    pub withdraws: bool,
+    /// Stopped steps whose approvals, if they are pending, are withdrawn.
+    pub withdrawn: Vec<StepId>,
     /// What to do after the commit.
     pub effects: Vec<Effect>,
     /// What the run's totals grow by.
@@ -255,15 +255,17 @@ impl Turn {
     /// Whether there is anything to write.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.events.is_empty() && self.touched.is_empty() && self.approvals.is_empty() && !self.withdraws
+        self.events.is_empty() && self.touched.is_empty() && self.approvals.is_empty()
     }
 
     /// Takes in what another decision changes on top.
     pub fn absorb(&mut self, later: Self) {
         self.events.extend(later.events);
         self.touched.extend(later.touched);
+        // One that is opened and withdrawn in the same write was never there.
+        self.approvals.retain(|approval| !later.withdrawn.contains(&approval.step));
         self.approvals.extend(later.approvals);
-        self.withdraws |= later.withdraws;
+        self.withdrawn.extend(later.withdrawn);
         if later.effects.contains(&Effect::AbortAll) {
             self.effects.clear();
         }
@@ -357,6 +359,12 @@ impl Machine {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.evaluating.is_empty() || !self.in_flight.is_empty()
+    }
+
+    /// Whether this attempt of a step is the one that is under way.
+    #[must_use]
+    pub fn is_at(&self, step: &StepId, attempt: u32) -> bool {
+        self.steps.get(step).is_some_and(|step| step.state == StepState::Running && step.attempt == attempt)
     }
 
     /// The next moment at which the run has something to do by itself.

@@ -25,7 +25,7 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
         return Err(Error::conflict("workflows.archived", "This workflow is archived, so it cannot be run."));
     }
     let found = store::version(tx, workflow.id, version).await?;
-    let graph = found.ok_or_else(|| service::no_version(version))?.graph;
+    let mut graph = found.ok_or_else(|| service::no_version(version))?.graph;
     let deployed = workflow.deployed_version == Some(version);
     // The same check again: an agent may be gone, or a tool, since the version was saved.
     let faults = service::faults(tx, &graph).await?;
@@ -35,7 +35,6 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
         return Err(error);
     }
     let mut workflows = all_named(tx, workflow.id, &graph).await?;
-    let mut graph = graph;
     if deployed {
         unpin(&mut graph.nodes);
     }

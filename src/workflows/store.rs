@@ -230,8 +230,12 @@ pub async fn naming_agent(tx: &mut TenantTx, key: &str) -> Result<Vec<String>> {
                select from workflow_versions v
                where v.organization_id = w.organization_id and v.workflow_id = w.id
                    and v.version in (w.latest_version, w.deployed_version)
-                   and jsonb_path_exists(
-                       v.graph, '$.nodes.** ? (@.kind == "agent" && @.agent == $key)', jsonb_build_object('key', $2::text)
+                   and (
+                       jsonb_path_exists(
+                           v.graph, '$.nodes.** ? (@.kind == "agent" && @.agent == $key)', jsonb_build_object('key', $2::text)
+                       ) or jsonb_path_exists(
+                           v.graph, '$.nodes.**.alternatives[*] ? (@.agent == $key)', jsonb_build_object('key', $2::text)
+                       )
                    )
            )
            order by lower(w.name)"#,

@@ -113,9 +113,7 @@ impl Decider<'_> {
         result: Result<Answer, StepError>,
         lines: Vec<(LogLevel, String)>,
     ) {
-        let current =
-            self.m.steps.get(id).is_some_and(|step| step.state == StepState::Running && step.attempt == attempt);
-        if !current {
+        if !self.m.is_at(id, attempt) {
             return;
         }
         self.m.in_flight.remove(id);

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Decider, mend::is_effort};
+use super::{Decider, mend::is_effort, nodes::prompt_of};
 use crate::{
     approvals::{Amount, ApprovalKind, Details},
     engine::{
@@ -228,8 +228,7 @@ impl Decider<'_> {
             (StepKind::Approval, _) => self.approval_decided(&id, applied),
             // Not begun yet: the step itself was held back.
             (StepKind::Agent, 0) if approved => {
-                let prompt = applied.payload.get("prompt").cloned().unwrap_or_default();
-                self.do_work(&id, prompt);
+                self.begin_agent(&id, prompt_of(&applied.payload));
             }
             (_, 0) if approved => self.let_begin(&id, applied.payload),
             (_, attempt) if attempt > 0 && approved => {

@@ -26,6 +26,16 @@ impl Decider<'_> {
         self.touch(id);
     }
 
+    /// A group, or an agent, that its node gives a time has it from when it became ready.
+    pub(super) fn set_deadline(&mut self, id: &StepId) {
+        let limit = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        if step.kind == StepKind::Agent || step.kind.is_group() {
+            let time = |seconds: u64| TimeDelta::seconds(seconds.min(86_400 * 366).cast_signed());
+            step.wake_at = limit.map(|seconds| step.queued_at + time(seconds));
+        }
+    }
+
     /// A group, or an agent, has not ended within the time that its node allows.
     pub(super) fn late_group(&mut self, id: &StepId) {
         let Some(step) = self.m.steps.get(id) else { return };

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, nodes::prompt_of};
 use crate::{
     approvals::{ApprovalKind, Details},
     engine::{
@@ -61,7 +61,7 @@ impl Decider<'_> {
         step.detail.mending = true;
         step.error = Some(error.clone());
         let (attempt, head, name) = (step.attempt, step.head(), step.name.clone());
-        if step.state == StepState::Running && step.attempt == 1 && step.input.is_none() {
+        if step.attempt == 1 && step.input.is_none() {
             // Its templates could not be filled in: nobody has seen it yet.
             self.turn.events.push(Event::StepStarted { step: head, attempt });
         }
@@ -167,7 +167,7 @@ impl Decider<'_> {
                     detail.model = Some(alternative.about().to_owned());
                 }
                 self.open_step(child.clone(), node.id.as_str(), kind, &name, detail);
-                self.begin_agent(child, input.get("prompt").cloned().unwrap_or_default());
+                self.begin_agent(child, prompt_of(&input));
             }
         }
     }
@@ -250,38 +250,39 @@ impl Decider<'_> {
 
     /// A person wants a failed step tried again. What was recorded stays; what cannot simply go on begins anew below it.
     fn begin_again(&mut self, id: &StepId, input: Value) {
-        let plan = self.plan.clone();
-        let Some(node) = Machine::node_of(&plan, id) else { return };
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.detail.failures = 0;
         step.detail.crashes = 0;
         let ran_out = step.error.as_ref().is_some_and(|error| error.code == "loop.max");
-        match (&node.kind, step.input.is_some()) {
-            (NodeKind::Tool { .. } | NodeKind::Http(_), true) => {
+        match (step.kind, step.input.is_some()) {
+            (StepKind::Tool | StepKind::Http, true) => {
                 let step = self.no_longer_mended(id);
                 step.into_iter().for_each(|step| step.input = Some(input.clone()));
                 self.start_attempt(id);
             }
-            (NodeKind::Loop { max, .. }, true) if ran_out => {
-                if let Some(step) = self.no_longer_mended(id) {
+            (StepKind::Loop, true) if ran_out => {
+                let plan = self.plan.clone();
+                if let Some(NodeKind::Loop { max, .. }) = Machine::node_of(&plan, id).map(|node| &node.kind)
+                    && let Some(step) = self.no_longer_mended(id)
+                {
                     step.detail.count = step.detail.count.map(|count| count + *max as usize);
                 }
                 self.loop_advance(id);
             }
-            (
-                NodeKind::Agent { .. } | NodeKind::Map { .. } | NodeKind::Loop { .. } | NodeKind::Workflow { .. },
-                true,
-            ) => {
+            (kind, true) if kind == StepKind::Agent || kind.is_group() => {
                 step.detail.again += 1;
-                let (again, kind, name) = (step.detail.again, step.kind, step.name.clone());
+                let (again, node, name) = (step.detail.again, step.node.clone(), step.name.clone());
                 let child = Effort::Again(again).id(id);
                 self.touch(id);
-                self.open_step(child.clone(), node.id.as_str(), kind, &format!("{name}, again"), Detail::default());
+                self.open_step(child.clone(), &node, kind, &format!("{name}, again"), Detail::default());
                 self.set_input(&child, input);
                 self.begin(&child);
             }
             _ => {
-                self.no_longer_mended(id);
+                if let Some(step) = self.no_longer_mended(id) {
+                    // Its templates were not filled in: there was no attempt yet.
+                    step.attempt = 0;
+                }
                 self.begin(id);
             }
         }

@@ -152,6 +152,10 @@ impl Decider<'_> {
 
     /// The first events of a retry: what was taken over, so that the journal alone tells the whole run.
     fn announce_reused(&mut self) {
+        let reopened: Vec<_> = self.m.steps.values().filter(|step| step.state == StepState::Running).collect();
+        for id in reopened.into_iter().map(|step| step.id.clone()).collect::<Vec<_>>() {
+            self.set_deadline(&id);
+        }
         let mut reused: Vec<_> = self.m.steps.values().collect();
         reused.sort_by_key(|step| step.ordinal);
         for step in reused {
@@ -190,6 +194,10 @@ impl Decider<'_> {
             return;
         }
         for (_, id, kind, state) in due {
+            // What came before may have stopped it.
+            if self.m.state.is_end() || self.m.steps.get(&id).is_none_or(|step| step.state != state) {
+                continue;
+            }
             match (kind, state) {
                 (_, StepState::Retrying) => self.start_attempt(&id),
                 (StepKind::Wait, StepState::Waiting) => self.succeed(&id, Value::Null),
@@ -251,7 +259,6 @@ impl Decider<'_> {
         self.stop_steps(|_| true);
         self.turn.effects.clear();
         self.turn.effects.push(Effect::AbortAll);
-        self.turn.withdraws = true;
         self.m.waiting_on = None;
     }
 
@@ -275,6 +282,10 @@ impl Decider<'_> {
             if let Some(step) = self.m.steps.get_mut(&id) {
                 step.state = StepState::Cancelled;
                 step.wake_at = None;
+                if step.detail.approval.is_some() {
+                    self.turn.approvals.retain(|approval| approval.step != id);
+                    self.turn.withdrawn.push(id.clone());
+                }
             }
             self.turn.touched.insert((ordinal, id.clone()));
             self.turn.events.push(Event::StepCancelled { step: id });

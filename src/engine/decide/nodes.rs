@@ -70,9 +70,8 @@ impl Decider<'_> {
                 self.succeed(id, input);
             }
             (NodeKind::Loop { .. }, _) => self.begin_loop(id),
-            (NodeKind::Agent { .. } | NodeKind::Map { .. } | NodeKind::Workflow { .. }, Some(input)) => {
-                self.do_work(id, input);
-            }
+            (NodeKind::Agent { .. }, Some(input)) => self.begin_agent(id, prompt_of(&input)),
+            (NodeKind::Map { .. } | NodeKind::Workflow { .. }, Some(input)) => self.do_work(id, input),
             _ => self.evaluate(id, node, 0),
         }
     }
@@ -136,8 +135,11 @@ impl Decider<'_> {
     /// Templates came back filled in: the node does what it is for.
     pub(super) fn evaluated(&mut self, id: &StepId, result: Result<Value, StepError>) {
         let Some(place) = self.m.evaluating.remove(id) else { return };
-        // Of a held run they are filled in again by whoever goes on.
-        if self.m.is_held() && !self.keep_unseen(id) {
+        if self.m.is_held() {
+            // They are filled in again by whoever goes on: a step that nobody has seen begins anew.
+            if self.m.steps.get(id).is_some_and(|step| step.state == StepState::Queued) {
+                self.m.steps.remove(id);
+            }
             return;
         }
         let plan = self.plan.clone();
@@ -169,14 +171,6 @@ impl Decider<'_> {
             Gate::Always if place == 0 => self.ask_before(id, node, value),
             _ => self.work(id, node, place, value),
         }
-    }
-
-    /// A step that was being evaluated when the run was held is forgotten, so that it begins anew.
-    fn keep_unseen(&mut self, id: &StepId) -> bool {
-        if !self.m.draining && self.m.steps.get(id).is_some_and(|step| step.state == StepState::Queued) {
-            self.m.steps.remove(id);
-        }
-        false
     }
 
     /// What a node is for, with its templates filled in.
@@ -300,6 +294,11 @@ impl Decider<'_> {
         let message = format!("The event {about} did not come within the time that its step allows.");
         self.fail(id, StepError::new(ErrorClass::Timeout, "wait_event.timeout", message));
     }
+}
+
+/// What an agent was asked, out of its step's input.
+pub(super) fn prompt_of(input: &Value) -> Value {
+    input.get("prompt").cloned().unwrap_or_default()
 }
 
 /// The most characters of an event's key.

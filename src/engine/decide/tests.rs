@@ -436,7 +436,7 @@ fn a_stopped_run_starts_nothing_more() {
     let turn = decide(&mut world.machine, Input::Cancel("Ana".to_owned()), world.now);
     world.write(&turn);
     assert_eq!(world.machine.state, RunState::Cancelled);
-    assert!(turn.withdraws);
+    assert_eq!(turn.withdrawn, [StepId::root("ask")]);
     world.verdicts.insert("ask".to_owned(), (Ruling::Approved, json!(50)));
     assert!(decide(&mut world.machine, Input::Tick, world.now).is_silent());
     assert_eq!(world.view().state, RunState::Cancelled);

@@ -231,11 +231,14 @@ impl Actor {
             }
             *is_call
         });
+        // A result that was written after all is not waited for.
+        let machine = &self.machine;
         let waiting = self.inbox.iter().filter_map(|input| match input {
-            Input::Performed(step, ..) => Some(step.clone()),
+            Input::Performed(step, attempt, ..) => machine.is_at(step, *attempt).then(|| step.clone()),
             _ => None,
         });
-        self.machine.in_flight = self.under_way.keys().cloned().chain(waiting).collect();
+        let in_flight = self.under_way.keys().cloned().chain(waiting).collect();
+        self.machine.in_flight = in_flight;
         self.machine.recovered = false;
         self.inbox.push_front(Input::Loaded);
         if self.failures >= PATIENCE {
@@ -284,7 +287,7 @@ impl Actor {
             events: turn.events,
             steps: turn.touched.iter().filter_map(|(_, id)| machine.steps.get(id).cloned()).collect(),
             approvals: turn.approvals,
-            withdraws: turn.withdraws,
+            withdrawn: turn.withdrawn,
             state: machine.state,
             waiting_on: machine.waiting_on,
             output: machine.output.clone(),
@@ -306,7 +309,12 @@ impl Actor {
             Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => self.came_back(done),
             () = nudge.notified() => self.read_news(false, true).await,
             () = tokio::time::sleep(pause) => {
+                // Said anew by whatever is read now.
+                self.decision_at = None;
                 self.settle().await;
+                if self.machine.steps.values().any(waits_for_event) {
+                    self.read_events().await;
+                }
                 self.inbox.push_back(Input::Tick);
             }
             () = self.runner.stop.cancelled(), if !draining => {}

@@ -185,14 +185,14 @@ impl Runner {
         let runner = self.clone();
         self.actors.spawn(async move {
             // An actor that panics is a fault of ours: its run is freed like that of a lost node, and the process lives.
-            let work = tokio::spawn(actor::work(runner.clone(), claim, nudge));
+            let work = tokio::spawn(actor::work(runner.clone(), claim, nudge.clone()));
             if let Err(error) = work.await {
                 tracing::error!(run = %claim.run, %error, "a run's task failed");
                 if let Err(error) = store::give_back(&runner.pool, runner.node, claim).await {
                     tracing::warn!(run = %claim.run, %error, "the run could not be given back");
                 }
             }
-            runner.engine.leave(claim.run);
+            runner.engine.leave(claim.run, &nudge);
             runner.engine.wake_claimer();
         });
     }

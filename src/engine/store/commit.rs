@@ -12,7 +12,7 @@ use crate::{
         counters::Counters,
         journal::{Event, StoredEvent, Usage},
         machine::{NewApproval, Step},
-        state::{RunState, StepError, WaitingOn},
+        state::{RunState, StepError, StepId, WaitingOn},
     },
     kernel::{Error, NodeId, OrgId, Result, Timestamp},
 };
@@ -28,8 +28,8 @@ pub struct Commit {
     pub steps: Vec<Step>,
     /// Approvals to be opened.
     pub approvals: Vec<NewApproval>,
-    /// Whether pending approvals are withdrawn.
-    pub withdraws: bool,
+    /// Steps whose pending approvals are withdrawn.
+    pub withdrawn: Vec<StepId>,
     /// The run's state from now on.
     pub state: RunState,
     /// What it waits for.
@@ -75,7 +75,6 @@ struct Columns {
     synced: Vec<bool>,
     released: Vec<bool>,
     wakes: Vec<Option<Timestamp>>,
-    withdraws: Vec<bool>,
     event_runs: Vec<uuid::Uuid>,
     event_places: Vec<i64>,
     event_kinds: Vec<String>,
@@ -114,6 +113,8 @@ struct Columns {
     gate_expires: Vec<Option<Timestamp>>,
     gate_on_expiry: Vec<String>,
     gate_details: Vec<Value>,
+    withdrawn_runs: Vec<uuid::Uuid>,
+    withdrawn_steps: Vec<String>,
 }
 
 /// Writes many runs' decisions in one statement, which is one transaction. The answer has one entry for each, in order.
@@ -154,7 +155,6 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
         &c.synced,
         &c.released,
         &c.wakes as _,
-        &c.withdraws,
         &c.event_runs,
         &c.event_places,
         &c.event_kinds,
@@ -193,6 +193,8 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
         &c.gate_expires as _,
         &c.gate_on_expiry,
         &c.gate_details,
+        &c.withdrawn_runs,
+        &c.withdrawn_steps,
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -256,7 +258,10 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
     c.synced.push(commit.needs_sync);
     c.released.push(commit.release.is_some());
     c.wakes.push(commit.release.flatten());
-    c.withdraws.push(commit.withdraws);
+    for step in &commit.withdrawn {
+        c.withdrawn_runs.push(run.uuid());
+        c.withdrawn_steps.push(step.to_string());
+    }
     for (place, event) in (1..).zip(&commit.events) {
         c.event_runs.push(run.uuid());
         c.event_places.push(place);

@@ -6,10 +6,10 @@ with decided as (
     from unnest(
         $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[],
         $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[],
-        $16::timestamptz[], $17::boolean[]
+        $16::timestamptz[]
     ) as t (
         organization_id, id, fence, events, state, waiting_on, output, error,
-        tokens_in, tokens_out, cost_micros, signals_seen, needs_sync, released, wake_at, withdraws
+        tokens_in, tokens_out, cost_micros, signals_seen, needs_sync, released, wake_at
     )
 ),
 written as (
@@ -46,12 +46,12 @@ written as (
         and (r.signals = d.signals_seen or not d.needs_sync)
         and r.state not in ('succeeded', 'failed', 'cancelled')
         and exists (select from nodes n where n.id = $1 and n.lease_until > clock_timestamp())
-    returning r.organization_id, r.id, r.last_seq - d.events as base, d.withdraws
+    returning r.organization_id, r.id, r.last_seq - d.events as base
 ),
 events as (
     insert into run_events (organization_id, run_id, seq, kind, step_id, data)
     select w.organization_id, w.id, w.base + e.place, e.kind, e.step_id, e.data
-    from unnest($18::uuid[], $19::bigint[], $20::text[], $21::text[], $22::jsonb[])
+    from unnest($17::uuid[], $18::bigint[], $19::text[], $20::text[], $21::jsonb[])
         as e (run_id, place, kind, step_id, data)
     join written w on w.id = e.run_id
 ),
@@ -66,9 +66,9 @@ steps_written as (
         case when t.state in ('skipped', 'cancelled', 'queued') then null else now() end,
         case when t.state in ('succeeded', 'failed', 'skipped', 'cancelled') then now() end
     from unnest(
-        $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::integer[], $30::text[],
-        $31::integer[], $32::jsonb[], $33::jsonb[], $34::jsonb[], $35::jsonb[], $36::bigint[], $37::bigint[],
-        $38::bigint[], $39::timestamptz[], $40::timestamptz[]
+        $22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::integer[], $29::text[],
+        $30::integer[], $31::jsonb[], $32::jsonb[], $33::jsonb[], $34::jsonb[], $35::bigint[], $36::bigint[],
+        $37::bigint[], $38::timestamptz[], $39::timestamptz[]
     ) as t (
         run_id, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output, error, detail, tokens_in,
         tokens_out, cost_micros, queued_at, wake_at
@@ -99,9 +99,9 @@ gates as (
         w.organization_id, t.id, w.id, t.step_id, t.kind, t.title, t.message, t.payload, t.payload_sha256, t.impact,
         t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry, t.details
     from unnest(
-        $41::uuid[], $42::uuid[], $43::text[], $44::text[], $45::text[], $46::text[], $47::jsonb[], $48::bytea[],
-        $49::text[], $50::boolean[], $51::text[], $52::text[], $53::timestamptz[], $54::text[],
-        $55::jsonb[]
+        $40::uuid[], $41::uuid[], $42::text[], $43::text[], $44::text[], $45::text[], $46::jsonb[], $47::bytea[],
+        $48::text[], $49::boolean[], $50::text[], $51::text[], $52::timestamptz[], $53::text[],
+        $54::jsonb[]
     ) as t (
         run_id, id, step_id, kind, title, message, payload, payload_sha256, impact, reversible, decider_role,
         requested_by, expires_at, on_expiry, details
@@ -113,6 +113,7 @@ withdrawn as (
     update approvals a
     set state = 'withdrawn', decided_at = now(), applied_at = now()
     from written w
-    where w.withdraws and a.organization_id = w.organization_id and a.run_id = w.id and a.state = 'pending'
+    join unnest($55::uuid[], $56::text[]) as t (run_id, step_id) on t.run_id = w.id
+    where a.organization_id = w.organization_id and a.run_id = w.id and a.step_id = t.step_id and a.state = 'pending'
 )
 select id as "id!", base as "base!", now() as "at!" from written

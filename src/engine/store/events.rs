@@ -8,7 +8,7 @@ use super::{Claim, Signal, external, values};
 use crate::{
     db::TenantTx,
     engine::state::StepId,
-    kernel::{Error, EventId, OrgId, Result, RunId},
+    kernel::{EventId, OrgId, Result, RunId},
 };
 
 /// Keeps an event. It reaches nobody before [`deliver`] is called, after the caller's commit.
@@ -181,7 +181,6 @@ pub async fn undelivered(pool: &PgPool) -> Result<Vec<(OrgId, String)>> {
           limit 1000",
     )
     .fetch_all(pool)
-    .await
-    .map_err(Error::from)?;
+    .await?;
     Ok(rows.into_iter().map(|row| (OrgId::from_uuid(row.organization_id), row.key)).collect())
 }
