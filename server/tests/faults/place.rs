@@ -98,6 +98,8 @@ impl Shape {
             }
             json!({
                 "id": id, "kind": "tool", "tool": "http_request", "after": [after], "timeout_s": 30,
+                // Nobody is there to be asked about a call that was there when three processes were killed.
+                "on_error": "fail",
                 "retry": { "attempts": 4, "backoff_ms": 200, "factor": 1.5, "max_backoff_ms": 1000 },
                 "arguments": { "url": format!("http://{tools}/do/{kind}"), "method": "POST", "body": body },
             })
@@ -113,7 +115,10 @@ impl Shape {
             Self::Agent => {
                 let prompt = format!("{}{{{{ run.id }}}}/think , so do it.", model::ABOUT);
                 vec![
-                    json!({ "id": "think", "kind": "agent", "agent": "thinker", "prompt": prompt, "after": ["start"] }),
+                    json!({
+                        "id": "think", "kind": "agent", "agent": "thinker", "prompt": prompt, "after": ["start"],
+                        "on_error": "fail",
+                    }),
                     call("last", "it", "think", none),
                 ]
             }
@@ -142,12 +147,7 @@ impl Shape {
             Self::Refused => vec![call("refused", "it", "start", json!({ "script": vec![404; 40] }))],
             Self::Late => vec![json!({ "id": "pause", "kind": "wait", "seconds": 600, "after": ["start"] })],
             Self::Slow => vec![call("slow", "it", "start", json!({ "ms": "{{ input.ms }}" }))],
-            Self::Poison => {
-                let mut poison = call("poison", "poison", "start", json!({ "ms": 25_000 }));
-                // Nobody is there to be asked.
-                poison["on_error"] = json!("fail");
-                vec![poison]
-            }
+            Self::Poison => vec![call("poison", "poison", "start", json!({ "ms": 25_000 }))],
             Self::Gate => vec![gate("start")],
         });
         let last = nodes.last().expect("a node")["id"].clone();
