@@ -23,7 +23,7 @@ use crate::{
 pub use fault::Fault;
 use worker::Workers;
 
-/// Milliseconds that all expressions of a template may take together.
+/// Milliseconds of work that all expressions of a template may take together.
 pub const MAX_MS: u64 = 250;
 /// The memory that the interpreter may take, the data included.
 pub const MAX_MEMORY: usize = 16 << 20;

@@ -6,9 +6,10 @@
 use std::{
     io::{self, Read, Write},
     path::PathBuf,
+    pin::pin,
     process::Stdio,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,8 +23,10 @@ use super::{Fault, MAX_MS, Work, interpreter};
 
 /// The command that makes the server's program a worker.
 pub const COMMAND: &str = "evaluate-expressions";
-/// What a worker may take beyond the interpreter's own limit before it is ended.
+/// What a worker may work beyond the interpreter's own limit before it is ended.
 const GRACE: Duration = Duration::from_millis(150);
+/// How long a worker may take that gets no core to work on.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of one message.
 const MAX_MESSAGE: usize = 64 << 20;
 
@@ -66,7 +69,7 @@ pub(super) struct Workers {
 
 struct Worker {
     /// Ended when it is dropped.
-    _process: Child,
+    process: Child,
     input: ChildStdin,
     output: ChildStdout,
 }
@@ -84,19 +87,19 @@ impl Workers {
             Some(worker) => worker,
             None => self.start()?,
         };
-        let limit = Duration::from_millis(MAX_MS) + GRACE;
-        match tokio::time::timeout(limit, worker.answer(&message)).await {
-            Ok(Ok(result)) => {
+        match worker.answer_in_time(&message).await {
+            Ok(Some(result)) => {
                 if !matches!(result, Err(Fault::Time(_) | Fault::Memory(_))) {
                     self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
                 }
                 Ok(result)
             }
-            Ok(Err(error)) => {
+            Ok(None) => Ok(Err(Fault::Time(first_expression(work)))),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(error),
+            Err(error) => {
                 tracing::warn!(%error, "a worker for expressions ended");
                 Ok(Err(Fault::Memory(first_expression(work))))
             }
-            Err(_) => Ok(Err(Fault::Time(first_expression(work)))),
         }
     }
 
@@ -113,11 +116,33 @@ impl Workers {
             .spawn()?;
         let (input, output) = (process.stdin.take(), process.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err(io::Error::other("no pipes")) };
-        Ok(Worker { _process: process, input, output })
+        Ok(Worker { process, input, output })
     }
 }
 
 impl Worker {
+    /// The answer; `None` where the worker has worked for as long as it may and has none.
+    async fn answer_in_time(&mut self, message: &[u8]) -> io::Result<Option<Result<Value, Fault>>> {
+        let limit = Duration::from_millis(MAX_MS) + GRACE;
+        let process = self.process.id();
+        let before = worked(process);
+        let asked = Instant::now();
+        let mut answer = pin!(self.answer(message));
+        loop {
+            if let Ok(answer) = tokio::time::timeout(limit, &mut answer).await {
+                return answer.map(Some);
+            }
+            // On a busy machine it may not have had its turn.
+            let is_late = worked(process).zip(before).is_none_or(|(now, before)| now.saturating_sub(before) >= limit);
+            if is_late {
+                return Ok(None);
+            }
+            if asked.elapsed() >= PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the worker got no core to work on"));
+            }
+        }
+    }
+
     async fn answer(&mut self, message: &[u8]) -> io::Result<Result<Value, Fault>> {
         self.input.write_all(message).await?;
         self.input.flush().await?;
@@ -129,6 +154,12 @@ impl Worker {
         self.output.read_exact(&mut answer).await?;
         decode(&answer)
     }
+}
+
+/// How long a process has worked so far, where the system tells.
+fn worked(process: Option<u32>) -> Option<Duration> {
+    let told = std::fs::read_to_string(format!("/proc/{}/schedstat", process?)).ok()?;
+    told.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn first_expression(work: &Work) -> String {
