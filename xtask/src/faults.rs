@@ -27,6 +27,9 @@ pub struct Faults {
     /// Only these parts, by commas
     #[arg(long)]
     only: Option<String>,
+    /// Write finished runs of the main part down, for the tests of later versions (server/tests/histories)
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// Build the server with each of three mistakes, and see that the tests notice
     #[arg(long)]
     prove: bool,
@@ -50,8 +53,20 @@ impl Faults {
         if self.prove {
             return MISTAKES.iter().try_for_each(|(name, broken)| self.prove(name, broken));
         }
+        let former = if self.has_part("versions") { former()? } else { None };
         shell::step("faults");
-        shell::run(&mut self.command())
+        let mut command = self.command();
+        if let Some(former) = former {
+            command.arg("--former").arg(former);
+        }
+        if let Some(file) = &self.record {
+            command.arg("--record").arg(std::path::absolute(file)?);
+        }
+        shell::run(&mut command)
+    }
+
+    fn has_part(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.split(',').any(|part| part == name))
     }
 
     /// The tests fail on a server with this mistake, at the right place.
@@ -98,6 +113,43 @@ impl Faults {
         cargo.arg("--commit").arg(commit.map_or_else(|_| "unknown".to_owned(), |commit| commit.trim().to_owned()));
         cargo
     }
+}
+
+/// The server of the commit before the newest change of the schema: it must be able to go on beside this one. `None`
+/// where that commit is not there, as in a clone without history.
+fn former() -> Result<Option<PathBuf>> {
+    let git = |arguments: &[&str]| shell::output(Command::new("git").args(arguments).current_dir(places::root()));
+    let Ok(newest) = git(&["log", "-1", "--format=%H", "--", "migrations"]) else { return Ok(None) };
+    let Ok(commit) = git(&["rev-parse", "--verify", "--quiet", &format!("{}^", newest.trim())]) else {
+        return Ok(None);
+    };
+    let commit = commit.trim();
+    let folder = places::cache().join("former").join(commit);
+    let kept = folder.join("agentflow");
+    if kept.is_file() {
+        return Ok(Some(kept));
+    }
+    shell::step(&format!("the server of {}, before the newest change of the schema", &commit[..8]));
+    let source = folder.join("source");
+    drop(fs::remove_dir_all(&source));
+    fs::create_dir_all(&source)?;
+    let archive = folder.join("source.tar");
+    shell::run(
+        Command::new("git")
+            .args(["archive", "--format=tar", "-o"])
+            .arg(&archive)
+            .arg(commit)
+            .current_dir(places::root()),
+    )?;
+    shell::run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&source))?;
+    // A target folder apart: cargo would take this tree's crates for those.
+    let target = places::target().join("former");
+    let mut cargo = shell::cargo(&["build", "--quiet", "--package", "server", "--bin", "agentflow"]);
+    shell::run(cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
+    fs::copy(target.join("debug/agentflow"), &kept)?;
+    fs::remove_dir_all(&source)?;
+    fs::remove_file(&archive)?;
+    Ok(Some(kept))
 }
 
 /// The server with a mistake, in a target folder apart: a flag that only the project's own crates are compiled with.

@@ -39,14 +39,14 @@ pub struct Arena {
     /// The tables, for the operator.
     pub tables: PgPool,
     /// The database. Stopped last.
-    pub postgres: Postgres,
+    pub postgres: Arc<Postgres>,
 }
 
 impl Arena {
     /// Makes all of it and starts three processes.
     pub async fn make(options: Options) -> Arc<Self> {
         let extent = options.extent();
-        let postgres = Postgres::make(options.postgres.clone()).await;
+        let postgres = Arc::new(Postgres::make(options.postgres.clone()).await);
         let outside = Outside::start().await;
         let binary = options.binary.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_agentflow").into());
         let settings = Settings {
@@ -62,6 +62,40 @@ impl Arena {
         let tables = postgres.operator("agentflow").await;
         let client = Client::new(fleet.clone(), place.clone());
         Arc::new(Self { extent, fleet, client, settings, outside, place, tables, postgres, options })
+    }
+
+    /// Processes of these roles for an empty database of their own, none of them started. Those of this arena end: the
+    /// outside knows one fleet at a time.
+    pub async fn other_fleet(&self, database: &str, roles: &[&'static str]) -> Arc<Fleet> {
+        self.fleet.kill_all().await;
+        self.postgres.create(database).await;
+        let settings = Settings { database_url: self.postgres.url(database), ..self.settings.clone() };
+        Arc::new(Fleet::new(settings, roles))
+    }
+
+    /// An arena of such a fleet, whose database has the schema by now.
+    pub async fn elsewhere(&self, database: &str, fleet: Arc<Fleet>) -> Arc<Self> {
+        let settings = Settings { database_url: self.postgres.url(database), ..self.settings.clone() };
+        let place = Arc::new(Place::make(&settings, 3).await);
+        self.outside.watch(&fleet);
+        Arc::new(Self {
+            options: self.options.clone(),
+            extent: self.extent,
+            client: Client::new(fleet.clone(), place.clone()),
+            fleet,
+            settings,
+            outside: self.outside.clone(),
+            place,
+            tables: self.postgres.operator(database).await,
+            postgres: self.postgres.clone(),
+        })
+    }
+
+    /// The processes of this arena are there again.
+    pub async fn return_from(&self, other: &Self) {
+        other.fleet.kill_all().await;
+        self.outside.watch(&self.fleet);
+        assert!(self.fleet.start_all().await, "the processes do not start again");
     }
 }
 

@@ -37,6 +37,9 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     breaker.finish(&mut part).await;
     watch.end(&mut part, &arena.tables).await;
     check(arena, &[&load], begun, &mut part).await;
+    if let Some(file) = &arena.options.record {
+        crate::record::write(arena, file).await;
+    }
     part
 }
 

@@ -38,9 +38,7 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
             arena.client.start_with(shape, &format!("loop-{number}"), &input, &mut dice).await;
         })
         .await;
-    for place in 0..arena.fleet.count() {
-        arena.fleet.kill(place).await;
-    }
+    arena.fleet.kill_all().await;
     let mut known = recorded(&arena.tables).await;
     let mut back = 0;
     let mut progress = Vec::new();

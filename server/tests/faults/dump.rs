@@ -36,9 +36,7 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     load.come_to_rest(&mut part, &arena.tables, Duration::from_secs(120)).await;
     breaker.finish(&mut part).await;
     chaos::check(arena, &[&load], begun, &mut part).await;
-    for place in 0..arena.fleet.count() {
-        arena.fleet.kill(place).await;
-    }
+    arena.fleet.kill_all().await;
     arena.postgres.restore(&file, RESTORED).await;
     let tables = arena.postgres.operator(RESTORED).await;
     let before = Snapshot::read(&tables, arena.place.org).await;
@@ -90,9 +88,7 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
         ),
     );
     part.find_if(again > 0, "G26", || format!("{again} steps that the dump has were done again"));
-    for place in 0..fleet.count() {
-        fleet.kill(place).await;
-    }
+    fleet.kill_all().await;
     arena.fleet.start_all().await;
     part.find_if(under_way(&arena.tables).await != Some(0), "G26", || "the first world has open runs".to_owned());
     part

@@ -26,9 +26,13 @@ mod poison;
 mod postgres;
 mod processes;
 mod readers;
+mod record;
 mod report;
+mod roles;
 mod snapshot;
 mod starts;
+mod uncertain;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> Part {
     let stamp = Stamp { seed: options.seed, commit: options.commit.clone() };
     let arena = Arena::make(options).await;
-    let short = ["chaos", "starts", "approvals", "cancels", "drain", "poison"];
+    let short = ["chaos", "starts", "approvals", "cancels", "drain", "poison", "uncertain", "roles", "versions"];
     let wanted = |name: &str| match arena.options.only.as_slice() {
         [] => !arena.options.short || short.contains(&name),
         only => only.iter().any(|wanted| wanted == name),
@@ -62,6 +66,6 @@ async fn run(options: Options) -> Part {
             }
         )* };
     }
-    part!(chaos starts approvals cancels drain clocks poison crash_loop dump);
+    part!(chaos starts approvals cancels drain clocks poison uncertain crash_loop dump roles versions);
     report::total(&parts, &stamp)
 }

@@ -55,6 +55,12 @@ pub struct Options {
     /// Another binary than the one that was built with this test
     #[arg(long)]
     pub binary: Option<PathBuf>,
+    /// The server of the commit before the newest change of the schema
+    #[arg(long)]
+    pub former: Option<PathBuf>,
+    /// Writes finished runs of the main part down, for the test that reads them with later versions
+    #[arg(long)]
+    pub record: Option<PathBuf>,
     /// The folder of PostgreSQL's programs
     #[arg(long, env = "PG_BIN_DIR")]
     pub postgres: Option<PathBuf>,
@@ -84,6 +90,10 @@ pub struct Extent {
     pub cancels: usize,
     /// Boots of the crash loop, and runs that wait meanwhile.
     pub boots: (usize, usize),
+    /// Kills under calls that must not be repeated.
+    pub once: usize,
+    /// Seconds of the parts that are about who works beside whom.
+    pub beside_s: u64,
     /// Good runs beside a poisonous one.
     pub good: usize,
     /// Open streams while a process ends.
@@ -104,6 +114,8 @@ impl Options {
                 keys: 2,
                 cancels: 12,
                 boots: (4, 20),
+                once: 6,
+                beside_s: 6,
                 good: 12,
                 streams: 20,
             }
@@ -118,6 +130,8 @@ impl Options {
                 keys: 200,
                 cancels: 1_000,
                 boots: (30, 500),
+                once: 300,
+                beside_s: 45,
                 good: 50,
                 streams: 100,
             }

@@ -46,11 +46,13 @@ pub enum Shape {
     Poison,
     /// Nothing but a decision.
     Gate,
+    /// A call that must not be repeated when it is not known whether it happened.
+    Once,
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Chain,
         Self::Agent,
         Self::Map,
@@ -63,6 +65,7 @@ impl Shape {
         Self::Slow,
         Self::Poison,
         Self::Gate,
+        Self::Once,
     ];
 
     /// How a run of it ends, when nobody stops it.
@@ -86,6 +89,7 @@ impl Shape {
             Self::Refused => &["refused"],
             Self::Slow => &["slow"],
             Self::Poison => &["poison"],
+            Self::Once => &["once"],
             Self::Late | Self::Gate => &[],
         }
     }
@@ -149,6 +153,11 @@ impl Shape {
             Self::Slow => vec![call("slow", "it", "start", json!({ "ms": "{{ input.ms }}" }))],
             Self::Poison => vec![call("poison", "poison", "start", json!({ "ms": 25_000 }))],
             Self::Gate => vec![gate("start")],
+            Self::Once => {
+                let mut once = call("once", "it", "start", none);
+                once["at_most_once"] = json!(true);
+                vec![once]
+            }
         });
         let last = nodes.last().expect("a node")["id"].clone();
         nodes.push(json!({

@@ -97,9 +97,14 @@ impl Postgres {
         file
     }
 
+    /// Makes an empty database.
+    pub async fn create(&self, database: &str) {
+        self.psql("postgres", &format!("create database {database} owner agentflow")).await;
+    }
+
     /// Makes a database out of a dump.
     pub async fn restore(&self, file: &Path, database: &str) {
-        self.psql("postgres", &format!("create database {database} owner agentflow")).await;
+        self.create(database).await;
         let mut restore = self.tool("pg_restore");
         restore.args(["-U", OPERATOR, "-d", database, "-h"]).arg(self.folder.path()).arg(file);
         run(restore).await;

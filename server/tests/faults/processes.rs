@@ -43,6 +43,8 @@ pub struct Fleet {
 struct Slot {
     port: u16,
     role: &'static str,
+    /// Another binary than the others'.
+    binary: Option<PathBuf>,
     /// Variables of the environment for this one alone.
     extra: BTreeMap<String, String>,
     child: Option<Child>,
@@ -64,6 +66,7 @@ impl Fleet {
             Mutex::new(Slot {
                 port: free_port(),
                 role,
+                binary: None,
                 extra: BTreeMap::new(),
                 child: None,
                 calm_since: None,
@@ -98,6 +101,11 @@ impl Fleet {
         self.slot(place).extra = extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     }
 
+    /// Another binary for one process from its next start on; none: that of all.
+    pub fn set_binary(&self, place: usize, binary: Option<PathBuf>) {
+        self.slot(place).binary = binary;
+    }
+
     /// Starts a process and waits until it is ready. `false`: it was not within its time.
     pub async fn start(&self, place: usize) -> bool {
         let begun = Instant::now();
@@ -125,7 +133,7 @@ impl Fleet {
         let log = self.log(place);
         let slot = self.slot(place);
         let Settings { binary, database_url, tools, model } = &self.settings;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(slot.binary.as_ref().unwrap_or(binary));
         command
             .args(["serve", "--role", slot.role])
             .env("DATABASE_URL", database_url)
@@ -198,6 +206,13 @@ impl Fleet {
         if let Some(pid) = pid {
             // It may have ended meanwhile.
             let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// SIGKILL for each of them.
+    pub async fn kill_all(&self) {
+        for place in 0..self.count() {
+            self.kill(place).await;
         }
     }
 

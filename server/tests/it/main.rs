@@ -15,6 +15,7 @@ mod first;
 mod forms;
 mod gate;
 mod guarantees;
+mod histories;
 mod http;
 mod inbox;
 mod keys;
