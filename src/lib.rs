@@ -31,6 +31,8 @@ pub mod idempotency;
 pub mod kernel;
 pub mod keys;
 #[cfg(feature = "ssr")]
+pub mod limits;
+#[cfg(feature = "ssr")]
 pub mod live;
 pub mod mail;
 pub mod models;

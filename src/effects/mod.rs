@@ -10,11 +10,12 @@ use crate::{
     deps::Deps,
     egress::Egress,
     engine::{
-        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Progress},
+        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress},
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
     kernel::Kind,
+    limits::{LimitKey, Limits},
     mail::Mail,
     models::Models,
     schema, shared_context,
@@ -26,6 +27,7 @@ use crate::{
 pub struct Performer {
     db: Db,
     egress: Egress,
+    limits: Limits,
     mail: Mail,
     models: Models,
     tools: Arc<Tools>,
@@ -33,17 +35,33 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// A performer that works with these.
-    #[must_use]
-    pub fn new(db: Db, egress: Egress, mail: Mail, models: Models, expressions: Expressions) -> Self {
-        Self { db, egress, mail, models, tools: Arc::default(), expressions }
-    }
-
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
         let Deps { db, egress, mail, models, expressions, .. } = deps.clone();
-        Self::new(db, egress, mail, models, expressions)
+        Self { limits: Limits::new(db.clone()), db, egress, mail, models, tools: Arc::default(), expressions }
+    }
+
+    /// Makes a call, whatever it costs and however often it was made.
+    async fn call(
+        &self,
+        call: Call,
+        scope: &CallScope,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        match call {
+            Call::Model(call) => self.call_model(&call, progress).await,
+            Call::Tool(call) => {
+                let context = ToolContext {
+                    db: &self.db,
+                    egress: &self.egress,
+                    mail: &self.mail,
+                    scope,
+                    log: &|level, line| progress(Progress::Log(level, line)),
+                };
+                self.tools.call(call, &context).await
+            }
+        }
     }
 
     async fn call_model(
@@ -67,19 +85,21 @@ impl Effects for Performer {
         scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
-        match call {
-            Call::Model(call) => self.call_model(&call, progress).await,
-            Call::Tool(call) => {
-                let context = ToolContext {
-                    db: &self.db,
-                    egress: &self.egress,
-                    mail: &self.mail,
-                    scope,
-                    log: &|level, line| progress(Progress::Log(level, line)),
-                };
-                self.tools.call(call, &context).await
-            }
+        let side = LimitKey::of(&call);
+        if let Some(side) = &side
+            && let Some(later) = self.limits.put_off(scope, side).await
+        {
+            return Ok(later);
         }
+        let result = self.call(call, scope, progress).await;
+        if let (Some(side), Err(error)) = (&side, &result) {
+            self.limits.hear(scope.org, side, error).await;
+        }
+        result
+    }
+
+    async fn place(&self, call: &Call, scope: &CallScope) -> Option<Box<dyn Place>> {
+        Some(self.limits.place(scope.org, LimitKey::of(call)?).await)
     }
 
     async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {

@@ -71,6 +71,9 @@ pub struct Detail {
     /// The key of the event that it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// The side that asked to be left alone, while the step waits for that to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
@@ -115,6 +118,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it waits for what a person decides.
+    #[must_use]
+    pub fn waits_for_person(&self) -> bool {
+        self.state == StepState::Waiting && self.detail.approval.is_some() && self.detail.limit.is_none()
+    }
+
     /// What its events say of it.
     #[must_use]
     pub fn head(&self) -> StepHead {
@@ -374,13 +383,14 @@ impl Machine {
         steps.chain(self.deadline_at.filter(|_| !self.state.is_end())).min()
     }
 
-    /// What the run waits for, when nothing is under way: the first of approval, event, retry, timer.
+    /// What the run waits for, when nothing is under way: the first of approval, event, retry, limit, timer.
     #[must_use]
     pub fn waits_on(&self) -> Option<(WaitingOn, Option<Timestamp>)> {
         let mut found: Option<(WaitingOn, Option<Timestamp>)> = None;
         for step in self.steps.values() {
             let on = match step.state {
-                StepState::Waiting if step.detail.approval.is_some() => WaitingOn::Approval,
+                StepState::Waiting if step.waits_for_person() => WaitingOn::Approval,
+                StepState::Waiting if step.detail.limit.is_some() => WaitingOn::Limit,
                 StepState::Waiting if step.kind == StepKind::WaitEvent => WaitingOn::Event,
                 StepState::Waiting if step.kind == StepKind::Wait => WaitingOn::Timer,
                 StepState::Retrying => WaitingOn::Retry,
@@ -390,7 +400,8 @@ impl Machine {
                 WaitingOn::Approval => 0,
                 WaitingOn::Event => 1,
                 WaitingOn::Retry => 2,
-                WaitingOn::Timer => 3,
+                WaitingOn::Limit => 3,
+                WaitingOn::Timer => 4,
             };
             found = match found {
                 Some((other, until)) if rank(other) < rank(on) => Some((other, until)),

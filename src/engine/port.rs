@@ -152,6 +152,14 @@ pub enum Answer {
         /// The question.
         question: String,
     },
+    /// The call did not go out, because the other side asked to be left alone: the engine makes the same call again at
+    /// that moment.
+    Later {
+        /// When.
+        at: Timestamp,
+        /// Which side, for people.
+        why: String,
+    },
 }
 
 /// The most bytes that a tool's result may have as JSON: 4 MiB.
@@ -209,10 +217,23 @@ pub struct Evaluation {
     pub run: RunId,
 }
 
+/// A call's place among those that go to the same side at a time. Dropping it makes room for the next one.
+#[cfg(feature = "ssr")]
+pub trait Place: Send + Sync {
+    /// The call came back.
+    fn came_back(&self, result: &Result<Answer, StepError>);
+}
+
 /// All that a run may ask of the world.
 #[cfg(feature = "ssr")]
 #[async_trait::async_trait]
 pub trait Effects: Send + Sync + 'static {
+    /// Waits for the call's place among those that go to the same side; nothing where there is no such limit. Called
+    /// before a call takes one of the node's slots, so that who waits for one side keeps nobody from calling another.
+    async fn place(&self, _call: &Call, _scope: &CallScope) -> Option<Box<dyn Place>> {
+        None
+    }
+
     /// Performs a call. Dropping the future aborts it.
     async fn perform(
         &self,

@@ -3,7 +3,7 @@
 use super::{plan::RetryPolicy, state::StepError};
 
 /// The longest that another side's `Retry-After` is obeyed, in milliseconds: an hour.
-const LONGEST_RETRY_AFTER_MS: u64 = 3_600_000;
+pub const LONGEST_RETRY_AFTER_MS: u64 = 3_600_000;
 
 /// Milliseconds until the next attempt, or `None` when there is none: the error does not allow it, or the attempts are
 /// spent. `failures` counts those that failed by themselves, this one included.

@@ -77,6 +77,8 @@ words! {
         Retry = "retry",
         /// An event from the outside.
         Event = "event",
+        /// The moment until which another side asked to be left alone.
+        Limit = "limit",
     }
 }
 

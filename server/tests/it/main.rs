@@ -19,6 +19,7 @@ mod histories;
 mod http;
 mod inbox;
 mod keys;
+mod limits;
 mod models;
 mod node_kinds;
 mod office;

@@ -102,6 +102,20 @@ impl Office {
         workflows::service::create(&self.owner.grant().expect("owner"), new).await.expect("workflow").id
     }
 
+    /// A deployed workflow that brings its agents along.
+    pub async fn with_agents(&self, name: &str, nodes: Value, agents: Value) -> WorkflowId {
+        let new = NewWorkflow {
+            name: name.to_owned(),
+            description: String::new(),
+            graph: serde_json::from_value(json!({ "nodes": nodes })).expect("graph"),
+            agents: serde_json::from_value(agents).expect("agents"),
+            deploy: true,
+        };
+        let made = workflows::service::create(&self.owner.grant().expect("owner"), new).await.expect("workflow");
+        assert_eq!(made.deployed_version, Some(1), "the graph is valid");
+        made.id
+    }
+
     /// A workflow that ends at once.
     pub async fn simple(&self) -> WorkflowId {
         self.workflow("Simple", any(), json!([start(), { "id": "end", "kind": "end", "after": ["start"] }])).await

@@ -33,6 +33,7 @@ impl Decider<'_> {
         step.state = StepState::Running;
         step.attempt += 1;
         step.wake_at = None;
+        step.detail.limit = None;
         let attempt = step.attempt;
         let event = Event::StepStarted { step: step.head(), attempt };
         self.turn.events.push(event);
@@ -132,8 +133,30 @@ impl Decider<'_> {
                 self.succeed(id, output);
             }
             Ok(Answer::AskHuman { question }) => self.ask_question(id, &question),
+            Ok(Answer::Later { at, why }) => self.put_off(id, at, why),
             Err(error) => self.attempt_failed(id, error),
         }
+    }
+
+    /// The other side is to be left alone until a moment, so the call did not go out. Nothing has failed: the same attempt
+    /// begins again then.
+    fn put_off(&mut self, id: &StepId, at: Timestamp, side: String) {
+        let Some(step) = self.m.steps.get_mut(id) else { return };
+        step.state = StepState::Waiting;
+        step.attempt = step.attempt.saturating_sub(1);
+        step.wake_at = Some(at);
+        let pause = text::duration((at - self.now).num_milliseconds().max(0));
+        let line = format!("{}: {side} asked to be left alone. The call is made in {pause}.", step.name);
+        step.detail.limit = Some(side);
+        let event = Event::StepWaiting { step: step.head(), attempt: step.attempt, until: Some(at), approval: None };
+        self.turn.log(LogLevel::Info, Some(id), line);
+        self.turn.events.push(event);
+        self.touch(id);
+    }
+
+    /// Whether a step waits for a side that asked to be left alone.
+    pub(super) fn is_put_off(&self, id: &StepId) -> bool {
+        self.m.steps.get(id).is_some_and(|step| step.detail.limit.is_some())
     }
 
     fn model_answered(&mut self, id: &StepId, answer: &ModelAnswer) {

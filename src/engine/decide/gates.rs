@@ -197,7 +197,7 @@ impl Decider<'_> {
             .m
             .steps
             .get(&id)
-            .is_some_and(|step| step.state == StepState::Waiting && step.detail.approval == Some(applied.id));
+            .is_some_and(|step| step.waits_for_person() && step.detail.approval == Some(applied.id));
         if !waits || self.m.state.is_end() {
             return;
         }

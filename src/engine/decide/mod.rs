@@ -202,6 +202,7 @@ impl Decider<'_> {
                 (_, StepState::Retrying) => self.start_attempt(&id),
                 (StepKind::Wait, StepState::Waiting) => self.succeed(&id, Value::Null),
                 (StepKind::WaitEvent, StepState::Waiting) => self.late_event(&id),
+                (_, StepState::Waiting) if self.is_put_off(&id) => self.start_attempt(&id),
                 (_, StepState::Running) => self.late_group(&id),
                 // A deadline of an approval is decided in the database, where a person may be faster.
                 _ => {}

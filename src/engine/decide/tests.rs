@@ -22,6 +22,7 @@ type Judge = Box<dyn Fn(&str) -> Ruling>;
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
 mod kinds;
+mod limits;
 mod model;
 
 /// A run and its world. `rows` and `events` are what a database would hold.
@@ -212,7 +213,8 @@ impl World {
         for step in self.machine.steps.values().filter(|step| step.state == StepState::Waiting) {
             let given = self.verdicts.get(step.id.as_str()).cloned();
             let judged = || self.judge.as_ref().map(|judge| (judge(step.id.as_str()), Value::Null));
-            if let (Some(id), Some((ruling, payload))) = (step.detail.approval, given.or_else(judged)) {
+            let asked = step.detail.approval.filter(|_| step.waits_for_person());
+            if let (Some(id), Some((ruling, payload))) = (asked, given.or_else(judged)) {
                 return Some(Input::Decided(vec![Applied {
                     id,
                     step: step.id.clone(),

@@ -274,8 +274,7 @@ impl Actor {
         let moments = steps.filter_map(|step| {
             let at = step.wake_at?;
             // A deadline of an approval that has passed is the database's to judge: look again soon.
-            let gate = step.state == StepState::Waiting && step.detail.approval.is_some();
-            Some(if gate && at <= now { now + TimeDelta::seconds(1) } else { at })
+            Some(if step.waits_for_person() && at <= now { now + TimeDelta::seconds(1) } else { at })
         });
         moments.chain(self.decision_at).chain(self.machine.deadline_at).min()
     }
@@ -496,7 +495,8 @@ async fn perform(
 ) -> Input {
     let slots = turn.as_ref().map_or(&*runner.calls, |turn| &turn.one);
     // A call that waits for its turn uses up none of its own time, but its run's. The semaphore is never closed.
-    let slot = tokio::time::timeout(runner.clock.until(scope.until), slots.acquire()).await;
+    let turn = async { (runner.effects.place(&call, &scope).await, slots.acquire().await) };
+    let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
     scope.until = scope.until.min(runner.clock.now() + time);
     let (step, attempt) = (scope.step.clone(), scope.attempt);
     let lines = Mutex::new(Vec::new());
@@ -504,9 +504,11 @@ async fn perform(
         Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
         Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
     };
-    let result = match slot {
+    let mut place = None;
+    let result = match turn {
         Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),
-        Ok(_slot) => {
+        Ok((given, _slot)) => {
+            place = given;
             let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
             match tokio::time::timeout(runner.clock.until(scope.until), work).await {
                 Ok(Ok(result)) => result,
@@ -518,6 +520,7 @@ async fn perform(
             }
         }
     };
+    place.into_iter().for_each(|place| place.came_back(&result));
     let mut result = result.map_err(storable);
     match &mut result {
         Ok(Answer::Model(answer)) => {
@@ -526,6 +529,7 @@ async fn perform(
         }
         Ok(Answer::Tool { output }) => text::clean(output),
         Ok(Answer::AskHuman { question }) => *question = text::without_nul(std::mem::take(question)),
+        Ok(Answer::Later { why, .. }) => *why = text::without_nul(std::mem::take(why)),
         Err(_) => {}
     }
     let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
