@@ -13,6 +13,8 @@ pub mod access;
 pub mod accounts;
 pub mod agents;
 pub mod approvals;
+#[cfg(feature = "ssr")]
+pub mod cache;
 pub mod dashboard;
 #[cfg(feature = "ssr")]
 pub mod db;

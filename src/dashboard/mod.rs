@@ -97,6 +97,10 @@ pub struct Figures {
     pub cost: Money,
     /// The tokens they used, in and out.
     pub tokens: i64,
+    /// Calls of the period that were answered from the cache.
+    pub cached: i64,
+    /// Calls of the period whose answers were not there, and are kept now.
+    pub not_cached: i64,
 }
 
 impl Figures {
@@ -112,6 +116,23 @@ impl Figures {
         match self.ended() {
             0 => None,
             ended => Some(self.succeeded * 1_000 / ended),
+        }
+    }
+}
+
+impl Figures {
+    /// Calls that the cache was asked about.
+    #[must_use]
+    pub const fn cacheable(&self) -> i64 {
+        self.cached + self.not_cached
+    }
+
+    /// How many of 1,000 of those it answered. Nothing where it was not asked.
+    #[must_use]
+    pub const fn cached_permille(&self) -> Option<i64> {
+        match self.cacheable() {
+            0 => None,
+            all => Some(self.cached * 1_000 / all),
         }
     }
 }

@@ -28,7 +28,11 @@ pub async fn figures(tx: &mut TenantTx, from: Timestamp, to: Timestamp) -> Resul
                round(percentile_cont(0.5) within group (order by took_ms))::bigint as p50_ms,
                round(percentile_cont(0.95) within group (order by took_ms))::bigint as p95_ms,
                coalesce(sum(cost_micros), 0)::bigint as "cost_micros!",
-               coalesce(sum(tokens_in + tokens_out), 0)::bigint as "tokens!"
+               coalesce(sum(tokens_in + tokens_out), 0)::bigint as "tokens!",
+               (select coalesce(sum(hits), 0)::bigint from call_cache_hours
+                where organization_id = $1 and hour >= $2 and hour < $3) as "cached!",
+               (select coalesce(sum(misses), 0)::bigint from call_cache_hours
+                where organization_id = $1 and hour >= $2 and hour < $3) as "not_cached!"
         from (
             select state, cost_micros, tokens_in, tokens_out,
                    case when state in ('succeeded', 'failed')
@@ -51,6 +55,8 @@ pub async fn figures(tx: &mut TenantTx, from: Timestamp, to: Timestamp) -> Resul
         p95_ms: row.p95_ms,
         cost: Money(row.cost_micros),
         tokens: row.tokens,
+        cached: row.cached,
+        not_cached: row.not_cached,
     })
 }
 

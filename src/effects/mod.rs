@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::{
+    cache::{Cache, CacheKey},
     db::Db,
     deps::Deps,
     egress::Egress,
@@ -25,6 +26,7 @@ use crate::{
 /// Performs what runs ask for. Cheap to clone.
 #[derive(Clone)]
 pub struct Performer {
+    cache: Cache,
     db: Db,
     egress: Egress,
     limits: Limits,
@@ -39,7 +41,8 @@ impl Performer {
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
         let Deps { db, egress, mail, models, expressions, .. } = deps.clone();
-        Self { limits: Limits::new(db.clone()), db, egress, mail, models, tools: Arc::default(), expressions }
+        let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
+        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -85,6 +88,12 @@ impl Effects for Performer {
         scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
+        let remembered = scope.cache_s.and_then(|seconds| Some((CacheKey::of(scope.org, &call)?, seconds)));
+        if let Some((key, _)) = &remembered
+            && let Some(answer) = self.cache.find(scope.org, key).await
+        {
+            return Ok(Answer::Cached(Box::new(answer)));
+        }
         let side = LimitKey::of(&call);
         if let Some(side) = &side
             && let Some(later) = self.limits.put_off(scope, side).await
@@ -94,6 +103,9 @@ impl Effects for Performer {
         let result = self.call(call, scope, progress).await;
         if let (Some(side), Err(error)) = (&side, &result) {
             self.limits.hear(scope.org, side, error).await;
+        }
+        if let (Some((key, seconds)), Ok(answer)) = (&remembered, &result) {
+            self.cache.keep(scope.org, key, answer, *seconds).await;
         }
         result
     }

@@ -196,6 +196,9 @@ pub enum Event {
         /// Whether the result was taken over from the run that this one retries.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reused: bool,
+        /// Whether the result is an earlier call's, out of the cache.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
     },
     /// A step's branch was not taken.
     #[serde(rename = "step.skipped")]

@@ -74,6 +74,9 @@ pub struct Detail {
     /// The side that asked to be left alone, while the step waits for that to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
+    /// Whether the result is an earlier call's, out of the cache.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,

@@ -152,6 +152,9 @@ pub enum Answer {
         /// The question.
         question: String,
     },
+    /// The answer of an earlier call that was the same, out of the cache. It cost nothing. Never written down as such.
+    #[serde(skip)]
+    Cached(Box<Answer>),
     /// The call did not go out, because the other side asked to be left alone: the engine makes the same call again at
     /// that moment.
     Later {
@@ -178,6 +181,8 @@ pub struct CallScope {
     pub attempt: u32,
     /// The owner's fence.
     pub fence: i64,
+    /// For how many seconds the answer may be remembered and given again; nothing where each call is to be made.
+    pub cache_s: Option<u64>,
     /// When the attempt is cut off, by the database's clock. It is cut off from outside too: a call that is dropped must
     /// leave nothing running.
     pub until: Timestamp,

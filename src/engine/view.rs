@@ -103,6 +103,9 @@ pub struct StepView {
     /// Whether the result was taken over from the run that this one retries.
     #[serde(default)]
     pub reused: bool,
+    /// Whether the result is an earlier call's, out of the cache.
+    #[serde(default)]
+    pub cached: bool,
 }
 
 impl StepView {
@@ -126,6 +129,7 @@ impl StepView {
             approval: None,
             usage: Usage::default(),
             reused: false,
+            cached: false,
         }
     }
 
@@ -251,13 +255,14 @@ impl RunView {
                 };
                 view.pauses.extend(kind.map(|kind| Pause { kind, from: at, to: None }));
             }
-            Event::StepSucceeded { step, attempt, usage, reused } => {
+            Event::StepSucceeded { step, attempt, usage, reused, cached } => {
                 let view = self.enter(step, StepState::Succeeded);
                 view.ends(at);
                 view.attempt = *attempt;
                 view.error = None;
                 view.usage += *usage;
                 view.reused = *reused;
+                view.cached = *cached;
                 self.usage += *usage;
             }
             Event::StepFailed { step, attempt, error, usage } => {

@@ -130,7 +130,7 @@ impl Place for window::Place {
     fn came_back(&self, result: &Result<Answer, StepError>) {
         match result {
             // Nothing went out.
-            Ok(Answer::Later { .. }) => {}
+            Ok(Answer::Later { .. } | Answer::Cached(_)) => {}
             Ok(_) => self.went_well(),
             Err(error) if is_too_much(error) => self.was_too_much(),
             // It says nothing of how much the side bears.

@@ -32,6 +32,7 @@ fn tool(name: &str, title: &str, effect: ToolEffect, timeout_s: u64, description
         parameters: Value::Null,
         output: Value::Null,
         timeout_s,
+        repeatable: false,
     }
 }
 
@@ -53,6 +54,7 @@ fn calculator() -> ToolInfo {
             "properties": { "expression": { "type": "string" }, "result": { "type": "number" } },
             "required": ["expression", "result"]
         }),
+        repeatable: true,
         ..tool(
             "calculator",
             "Calculator",

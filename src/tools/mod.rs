@@ -38,6 +38,9 @@ pub struct ToolInfo {
     pub output: Value,
     /// Seconds that one call may take.
     pub timeout_s: u64,
+    /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run.
+    #[serde(default)]
+    pub repeatable: bool,
 }
 
 impl From<&ToolInfo> for ToolSpec {
@@ -49,6 +52,7 @@ impl From<&ToolInfo> for ToolSpec {
             effect: tool.effect,
             timeout_s: tool.timeout_s,
             at_most_once: false,
+            repeatable: tool.repeatable,
         }
     }
 }

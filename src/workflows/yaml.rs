@@ -229,7 +229,7 @@ fn inner_nodes(fields: &mut Map<String, Value>, at: &At, faults: &mut Vec<FieldE
 
 const KINDS: &str =
     "start, agent, tool, http, transform, decision, approval, map, loop, workflow, wait, wait_event, end.";
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 13] = [
     "id",
     "name",
     "kind",
@@ -241,6 +241,7 @@ const COMMON: [&str; 12] = [
     "alternatives",
     "requires_approval",
     "at_most_once",
+    "cache",
     "pinned",
 ];
 

@@ -30,7 +30,9 @@ pub(super) fn Tiles(org: String, dashboard: Dashboard) -> impl IntoView {
         let before = format!("No runs in this period. In the {words} before: {}.", count(dashboard.before.runs));
         view! { <p class="no-runs">{before}</p> }.into_any()
     } else {
-        view! { <ul class="tiles six">{period(&org, &dashboard)}</ul> }.into_any()
+        let tiles = period(&org, &dashboard);
+        let class = if tiles.len() > 6 { "tiles six seven" } else { "tiles six" };
+        view! { <ul class=class>{tiles}</ul> }.into_any()
     };
     view! {
         <section aria-labelledby="now">
@@ -86,14 +88,17 @@ fn period(org: &str, dashboard: &Dashboard) -> Vec<AnyView> {
     let took = |ms: Option<i64>| ms.map(text::duration);
     let cost = format!("{} a run", Money(each(figures.cost.micros())));
     let tokens = format!("{} a run", count(each(figures.tokens)));
-    vec![
+    let mut tiles = vec![
         tile("Runs", Some(count(figures.runs)), note(String::new(), |it| Some(it.runs)), all.clone()),
         tile("Success rate", figures.success_permille().map(percent), of, succeeded),
         tile("Duration, median", took(figures.p50_ms), note(ended(), |it| it.p50_ms), all.clone()),
         tile("Duration, 95th in 100", took(figures.p95_ms), note(ended(), |it| it.p95_ms), all.clone()),
         tile("Cost", Some(figures.cost.to_string()), note(cost, |it| Some(it.cost.micros())), all.clone()),
-        tile("Tokens", Some(count(figures.tokens)), note(tokens, |it| Some(it.tokens)), all),
-    ]
+        tile("Tokens", Some(count(figures.tokens)), note(tokens, |it| Some(it.tokens)), all.clone()),
+    ];
+    let cached = || format!("{} of {} calls", count(figures.cached), count(figures.cacheable()));
+    tiles.extend(figures.cached_permille().map(|rate| tile("Cache hit rate", Some(percent(rate)), cached(), all)));
+    tiles
 }
 
 fn tile(label: &'static str, value: Option<String>, note: String, href: String) -> AnyView {

@@ -32,7 +32,7 @@ pub fn started(head: &StepHead, attempt: u32) -> Event {
 }
 
 pub fn succeeded(head: &StepHead, tokens: u64) -> Event {
-    Event::StepSucceeded { step: head.clone(), attempt: 1, usage: usage(tokens), reused: false }
+    Event::StepSucceeded { step: head.clone(), attempt: 1, usage: usage(tokens), reused: false, cached: false }
 }
 
 pub fn failed(head: &StepHead, caused_by: Option<&str>) -> Event {

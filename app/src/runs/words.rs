@@ -4,7 +4,7 @@
 use agentflow::{
     engine::{
         journal::{FailedAttempt, RunView, StepView, Usage},
-        state::{ErrorClass, RunState, StepError, StepState},
+        state::{ErrorClass, RunState, StepError, StepKind, StepState},
     },
     kernel::{Timestamp, text},
 };
@@ -17,13 +17,21 @@ use crate::kit::{Family, Glyph, Status, kind_word};
 pub fn status(step: &StepView, node: &Node) -> Status {
     match step.state {
         StepState::Waiting if node.asks => Status::new("Needs approval", Glyph::Hand, Family::Attention),
+        StepState::Waiting if step.wake_at.is_some() && calls(step.kind) => {
+            Status::new("Rate limited", Glyph::Clock, Family::Neutral)
+        }
         StepState::Waiting if step.wake_at.is_some() => Status::new("Scheduled", Glyph::Clock, Family::Neutral),
         StepState::Failed if is_timeout(step.error.as_ref()) => {
             Status::new("Timed out", Glyph::TimedOut, Family::Danger)
         }
         StepState::Succeeded if step.reused => Status::new("Reused", Glyph::Succeeded, Family::Success),
+        StepState::Succeeded if step.cached => Status::new("From the cache", Glyph::Succeeded, Family::Success),
         state => (state, step.kind).into(),
     }
+}
+
+fn calls(kind: StepKind) -> bool {
+    matches!(kind, StepKind::Model | StepKind::Tool | StepKind::Http)
 }
 
 fn is_timeout(error: Option<&StepError>) -> bool {

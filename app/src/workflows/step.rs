@@ -395,6 +395,13 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 hint="When it is not known whether a call happened, a person says, instead of a second attempt."/>
         }
     });
+    let cache = (calls || page.form.kind == "agent").then(|| {
+        let value = form.cache_h.clone();
+        view! {
+            <Field name="form[cache_h]" label="Remember results (hours)" optional=true class="short" inputmode="decimal" value
+                hint="The same call then gets the same answer again, for nothing. Only what changes nothing is remembered."/>
+        }
+    });
     let gate = works.then(|| {
         let value = if form.requires_approval == "never" { String::new() } else { form.requires_approval.clone() };
         view! {
@@ -409,6 +416,7 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 {time}
                 {attempts}
                 {once}
+                {cache}
                 <Select name="form[on_error]" label="When it fails" choices=on_error value=form.on_error/>
                 <TextArea name="form[pinned]" label="Pinned output" optional=true class="mono" rows=3 value=pinned
                     hint="While designing: runs of a draft take this and do nothing here. A deployed version does its work."/>

@@ -54,6 +54,7 @@ fn plan(nodes: Vec<Value>) -> Result<Plan, Trouble> {
         effect: ToolEffect::Read,
         timeout_s: 60,
         at_most_once: false,
+        repeatable: false,
     };
     Ok(Plan {
         graph,

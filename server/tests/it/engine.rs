@@ -172,6 +172,7 @@ impl Place {
     pub async fn start(&self, nodes: Value, deadline_s: Option<u64>) -> RunId {
         let tool = ToolSpec {
             at_most_once: false,
+            repeatable: false,
             name: "echo".to_owned(),
             description: String::new(),
             parameters: json!({}),

@@ -24,6 +24,7 @@ pub fn scope() -> CallScope {
         step: StepId::root("answer"),
         attempt: 1,
         fence: 7,
+        cache_s: None,
         until: "2100-01-01T00:00:00Z".parse().unwrap(),
     }
 }

@@ -28,7 +28,7 @@ impl Decider<'_> {
                 StepError::new(ErrorClass::Internal, "engine.no_call", "The step's call could not be made out."),
             );
         };
-        let (own, last) = (self.time_of(id), self.last_moment(id));
+        let (own, last, cache_s) = (self.time_of(id), self.last_moment(id), self.cache_of(id));
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
         step.attempt += 1;
@@ -40,8 +40,8 @@ impl Decider<'_> {
         self.turn.needs_sync = true;
         self.m.in_flight.insert(id.clone());
         self.touch(id);
-        let scope =
-            CallScope { org: self.m.org, run: self.m.run, step: id.clone(), attempt, fence: self.m.fence, until: last };
+        let (org, run, fence) = (self.m.org, self.m.run, self.m.fence);
+        let scope = CallScope { org, run, step: id.clone(), attempt, fence, cache_s, until: last };
         self.turn.effects.push(Effect::Perform(Box::new(call), scope, own));
     }
 
@@ -80,6 +80,20 @@ impl Decider<'_> {
                 }),
         };
         TimeDelta::seconds(seconds.unwrap_or(DEFAULT_TIMEOUT_S).clamp(1, 86_400).cast_signed())
+    }
+
+    /// For how long a call's answer is remembered, where its node says so and the call is one that can be given again.
+    fn cache_of(&self, id: &StepId) -> Option<u64> {
+        let seconds = Machine::node_of(&self.plan, id)?.cache.seconds()?;
+        let step = self.m.steps.get(id)?;
+        let is_repeatable = match step.kind {
+            StepKind::Model => true,
+            // Whoever tries it again may have made it another request.
+            StepKind::Http => is_plain_read(step.input.as_ref()?),
+            StepKind::Tool => self.plan.tools.get(step.detail.about.as_ref()?).is_some_and(|tool| tool.repeatable),
+            _ => false,
+        };
+        is_repeatable.then_some(seconds)
     }
 
     /// When whatever a step belongs to is cut off: its agent, the groups that it stands in, or the run.
@@ -126,15 +140,29 @@ impl Decider<'_> {
             self.turn.log(level, Some(id), line);
         }
         match result {
-            Ok(Answer::Model(answer)) => self.model_answered(id, &answer),
-            Ok(Answer::Tool { output }) => {
-                let name = self.name_of(id);
-                self.turn.log(LogLevel::Info, Some(id), format!("{name} answered."));
+            Ok(answer) => self.answered(id, answer),
+            Err(error) => self.attempt_failed(id, error),
+        }
+    }
+
+    fn answered(&mut self, id: &StepId, answer: Answer) {
+        match answer {
+            Answer::Model(answer) => self.model_answered(id, &answer),
+            Answer::Tool { output } => {
+                let Some(step) = self.m.steps.get(id) else { return };
+                let whence = if step.detail.cached { " from the cache" } else { "" };
+                let line = format!("{} answered{whence}.", step.name);
+                self.turn.log(LogLevel::Info, Some(id), line);
                 self.succeed(id, output);
             }
-            Ok(Answer::AskHuman { question }) => self.ask_question(id, &question),
-            Ok(Answer::Later { at, why }) => self.put_off(id, at, why),
-            Err(error) => self.attempt_failed(id, error),
+            Answer::AskHuman { question } => self.ask_question(id, &question),
+            Answer::Later { at, why } => self.put_off(id, at, why),
+            Answer::Cached(answer) => {
+                if let Some(step) = self.m.steps.get_mut(id) {
+                    step.detail.cached = true;
+                }
+                self.answered(id, *answer);
+            }
         }
     }
 
@@ -163,19 +191,19 @@ impl Decider<'_> {
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.usage = answer.usage;
         step.detail.about = Some(answer.model.clone());
-        let line = format!(
-            "{} answered: {} tokens in, {} out, {}.",
-            answer.model,
-            text::grouped(answer.usage.tokens_in),
-            text::grouped(answer.usage.tokens_out),
-            answer.usage.cost,
-        );
+        let line = if step.detail.cached {
+            format!("{} answered from the cache.", answer.model)
+        } else {
+            format!(
+                "{} answered: {} tokens in, {} out, {}.",
+                answer.model,
+                text::grouped(answer.usage.tokens_in),
+                text::grouped(answer.usage.tokens_out),
+                answer.usage.cost,
+            )
+        };
         self.turn.log(LogLevel::Info, Some(id), line);
         self.succeed(id, serde_json::to_value(answer).unwrap_or_default());
-    }
-
-    fn name_of(&self, id: &StepId) -> String {
-        self.m.steps.get(id).map(|step| step.name.clone()).unwrap_or_default()
     }
 
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
@@ -217,4 +245,9 @@ impl Decider<'_> {
             None => (Value::Null, true),
         }
     }
+}
+
+/// Whether an HTTP request asks for something and changes nothing.
+fn is_plain_read(request: &Value) -> bool {
+    matches!(request.get("method").and_then(Value::as_str), None | Some("GET" | "HEAD"))
 }

@@ -166,6 +166,7 @@ impl Decider<'_> {
                     attempt: step.attempt,
                     usage: step.usage,
                     reused: step.detail.reused,
+                    cached: step.detail.cached,
                 },
                 StepState::Skipped => Event::StepSkipped { step: head },
                 _ => Event::StepStarted { step: head, attempt: step.attempt },
@@ -359,8 +360,8 @@ impl Decider<'_> {
         step.error = None;
         step.wake_at = None;
         step.attempt = step.attempt.max(1);
-        let event = Event::StepSucceeded { step: step.head(), attempt: step.attempt, usage: step.usage, reused: false };
-        let usage = step.usage;
+        let (usage, cached) = (step.usage, step.detail.cached);
+        let event = Event::StepSucceeded { step: step.head(), attempt: step.attempt, usage, reused: false, cached };
         self.turn.usage += usage;
         self.m.usage += usage;
         self.turn.events.push(event);

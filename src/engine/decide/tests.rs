@@ -55,6 +55,7 @@ fn plan(graph: Value) -> Plan {
         effect,
         timeout_s: 10,
         at_most_once: false,
+        repeatable: effect == ToolEffect::Read,
     };
     let agent = AgentSpec {
         name: "Helper".to_owned(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use names::{BranchName, NodeKey, Port};
-pub use policy::{Alternative, Gate, Join, OnError, RetryPolicy, ToolAlternative};
+pub use policy::{Alternative, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
 use crate::{access::Role, kernel::Money};
 
@@ -82,6 +82,9 @@ pub struct Node {
     /// Whether its effect must not be repeated: when it is not known whether a call happened, a person says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
+    /// How long the answers of its calls are remembered.
+    #[serde(default, skip_serializing_if = "Cache::is_off")]
+    pub cache: Cache,
     /// The output that it has in runs of a draft, where it does nothing. A deployed version's plan holds none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub pinned: Value,
@@ -474,6 +477,10 @@ pub struct ToolSpec {
     /// Whether a call must not be repeated when it is not known whether it happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
+    /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run: then its answer
+    /// may be remembered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeatable: bool,
 }
 
 /// An agent version as a run keeps it.

@@ -118,6 +118,52 @@ impl RetryPolicy {
     }
 }
 
+/// How long the answers of a node's calls are remembered and given again. Written `true` for a day, or in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cache(Option<u64>);
+
+impl Cache {
+    /// A day, the usual time.
+    pub const DAY: u64 = 86_400;
+
+    /// Remembers for so many seconds.
+    #[must_use]
+    pub const fn of(seconds: u64) -> Self {
+        Self(Some(seconds))
+    }
+
+    /// For how many seconds; nothing where nothing is remembered.
+    #[must_use]
+    pub const fn seconds(self) -> Option<u64> {
+        self.0
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Serialize for Cache {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(seconds) if seconds != Self::DAY => serializer.serialize_u64(seconds),
+            is_on => serializer.serialize_bool(is_on.is_some()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Cache {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match (&value, value.as_u64()) {
+            (Value::Null | Value::Bool(false), _) => Ok(Self(None)),
+            (Value::Bool(true), _) => Ok(Self::of(Self::DAY)),
+            (_, Some(seconds)) => Ok(Self::of(seconds)),
+            _ => Err(de::Error::custom("“cache” is “true” for a day, or a number of seconds")),
+        }
+    }
+}
+
 /// What is tried when a node's own attempts are spent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

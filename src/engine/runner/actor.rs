@@ -486,6 +486,19 @@ fn storable(mut error: StepError) -> StepError {
     error
 }
 
+fn make_storable(answer: &mut Answer) {
+    match answer {
+        Answer::Model(answer) => {
+            answer.text = text::without_nul(std::mem::take(&mut answer.text));
+            answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
+        }
+        Answer::Tool { output } => text::clean(output),
+        Answer::AskHuman { question } => *question = text::without_nul(std::mem::take(question)),
+        Answer::Cached(answer) => make_storable(answer),
+        Answer::Later { why, .. } => *why = text::without_nul(std::mem::take(why)),
+    }
+}
+
 async fn perform(
     runner: Arc<Runner>,
     turn: Option<Arc<Alone>>,
@@ -522,16 +535,7 @@ async fn perform(
     };
     place.into_iter().for_each(|place| place.came_back(&result));
     let mut result = result.map_err(storable);
-    match &mut result {
-        Ok(Answer::Model(answer)) => {
-            answer.text = text::without_nul(std::mem::take(&mut answer.text));
-            answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
-        }
-        Ok(Answer::Tool { output }) => text::clean(output),
-        Ok(Answer::AskHuman { question }) => *question = text::without_nul(std::mem::take(question)),
-        Ok(Answer::Later { why, .. }) => *why = text::without_nul(std::mem::take(why)),
-        Err(_) => {}
-    }
+    result.iter_mut().for_each(make_storable);
     let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
     let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
     Input::Performed(step, attempt, result, lines)

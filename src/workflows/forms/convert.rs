@@ -11,8 +11,8 @@ use super::{
 use crate::{
     access::Role,
     engine::plan::{
-        Alternative, Approval, Branch, BranchName, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey, NodeKind, OnError,
-        OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
+        Alternative, Approval, Branch, BranchName, Cache, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey, NodeKind,
+        OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
     },
     kernel::{Error, FieldError, Result},
     tools,
@@ -46,6 +46,7 @@ impl StepForm {
             alternatives: node.alternatives.iter().map(alternative_line).collect::<Vec<_>>().join("\n"),
             requires_approval: node.requires_approval.as_str().to_owned(),
             at_most_once: flag(node.at_most_once),
+            cache_h: node.cache.seconds().map(hours).unwrap_or_default(),
             pinned: values::write(&node.pinned),
             otherwise: BranchName::otherwise().to_string(),
             on_expiry: OnExpiry::default().as_str().to_owned(),
@@ -159,6 +160,14 @@ impl StepForm {
             None => form.alternatives(&self.alternatives, before),
         };
         let pinned = form.value("pinned", &self.pinned);
+        let cache = match before.map(|before| before.cache).unwrap_or_default() {
+            // Hours say it less exactly.
+            same if same.seconds().map(hours).unwrap_or_default() == self.cache_h.trim() => same,
+            _ => form.decimal("cache_h", &self.cache_h, 720.0).map_or_else(Cache::default, |hours| {
+                let seconds = (hours * 3_600.0).round() as u64;
+                if seconds == 0 { Cache::default() } else { Cache::of(seconds) }
+            }),
+        };
         let join = match self.join.as_str() {
             "any" => Join::Any,
             "" | "all" => Join::All,
@@ -190,6 +199,7 @@ impl StepForm {
             requires_approval: kept
                 .map_or_else(|| Gate::parse(&self.requires_approval), |kept| kept.requires_approval.clone()),
             at_most_once: kept.map_or(self.at_most_once == "true", |kept| kept.at_most_once),
+            cache,
             pinned: kept.map_or(pinned, |kept| kept.pinned.clone()),
         })
     }
@@ -435,7 +445,7 @@ mod tests {
         for value in [
             json!({ "id": "start", "name": "Start", "kind": "start" }),
             json!({ "id": "a", "kind": "agent", "agent": "writer", "prompt": "Write\n{{ input.x }}", "after": ["start", "size.large"],
-                    "join": "any", "timeout_s": 60, "on_error": "continue",
+                    "join": "any", "timeout_s": 60, "on_error": "continue", "cache": true,
                     "retry": { "attempts": 2, "backoff_ms": 1500, "factor": 2.0, "max_backoff_ms": 60000 } }),
             json!({ "id": "t", "kind": "tool", "tool": "http_request",
                     "arguments": { "url": "{{ item }}", "headers": { "Accept": "text/html" }, "accept_errors": true, "body": "12 apples" } }),
@@ -443,6 +453,7 @@ mod tests {
                     "arguments": { "to": ["a@example.com"], "subject": "12", "body": "Hello\n\nyou" } }),
             json!({ "id": "u", "kind": "tool", "tool": "unheard_of", "arguments": "{{ input }}" }),
             json!({ "id": "u", "kind": "tool", "tool": "email_send", "arguments": "{{ input.mail }}" }),
+            json!({ "id": "c", "kind": "tool", "tool": "calculator", "arguments": { "expression": "1" }, "cache": 100 }),
             json!({ "id": "v", "kind": "transform", "value": { "a": "{{ 1 }}", "b": [1, "2"] } }),
             json!({ "id": "d", "kind": "decision", "branches": [{ "name": "large", "when": "{{ true }}" }, { "name": "mid", "when": "{{ false }}" }], "otherwise": "small" }),
             json!({ "id": "q", "kind": "approval", "title": "Send", "message": "m", "payload": { "a": 1 }, "impact": "i",

@@ -7,13 +7,15 @@ use serde_json::Value;
 use super::{
     super::{
         Alternative, Approval, Branch, Gate, HTTP_TOOL, Http, Join, MAX_ROUNDS, Node, NodeKind, RetryPolicy,
-        SubWorkflow,
+        SubWorkflow, ToolEffect,
         template::{self, Piece},
     },
     Faults, MAX_SECONDS, MAX_TEXT, Scope, scope,
 };
 use crate::{access::Permission, approvals::Amount};
 
+/// The longest that results are remembered: 30 days.
+const MAX_CACHE: u64 = 30 * 86_400;
 /// The most alternatives that a node may have.
 const MAX_ALTERNATIVES: usize = 5;
 
@@ -384,8 +386,38 @@ pub(super) fn general(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     if node.at_most_once && !calls {
         out.node(path, "at_most_once", "Only a tool and a request can be marked as not to be repeated.");
     }
+    if let Some(seconds) = node.cache.seconds() {
+        cache(node, seconds, path, out);
+    }
     for (place, alternative) in node.alternatives.iter().enumerate() {
         alternatives(node, alternative, place, reads, out);
+    }
+}
+
+/// Only what changes nothing can be given again.
+fn cache(node: &Node, seconds: u64, path: &str, out: &mut Faults<'_>) {
+    if !(1..=MAX_CACHE).contains(&seconds) {
+        out.node(path, "cache", "Results can be remembered for 1 second to 30 days.");
+    }
+    match &node.kind {
+        NodeKind::Agent { .. } => {}
+        NodeKind::Http(http) if matches!(http.method.as_str(), "GET" | "HEAD") => {}
+        NodeKind::Http(_) => {
+            let message = "Only a request with the method GET or HEAD can be remembered: others change something.";
+            out.node(path, "cache", message);
+        }
+        NodeKind::Tool { tool, .. } => match out.known.tools.get(tool) {
+            Some(spec) if spec.effect != ToolEffect::Read => {
+                let message = format!("The tool “{tool}” changes something, so its results cannot be remembered.");
+                out.node(path, "cache", message);
+            }
+            Some(spec) if !spec.repeatable => {
+                let message = format!("The tool “{tool}” may answer otherwise each time, so it cannot be remembered.");
+                out.node(path, "cache", message);
+            }
+            _ => {}
+        },
+        _ => out.node(path, "cache", "Only the results of an agent, a tool and a request can be remembered."),
     }
 }
 

@@ -8,6 +8,7 @@ fn faults(graph: &Graph) -> Vec<Fault> {
     let agents = BTreeSet::from(["writer".to_owned()]);
     let tool = ToolSpec {
         at_most_once: false,
+        repeatable: false,
         name: "post".into(),
         description: String::new(),
         parameters: json!({
@@ -331,4 +332,26 @@ fn a_step_has_no_more_time_than_its_tool() {
     };
     assert_eq!(takes(5), Vec::<String>::new());
     assert_eq!(takes(6), ["post/timeout_s: The tool “post” is cut off after 5 seconds; that is the most here."]);
+}
+
+#[test]
+fn only_what_changes_nothing_is_remembered() {
+    let with = |node: Value, cache: Value| {
+        let mut node = node;
+        node.as_object_mut()
+            .unwrap()
+            .extend(json!({ "id": "x", "after": ["start"], "cache": cache }).as_object().unwrap().clone());
+        json!([{ "id": "start", "kind": "start" }, node, { "id": "end", "kind": "end", "after": ["x"] }])
+    };
+    let agent = json!({ "kind": "agent", "agent": "writer", "prompt": "Write." });
+    let http = |method: &str| json!({ "kind": "http", "method": method, "url": "https://example.com" });
+    says(with(agent.clone(), json!(true)), &[]);
+    says(with(http("GET"), json!(60)), &[]);
+    says(with(http("POST"), json!(60)), &["x/cache: Only a request with the method GET or HEAD"]);
+    let post = json!({ "kind": "tool", "tool": "post", "arguments": { "to": "a" } });
+    says(with(post, json!(true)), &["x/cache: The tool “post” changes something"]);
+    let value = json!({ "kind": "transform", "value": 1 });
+    says(with(value, json!(true)), &["x/cache: Only the results of an agent, a tool and a request"]);
+    says(with(agent, json!(10_000_000)), &["x/cache: Results can be remembered for 1 second to 30 days."]);
+    assert!(serde_json::from_value::<Graph>(json!({ "nodes": with(http("GET"), json!("soon")) })).is_err());
 }
