@@ -35,7 +35,7 @@ pub struct AgentForm {
 }
 
 #[cfg(feature = "ssr")]
-mod convert {
+pub(crate) mod convert {
     use serde_json::Value;
 
     use super::AgentForm;
@@ -141,7 +141,7 @@ mod convert {
         }
     }
 
-    fn dollars(amount: Money) -> String {
+    pub(crate) fn dollars(amount: Money) -> String {
         let micros = amount.micros().max(0);
         let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
         let short = text.trim_end_matches('0');
@@ -150,7 +150,7 @@ mod convert {
     }
 
     /// `1`, `1.5`, `$0.0025`: exact, without a detour over floating point.
-    fn amount(text: &str) -> Option<Money> {
+    pub(crate) fn amount(text: &str) -> Option<Money> {
         let text = text.trim().trim_start_matches('$').trim().replace(',', "");
         let (whole, part) = text.split_once('.').unwrap_or((text.as_str(), ""));
         let digits = |text: &str| text.chars().all(|digit| digit.is_ascii_digit());

@@ -11,6 +11,7 @@ use crate::{
     deps::Deps,
     egress::Egress,
     engine::{
+        journal::Usage,
         port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress},
         state::{ErrorClass, StepError},
     },
@@ -114,6 +115,10 @@ impl Effects for Performer {
         Some(self.limits.place(scope.org, LimitKey::of(call)?).await)
     }
 
+    fn most(&self, call: &ModelCall) -> Usage {
+        self.models.most(call)
+    }
+
     async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {
         let Evaluation { template, scope, now, seed, org, run } = evaluation;
         let mut scope = if let Value::Object(scope) = scope { scope } else { Map::new() };
@@ -166,7 +171,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::journal::Usage;
 
     fn answer(text: &str) -> ModelAnswer {
         ModelAnswer {

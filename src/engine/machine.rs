@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     sync::Arc,
 };
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use super::{
     journal::{Event, LogLevel, StepHead, Usage},
     plan::{BranchName, Node, NodeKind, OnExpiry, Plan, SubWorkflow},
-    port::{Call, CallScope, Evaluation},
+    port::{Call, CallScope, Evaluation, ModelCall},
     state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
 };
 use crate::{
@@ -77,6 +78,15 @@ pub struct Detail {
     /// Whether the result is an earlier call's, out of the cache.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cached: bool,
+    /// What is reserved for a model call under a budget, while it has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Usage>,
+    /// Whether a call did not fit into the step's budget any more, and nobody has granted more since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub spent: bool,
+    /// How often as much again was granted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub granted: u32,
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
@@ -292,6 +302,35 @@ impl Turn {
     }
 }
 
+/// Says the most that a model call uses. What calls cost is known to the port alone.
+#[derive(Clone)]
+pub struct Most(Arc<dyn Fn(&ModelCall) -> Usage + Send + Sync>);
+
+impl Most {
+    /// As this says.
+    pub fn new(most: impl Fn(&ModelCall) -> Usage + Send + Sync + 'static) -> Self {
+        Self(Arc::new(most))
+    }
+
+    /// The most that a call uses.
+    #[must_use]
+    pub fn of(&self, call: &ModelCall) -> Usage {
+        (self.0)(call)
+    }
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self::new(|_| Usage::default())
+    }
+}
+
+impl fmt::Debug for Most {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Most")
+    }
+}
+
 /// How many processes in a row may die under a call, where nothing else is said.
 pub const POISON: u32 = 3;
 
@@ -347,6 +386,10 @@ pub struct Machine {
     pub draining: bool,
     /// How far each map at work is.
     pub maps: HashMap<StepId, MapProgress>,
+    /// The most that a model call uses.
+    pub most: Most,
+    /// Agents that wait until others have used less of a budget than is reserved for them.
+    pub short: BTreeSet<StepId>,
 }
 
 /// How far a map is.

@@ -93,6 +93,15 @@ pub struct ModelCall {
     pub max_tokens: Option<u64>,
 }
 
+impl ModelCall {
+    /// How many tokens the model reads, on the safe side: a token is seldom shorter than two bytes.
+    #[must_use]
+    pub fn tokens_in_at_most(&self) -> u64 {
+        let bytes = serde_json::to_vec(self).map_or(usize::MAX, |text| text.len());
+        (bytes as u64).div_ceil(2)
+    }
+}
+
 /// A model's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelAnswer {
@@ -246,6 +255,12 @@ pub trait Effects: Send + Sync + 'static {
         scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError>;
+
+    /// The most that a call uses, as far as can be said before it is made: what it reads, as much as it may write, and
+    /// what both cost.
+    fn most(&self, call: &ModelCall) -> Usage {
+        Usage { tokens_in: call.tokens_in_at_most(), tokens_out: call.max_tokens.unwrap_or(0), ..Usage::default() }
+    }
 
     /// Fills in a template. Bounded in time, memory and size; without access to anything outside.
     async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError>;

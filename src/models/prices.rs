@@ -73,6 +73,13 @@ pub(super) fn cost(price: &Price, tokens: Tokens) -> Money {
     Money(i64::try_from(sum.div_ceil(1_000_000)).unwrap_or(i64::MAX))
 }
 
+/// The most that a call costs: none of its input is known to the provider, and all of it may be kept there.
+pub(super) fn most(price: &Price, input: u64, output: u64) -> Money {
+    let kept = price.cache_write.is_some_and(|kept| kept > price.input);
+    let (input, cache_write) = if kept { (0, input) } else { (input, 0) };
+    cost(price, Tokens { input, cached: 0, cache_write, output })
+}
+
 impl Row {
     pub(super) fn info(&self, provider: &str) -> ModelInfo {
         ModelInfo {

@@ -6,9 +6,11 @@ use super::{ModelId, ModelInfo, ModelSettings, SANDBOX, SANDBOX_LABEL, prices, p
 use crate::{
     egress::Egress,
     engine::{
+        journal::Usage,
         port::{ModelAnswer, ModelCall},
         state::{ErrorClass, StepError},
     },
+    kernel::Money,
 };
 
 /// What hears the pieces of an answer while it is being written.
@@ -79,6 +81,14 @@ impl Models {
 
     fn provider(&self, name: &str) -> Option<&Provider> {
         self.inner.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// The most that a call uses. Of a model without a known price only the tokens are known.
+    #[must_use]
+    pub fn most(&self, call: &ModelCall) -> Usage {
+        let (tokens_in, tokens_out) = (call.tokens_in_at_most(), call.max_tokens.unwrap_or(0));
+        let cost = prices::find(&call.model).map_or(Money::ZERO, |row| prices::most(&row.price, tokens_in, tokens_out));
+        Usage { tokens_in, tokens_out, cost }
     }
 
     /// Calls a model. Dropping the future ends the call.

@@ -37,6 +37,8 @@ pub struct StepForm {
     pub requires_approval: String,
     /// `true` when its effect must not be repeated.
     pub at_most_once: String,
+    /// What model calls may cost together, in dollars.
+    pub budget: String,
     /// For how many hours results are remembered.
     pub cache_h: String,
     /// The output in runs of a draft.

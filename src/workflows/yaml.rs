@@ -229,7 +229,7 @@ fn inner_nodes(fields: &mut Map<String, Value>, at: &At, faults: &mut Vec<FieldE
 
 const KINDS: &str =
     "start, agent, tool, http, transform, decision, approval, map, loop, workflow, wait, wait_event, end.";
-const COMMON: [&str; 13] = [
+const COMMON: [&str; 14] = [
     "id",
     "name",
     "kind",
@@ -242,6 +242,7 @@ const COMMON: [&str; 13] = [
     "requires_approval",
     "at_most_once",
     "cache",
+    "budget",
     "pinned",
 ];
 

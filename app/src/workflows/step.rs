@@ -402,6 +402,13 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 hint="The same call then gets the same answer again, for nothing. Only what changes nothing is remembered."/>
         }
     });
+    let budget = (groups || matches!(page.form.kind.as_str(), "agent" | "workflow")).then(|| {
+        let value = form.budget.clone();
+        view! {
+            <Field name="form[budget]" label="Budget ($)" optional=true class="short" inputmode="decimal" value
+                hint="What all model calls in it may cost together. When it is used up, a person is asked. Empty: no limit but the agents' own."/>
+        }
+    });
     let gate = works.then(|| {
         let value = if form.requires_approval == "never" { String::new() } else { form.requires_approval.clone() };
         view! {
@@ -417,6 +424,7 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 {attempts}
                 {once}
                 {cache}
+                {budget}
                 <Select name="form[on_error]" label="When it fails" choices=on_error value=form.on_error/>
                 <TextArea name="form[pinned]" label="Pinned output" optional=true class="mono" rows=3 value=pinned
                     hint="While designing: runs of a draft take this and do nothing here. A deployed version does its work."/>

@@ -7,6 +7,7 @@ mod agents;
 mod api;
 mod approvals;
 mod bench;
+mod budgets;
 mod cache;
 mod crash;
 mod egress;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, budget::Room};
 use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
@@ -139,7 +139,15 @@ impl Decider<'_> {
         }
         let Some(node) = self.m.steps.get(agent).map(|step| step.node.clone()) else { return };
         let model = agent.child(format_args!("model{turn}"));
-        let detail = Detail { about: Some(spec.model.clone()), ..Detail::default() };
+        let reserved = match self.room_for(agent, &model) {
+            Room::There(reserved) => reserved,
+            Room::Later => {
+                self.m.short.insert(agent.clone());
+                return;
+            }
+            Room::Never(owner, most) => return self.over_budget(agent, &owner, most),
+        };
+        let detail = Detail { about: Some(spec.model.clone()), reserved, ..Detail::default() };
         self.open_step(model.clone(), &node, StepKind::Model, &format!("Model call {turn}"), detail);
         // What is new since the last turn: the conversation is not stored again with each.
         let news = self.conversation(agent, turn).split_off(self.conversation(agent, turn - 1).len());
@@ -199,7 +207,8 @@ impl Decider<'_> {
                 .collect(),
             output_schema: spec.output_schema.clone(),
             temperature: spec.temperature,
-            max_tokens: None,
+            // Under a budget an answer is as long as was reserved for it.
+            max_tokens: self.m.steps.get(model).and_then(|step| Some(step.detail.reserved?.tokens_out)),
         }))
     }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Decider, nodes::prompt_of};
+use super::{Decider, budget::OVER, nodes::prompt_of};
 use crate::{
     approvals::{ApprovalKind, Details},
     engine::{
@@ -254,6 +254,9 @@ impl Decider<'_> {
         step.detail.failures = 0;
         step.detail.crashes = 0;
         let ran_out = step.error.as_ref().is_some_and(|error| error.code == "loop.max");
+        let over_budget = step.error.as_ref().is_some_and(|error| error.code == OVER);
+        self.grant_more(id);
+        let Some(step) = self.m.steps.get_mut(id) else { return };
         match (step.kind, step.input.is_some()) {
             (StepKind::Tool | StepKind::Http, true) => {
                 let step = self.no_longer_mended(id);
@@ -268,6 +271,11 @@ impl Decider<'_> {
                     step.detail.count = step.detail.count.map(|count| count + *max as usize);
                 }
                 self.loop_advance(id);
+            }
+            // Its conversation goes on where the budget ended it.
+            (StepKind::Agent, true) if over_budget && step.detail.again == 0 => {
+                self.no_longer_mended(id);
+                self.agent_advance(id);
             }
             (kind, true) if kind == StepKind::Agent || kind.is_group() => {
                 step.detail.again += 1;

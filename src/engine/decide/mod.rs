@@ -8,11 +8,13 @@
 //! - `calls`: attempts of model and tool calls: begin, succeed, fail, try again.
 //! - `mend`: what follows when the attempts are spent: alternatives, then a person.
 //! - `agent`: an agent's turns.
+//! - `budget`: what model calls below a node may use together.
 //! - `gates`: approvals and questions.
 //! - `scope`: what a template's expressions see.
 //! - `suspects`: calls whose process died under them.
 
 mod agent;
+mod budget;
 mod calls;
 mod frame;
 mod gates;
@@ -45,6 +47,7 @@ pub fn decide(machine: &mut Machine, input: Input, now: Timestamp) -> Turn {
     let mut decider = Decider { m: machine, plan, now, turn: Turn::default() };
     if !decider.m.state.is_end() {
         decider.take(input);
+        decider.look_for_room();
         decider.settle_run_state();
     }
     // Nothing begins any more once somebody has stopped the run, not even what only holds other steps.

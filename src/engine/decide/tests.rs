@@ -21,6 +21,7 @@ use crate::{
 type Judge = Box<dyn Fn(&str) -> Ruling>;
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
+mod budgets;
 mod kinds;
 mod limits;
 mod model;
@@ -112,6 +113,8 @@ impl World {
             in_flight: Default::default(),
             draining: false,
             maps: Default::default(),
+            most: Default::default(),
+            short: Default::default(),
         };
         let queued =
             StoredEvent { seq: 1, at: Timestamp::UNIX_EPOCH, event: Event::RunQueued { by: "Ana".to_owned() } };
@@ -157,6 +160,7 @@ impl World {
         machine.received.clear();
         machine.in_flight.clear();
         machine.maps.clear();
+        machine.short.clear();
         machine.fence += 1;
         machine.crashes += u32::from(self.owners_die);
     }

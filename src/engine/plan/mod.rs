@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use names::{BranchName, NodeKey, Port};
-pub use policy::{Alternative, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
+pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
 use crate::{access::Role, kernel::Money};
 
@@ -85,6 +85,9 @@ pub struct Node {
     /// How long the answers of its calls are remembered.
     #[serde(default, skip_serializing_if = "Cache::is_off")]
     pub cache: Cache,
+    /// What its model calls, and those below it, may use together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// The output that it has in runs of a draft, where it does nothing. A deployed version's plan holds none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub pinned: Value,

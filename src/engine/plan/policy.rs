@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use crate::engine::state::ErrorClass;
+use crate::{
+    engine::{journal::Usage, state::ErrorClass},
+    kernel::Money,
+};
 
 /// When a node with several inbound edges starts. Written `all`, `any`, or a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -161,6 +164,50 @@ impl<'de> Deserialize<'de> for Cache {
             (_, Some(seconds)) => Ok(Self::of(seconds)),
             _ => Err(de::Error::custom("“cache” is “true” for a day, or a number of seconds")),
         }
+    }
+}
+
+/// What all model calls of a node, and of all that is below it, may use together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Money. Written in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "dollars")]
+    pub cost: Option<Money>,
+    /// Tokens, in and out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+}
+
+impl Budget {
+    /// Whether so much is within it, where it was granted so many times.
+    #[must_use]
+    pub fn covers(self, used: Usage, times: u32) -> bool {
+        let times = u64::from(times);
+        let cost = self.cost.is_none_or(|cost| used.cost.micros() <= cost.micros().saturating_mul(times.cast_signed()));
+        cost && self.tokens.is_none_or(|tokens| used.tokens() <= tokens.saturating_mul(times))
+    }
+}
+
+/// Money as people write it down: in dollars, exact to a millionth.
+mod dollars {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::kernel::Money;
+
+    pub(super) fn serialize<S: Serializer>(amount: &Option<Money>, serializer: S) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => serializer.serialize_f64(amount.micros() as f64 / 1e6),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
+        let Some(dollars) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
+        if !(0.0..=1e9).contains(&dollars) {
+            return Err(de::Error::custom("an amount is a number of dollars, such as 0.5"));
+        }
+        Ok(Some(Money((dollars * 1e6).round() as i64)))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         decide::{decide, is_suspect},
         journal::LogLevel,
-        machine::{Effect, Input, Machine, Step, Turn},
+        machine::{Effect, Input, Machine, Most, Step, Turn},
         plan::template,
         port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
@@ -130,6 +130,8 @@ async fn load(runner: &Runner, claim: Claim) -> Option<Loaded> {
             Ok(None) => return None,
             Ok(Some(mut loaded)) => {
                 loaded.machine.poison = runner.settings.poison;
+                let effects = runner.effects.clone();
+                loaded.machine.most = Most::new(move |call| effects.most(call));
                 return Some(loaded);
             }
             Err(error) if error.kind == Kind::Unavailable => {

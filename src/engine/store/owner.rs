@@ -12,7 +12,7 @@ use super::{Signal, values};
 use crate::{
     engine::{
         journal::Usage,
-        machine::{Applied, Detail, Machine, POISON, Ruling, Step},
+        machine::{Applied, Detail, Machine, Most, POISON, Ruling, Step},
         plan::Plan,
         state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
@@ -222,6 +222,8 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         in_flight: BTreeSet::new(),
         draining: false,
         maps: HashMap::new(),
+        most: Most::default(),
+        short: BTreeSet::new(),
     };
     Ok(Some(Loaded { machine, has_signals: row.has_signals }))
 }

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     access::Role,
+    agents::form::convert::{amount, dollars},
     engine::plan::{
-        Alternative, Approval, Branch, BranchName, Cache, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey, NodeKind,
-        OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
+        Alternative, Approval, Branch, BranchName, Budget, Cache, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey,
+        NodeKind, OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
     },
     kernel::{Error, FieldError, Result},
     tools,
@@ -46,6 +47,7 @@ impl StepForm {
             alternatives: node.alternatives.iter().map(alternative_line).collect::<Vec<_>>().join("\n"),
             requires_approval: node.requires_approval.as_str().to_owned(),
             at_most_once: flag(node.at_most_once),
+            budget: text(node.budget.and_then(|budget| budget.cost).map(dollars)),
             cache_h: node.cache.seconds().map(hours).unwrap_or_default(),
             pinned: values::write(&node.pinned),
             otherwise: BranchName::otherwise().to_string(),
@@ -160,6 +162,7 @@ impl StepForm {
             None => form.alternatives(&self.alternatives, before),
         };
         let pinned = form.value("pinned", &self.pinned);
+        let budget = form.budget(&self.budget, before.filter(|before| before.kind.word() == self.kind));
         let cache = match before.map(|before| before.cache).unwrap_or_default() {
             // Hours say it less exactly.
             same if same.seconds().map(hours).unwrap_or_default() == self.cache_h.trim() => same,
@@ -200,6 +203,7 @@ impl StepForm {
                 .map_or_else(|| Gate::parse(&self.requires_approval), |kept| kept.requires_approval.clone()),
             at_most_once: kept.map_or(self.at_most_once == "true", |kept| kept.at_most_once),
             cache,
+            budget,
             pinned: kept.map_or(pinned, |kept| kept.pinned.clone()),
         })
     }
@@ -382,6 +386,19 @@ impl Reader {
         found
     }
 
+    /// In dollars. A limit on tokens, which the form does not show, is kept.
+    fn budget(&mut self, text: &str, before: Option<&Node>) -> Option<Budget> {
+        let tokens = before.and_then(|before| before.budget?.tokens);
+        let cost = match text.trim() {
+            "" => None,
+            text => amount(text).or_else(|| {
+                self.fault("budget", "Enter an amount in dollars, such as 1.00, or leave it empty.");
+                None
+            }),
+        };
+        (cost.is_some() || tokens.is_some()).then_some(Budget { cost, tokens })
+    }
+
     fn number(&mut self, field: &str, text: &str, least: u64, most: u64) -> Option<u64> {
         let text = text.trim();
         if text.is_empty() {
@@ -446,6 +463,7 @@ mod tests {
             json!({ "id": "start", "name": "Start", "kind": "start" }),
             json!({ "id": "a", "kind": "agent", "agent": "writer", "prompt": "Write\n{{ input.x }}", "after": ["start", "size.large"],
                     "join": "any", "timeout_s": 60, "on_error": "continue", "cache": true,
+                    "budget": { "cost": 0.25, "tokens": 5000 },
                     "retry": { "attempts": 2, "backoff_ms": 1500, "factor": 2.0, "max_backoff_ms": 60000 } }),
             json!({ "id": "t", "kind": "tool", "tool": "http_request",
                     "arguments": { "url": "{{ item }}", "headers": { "Accept": "text/html" }, "accept_errors": true, "body": "12 apples" } }),

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Alternative, Approval, Branch, Gate, HTTP_TOOL, Http, Join, MAX_ROUNDS, Node, NodeKind, RetryPolicy,
+        Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_ROUNDS, Node, NodeKind, RetryPolicy,
         SubWorkflow, ToolEffect,
         template::{self, Piece},
     },
     Faults, MAX_SECONDS, MAX_TEXT, Scope, scope,
 };
-use crate::{access::Permission, approvals::Amount};
+use crate::{access::Permission, approvals::Amount, kernel::Money};
 
 /// The longest that results are remembered: 30 days.
 const MAX_CACHE: u64 = 30 * 86_400;
@@ -386,11 +386,32 @@ pub(super) fn general(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     if node.at_most_once && !calls {
         out.node(path, "at_most_once", "Only a tool and a request can be marked as not to be repeated.");
     }
+    if let Some(budget) = node.budget {
+        limits(node, budget, path, out);
+    }
     if let Some(seconds) = node.cache.seconds() {
         cache(node, seconds, path, out);
     }
     for (place, alternative) in node.alternatives.iter().enumerate() {
         alternatives(node, alternative, place, reads, out);
+    }
+}
+
+fn limits(node: &Node, budget: Budget, path: &str, out: &mut Faults<'_>) {
+    if !matches!(
+        node.kind,
+        NodeKind::Agent { .. } | NodeKind::Map { .. } | NodeKind::Loop { .. } | NodeKind::Workflow { .. }
+    ) {
+        out.node(path, "budget", "Only an agent, a map, a loop and a workflow can have a budget.");
+    }
+    if budget.cost.is_none() && budget.tokens.is_none() {
+        out.node(path, "budget", "Say how much it is: “cost” in dollars, or “tokens”.");
+    }
+    if budget.cost.is_some_and(|cost| cost <= Money::ZERO || cost > Money(1_000_000_000)) {
+        out.node(path, "budget.cost", "The budget must be above $0 and at most $1,000.");
+    }
+    if budget.tokens == Some(0) {
+        out.node(path, "budget.tokens", "The budget must be at least one token.");
     }
 }
 

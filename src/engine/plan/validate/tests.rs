@@ -355,3 +355,20 @@ fn only_what_changes_nothing_is_remembered() {
     says(with(agent, json!(10_000_000)), &["x/cache: Results can be remembered for 1 second to 30 days."]);
     assert!(serde_json::from_value::<Graph>(json!({ "nodes": with(http("GET"), json!("soon")) })).is_err());
 }
+
+#[test]
+fn a_budget_bounds_what_calls_models_and_says_how_much() {
+    let with = |node: Value, budget: Value| {
+        let mut node = node;
+        let more = json!({ "id": "x", "after": ["start"], "budget": budget });
+        node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([{ "id": "start", "kind": "start" }, node, { "id": "end", "kind": "end", "after": ["x"] }])
+    };
+    let agent = json!({ "kind": "agent", "agent": "writer", "prompt": "Write." });
+    says(with(agent.clone(), json!({ "cost": 0.5, "tokens": 1000 })), &[]);
+    says(with(agent.clone(), json!({})), &["x/budget: Say how much it is"]);
+    says(with(agent.clone(), json!({ "cost": 0 })), &["x/budget.cost: The budget must be above $0"]);
+    says(with(agent, json!({ "cost": 1, "tokens": 0 })), &["x/budget.tokens"]);
+    let value = json!({ "kind": "transform", "value": 1 });
+    says(with(value, json!({ "cost": 1 })), &["x/budget: Only an agent, a map, a loop and a workflow"]);
+}

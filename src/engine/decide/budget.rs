@@ -1,0 +1,140 @@
+//! Budgets: what the model calls of a node, and of all that is below it, may use together. The most that a call may use is
+//! reserved before it begins; what it used counts once it has ended. Both stand in the steps, so after a crash the sums
+//! are the same.
+
+use super::{Decider, mend::is_effort};
+use crate::{
+    engine::{
+        journal::Usage,
+        machine::{Machine, Step},
+        plan::Budget,
+        port::Call,
+        state::{ErrorClass, StepError, StepId, StepKind, StepState},
+    },
+    kernel::{Money, text},
+};
+
+/// The most tokens of one answer under a budget.
+const MAX_ANSWER: u64 = 8_192;
+/// The code of the error when a call does not fit any more.
+pub(super) const OVER: &str = "node.budget";
+
+/// Whether a model call fits into the budgets that it stands under.
+pub(super) enum Room {
+    /// It does; so much is to be reserved for it. Nothing where there is no budget.
+    There(Option<Usage>),
+    /// Not while so much is reserved for others.
+    Later,
+    /// Not at all: this step's budget is used up. The call could use so much.
+    Never(StepId, Usage),
+}
+
+impl Decider<'_> {
+    /// The steps with a budget that an agent's calls count for, the innermost first, with how often it was granted.
+    fn budgets_over(&self, agent: &StepId) -> Vec<(StepId, Budget, u32)> {
+        let mut found = Vec::new();
+        let mut at = Some(agent.clone());
+        while let Some(id) = at {
+            at = id.parent();
+            // What is done again, or instead, is on the account of the step that failed.
+            let Some(step) = self.m.steps.get(&id).filter(|step| Machine::is_of_node(step)) else { continue };
+            let budget = Machine::node_of(&self.plan, &id).and_then(|node| node.budget);
+            found.extend(budget.map(|budget| (id, budget, step.detail.granted + 1)));
+        }
+        found
+    }
+
+    /// Whether the next model call of an agent fits.
+    pub(super) fn room_for(&self, agent: &StepId, model: &StepId) -> Room {
+        let budgets = self.budgets_over(agent);
+        if budgets.is_empty() {
+            return Room::There(None);
+        }
+        let Some(Call::Model(mut call)) = self.model_call(agent, model) else { return Room::There(None) };
+        call.max_tokens = Some(MAX_ANSWER);
+        let most = Usage { tokens_out: MAX_ANSWER, ..self.m.most.of(&call) };
+        let mut later = false;
+        for (owner, budget, times) in budgets {
+            let (mut used, reserved) = self.account(&owner);
+            used += most;
+            if !budget.covers(used, times) {
+                return Room::Never(owner, most);
+            }
+            used += reserved;
+            later |= !budget.covers(used, times);
+        }
+        if later { Room::Later } else { Room::There(Some(most)) }
+    }
+
+    /// What was used below a step, and what is reserved there.
+    fn account(&self, owner: &StepId) -> (Usage, Usage) {
+        let (mut used, mut reserved) = (Usage::default(), Usage::default());
+        for step in self.m.steps.values().filter(|step| step.kind == StepKind::Model && owner.holds(&step.id)) {
+            match step.detail.reserved {
+                Some(most) if !step.state.is_end() => reserved += most,
+                // What was taken over was paid for by another run.
+                _ if !step.detail.reused => used += step.usage,
+                _ => {}
+            }
+        }
+        (used, reserved)
+    }
+
+    /// A budget does not hold the agent's next call.
+    pub(super) fn over_budget(&mut self, agent: &StepId, owner: &StepId, most: Usage) {
+        let budget = Machine::node_of(&self.plan, owner).and_then(|node| node.budget);
+        let (used, _) = self.account(owner);
+        let Some(step) = self.m.steps.get_mut(owner) else { return };
+        step.detail.spent = true;
+        let (name, times) = (step.name.clone(), step.detail.granted + 1);
+        let (cost, tokens) = budget.map_or((None, None), |budget| (budget.cost, budget.tokens));
+        let allowed = cost.map(|cost| Money(cost.micros().saturating_mul(i64::from(times))));
+        let message = match allowed.filter(|allowed| used.cost + most.cost > *allowed) {
+            Some(allowed) => {
+                let (used, most) = (used.cost, most.cost);
+                format!("{name} has cost {used} of {allowed} allowed, and the next model call may cost {most}.")
+            }
+            None => {
+                let allowed = tokens.unwrap_or(0).saturating_mul(u64::from(times));
+                let [used, allowed, most] = [used.tokens(), allowed, most.tokens()].map(text::grouped);
+                format!("{name} has used {used} of {allowed} tokens allowed, and the next model call may use {most}.")
+            }
+        };
+        self.touch(owner);
+        self.fail(agent, StepError::new(ErrorClass::Budget, OVER, message));
+    }
+
+    /// A person lets a failed step go on: of each budget that was in its way, as much again is granted.
+    pub(super) fn grant_more(&mut self, id: &StepId) {
+        let of_it = |step: &Step| step.id == *id || (is_effort(&step.id) && step.id.parent().as_ref() == Some(id));
+        let is_over = |step: &Step| step.error.as_ref().is_some_and(|error| error.code == OVER);
+        if !self.m.steps.values().any(|step| is_over(step) && of_it(step)) {
+            return;
+        }
+        for (owner, ..) in self.budgets_over(id) {
+            // Unless somebody has granted it since.
+            if let Some(step) = self.m.steps.get_mut(&owner).filter(|step| step.detail.spent) {
+                step.detail.spent = false;
+                step.detail.granted += 1;
+                self.touch(&owner);
+            }
+        }
+    }
+
+    /// Agents that found too much reserved look again, in the order in which they came to be.
+    pub(super) fn look_for_room(&mut self) {
+        while !self.m.is_held() && !self.m.state.is_end() {
+            let before = std::mem::take(&mut self.m.short);
+            let mut agents: Vec<_> = before.iter().filter_map(|id| self.m.steps.get(id)).collect();
+            agents.retain(|step: &&Step| step.state == StepState::Running);
+            agents.sort_by_key(|step| step.ordinal);
+            for agent in agents.into_iter().map(|step| step.id.clone()).collect::<Vec<_>>() {
+                self.agent_advance(&agent);
+            }
+            // When one of them ends, the others may have room.
+            if self.m.short == before {
+                return;
+            }
+        }
+    }
+}
