@@ -149,7 +149,7 @@ pub enum Event {
         /// Of how much.
         total: u64,
     },
-    /// A step waits: for a person, a moment, or its children.
+    /// A step waits: for a person, a moment, a lock, or its children.
     #[serde(rename = "step.waiting")]
     StepWaiting {
         /// The step.
@@ -162,6 +162,9 @@ pub enum Event {
         /// The approval that it waits for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval: Option<ApprovalId>,
+        /// The lock that it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lock: Option<String>,
     },
     /// An agent chose a tool.
     #[serde(rename = "step.tool_use")]

@@ -87,9 +87,50 @@ pub struct Detail {
     /// How often as much again was granted.
     #[serde(skip_serializing_if = "is_zero")]
     pub granted: u32,
+    /// The names of the locks that it needs, once they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<String>>,
+    /// How it stands with them; nothing before it asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
+}
+
+/// How a step stands with the locks that it needs: it gets all of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Lock {
+    /// It stands in the queue.
+    Waiting,
+    /// It holds them, or held them.
+    Held(LockGrant),
+}
+
+/// That a step holds its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockGrant {
+    /// A number that grows with every grant, for the other side to tell an old holder from the new one.
+    pub fence: i64,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is cut off.
+    pub until: Timestamp,
+}
+
+/// What a step that asks for its locks is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockAnswer {
+    /// It holds them.
+    Granted(LockGrant),
+    /// Others are before it.
+    Queued {
+        /// One of the names that is not free.
+        name: String,
+        /// The run that holds it.
+        holder: Option<RunId>,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -131,10 +172,17 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether it waits for what a person decides.
+    /// Whether it waits for what a person decides, and for nothing after that: its locks, or another side's leave.
     #[must_use]
     pub fn waits_for_person(&self) -> bool {
-        self.state == StepState::Waiting && self.detail.approval.is_some() && self.detail.limit.is_none()
+        let waits_on = self.detail.limit.is_some() || self.waits_for_lock();
+        self.state == StepState::Waiting && self.detail.approval.is_some() && !waits_on
+    }
+
+    /// Whether it stands in the queue for its locks.
+    #[must_use]
+    pub fn waits_for_lock(&self) -> bool {
+        self.state == StepState::Waiting && self.detail.lock == Some(Lock::Waiting)
     }
 
     /// What its events say of it.
@@ -228,6 +276,10 @@ pub enum Input {
     Pause(String),
     /// Somebody lets a held run go on.
     Resume(String),
+    /// A step that asked for its locks was answered.
+    Locked(StepId, LockAnswer),
+    /// The locks that steps of the run hold.
+    Held(Vec<(StepId, LockGrant)>),
     /// The events that steps waited for, as far as they came.
     Received(Vec<(StepId, Value)>),
     /// Approvals were decided.
@@ -245,6 +297,10 @@ pub enum Effect {
     Evaluate(StepId, Box<Evaluation>),
     /// Note that a step waits for an event with this key. May be done again.
     Expect(StepId, String),
+    /// Ask for all of a step's locks: the names, and how many seconds it may hold them. May be done again.
+    Lock(StepId, Vec<String>, u32),
+    /// Let go of a step's locks, and of its place in the queue. May be done again, or by others.
+    Unlock(StepId),
     /// Perform a call, whose start is recorded. The scope's moment is the last one for it, and the seconds are what it
     /// may take of that itself, once it is begun.
     Perform(Box<Call>, CallScope, TimeDelta),
@@ -289,7 +345,7 @@ impl Turn {
         self.approvals.extend(later.approvals);
         self.withdrawn.extend(later.withdrawn);
         if later.effects.contains(&Effect::AbortAll) {
-            self.effects.clear();
+            self.effects.retain(|effect| matches!(effect, Effect::Unlock(_)));
         }
         self.effects.extend(later.effects);
         self.usage += later.usage;
@@ -429,7 +485,7 @@ impl Machine {
         steps.chain(self.deadline_at.filter(|_| !self.state.is_end())).min()
     }
 
-    /// What the run waits for, when nothing is under way: the first of approval, event, retry, limit, timer.
+    /// What the run waits for, when nothing is under way: the first of approval, event, lock, retry, limit, timer.
     #[must_use]
     pub fn waits_on(&self) -> Option<(WaitingOn, Option<Timestamp>)> {
         let mut found: Option<(WaitingOn, Option<Timestamp>)> = None;
@@ -437,6 +493,7 @@ impl Machine {
             let on = match step.state {
                 StepState::Waiting if step.waits_for_person() => WaitingOn::Approval,
                 StepState::Waiting if step.detail.limit.is_some() => WaitingOn::Limit,
+                StepState::Waiting if step.waits_for_lock() => WaitingOn::Lock,
                 StepState::Waiting if step.kind == StepKind::WaitEvent => WaitingOn::Event,
                 StepState::Waiting if step.kind == StepKind::Wait => WaitingOn::Timer,
                 StepState::Retrying => WaitingOn::Retry,
@@ -445,9 +502,10 @@ impl Machine {
             let rank = |on: WaitingOn| match on {
                 WaitingOn::Approval => 0,
                 WaitingOn::Event => 1,
-                WaitingOn::Retry => 2,
-                WaitingOn::Limit => 3,
-                WaitingOn::Timer => 4,
+                WaitingOn::Lock => 2,
+                WaitingOn::Retry => 3,
+                WaitingOn::Limit => 4,
+                WaitingOn::Timer => 5,
             };
             found = match found {
                 Some((other, until)) if rank(other) < rank(on) => Some((other, until)),

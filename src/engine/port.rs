@@ -192,6 +192,8 @@ pub struct CallScope {
     pub fence: i64,
     /// For how many seconds the answer may be remembered and given again; nothing where each call is to be made.
     pub cache_s: Option<u64>,
+    /// The fence of the locks that the step, or what it stands in, holds.
+    pub lock_fence: Option<i64>,
     /// When the attempt is cut off, by the database's clock. It is cut off from outside too: a call that is dropped must
     /// leave nothing running.
     pub until: Timestamp,

@@ -79,6 +79,8 @@ words! {
         Event = "event",
         /// The moment until which another side asked to be left alone.
         Limit = "limit",
+        /// A named lock that others hold.
+        Lock = "lock",
     }
 }
 

@@ -21,6 +21,8 @@ pub enum PauseKind {
     Retry,
     /// It waits for an event from the outside.
     Event,
+    /// Others hold a lock that it needs.
+    Lock,
 }
 
 /// A time in which a step that began did not work.
@@ -97,6 +99,9 @@ pub struct StepView {
     /// The approval that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
+    /// The lock that it waits for, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
     /// What it used itself, its children apart.
     #[serde(default)]
     pub usage: Usage,
@@ -127,6 +132,7 @@ impl StepView {
             failures: Vec::new(),
             error: None,
             approval: None,
+            lock: None,
             usage: Usage::default(),
             reused: false,
             cached: false,
@@ -239,14 +245,16 @@ impl RunView {
                 view.started_at.get_or_insert(at);
                 view.wake_at = None;
             }
-            Event::StepWaiting { step, attempt, until, approval } => {
+            Event::StepWaiting { step, attempt, until, approval, lock } => {
                 let view = self.enter(step, StepState::Waiting);
                 view.goes_on(at);
                 view.attempt = *attempt;
                 view.started_at.get_or_insert(at);
                 view.wake_at = *until;
                 view.approval = *approval;
+                view.lock.clone_from(lock);
                 let kind = match (approval, step.kind, until) {
+                    _ if lock.is_some() => Some(PauseKind::Lock),
                     (Some(_), _, _) => Some(PauseKind::Person),
                     (None, StepKind::WaitEvent, _) => Some(PauseKind::Event),
                     (None, _, Some(_)) => Some(PauseKind::Timer),

@@ -133,6 +133,9 @@ fn request(arguments: &Value, scope: &CallScope, timeout: Duration) -> Result<Re
     for (name, value) in ours {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).map_err(|_| bad("Not a header."))?);
     }
+    if let Some(fence) = scope.lock_fence {
+        headers.insert(HeaderName::from_static("lock-fence"), HeaderValue::from(fence));
+    }
     Ok(Request { method, url, headers, body, timeout, max_bytes: MAX_BODY })
 }
 

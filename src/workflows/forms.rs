@@ -41,6 +41,10 @@ pub struct StepForm {
     pub budget: String,
     /// For how many hours results are remembered.
     pub cache_h: String,
+    /// The names of the locks that it holds, one in each line.
+    pub locks: String,
+    /// Seconds that it may hold them.
+    pub lock_s: String,
     /// The output in runs of a draft.
     pub pinned: String,
     /// The agent's key.

@@ -229,7 +229,7 @@ fn inner_nodes(fields: &mut Map<String, Value>, at: &At, faults: &mut Vec<FieldE
 
 const KINDS: &str =
     "start, agent, tool, http, transform, decision, approval, map, loop, workflow, wait, wait_event, end.";
-const COMMON: [&str; 14] = [
+const COMMON: [&str; 16] = [
     "id",
     "name",
     "kind",
@@ -243,6 +243,8 @@ const COMMON: [&str; 14] = [
     "at_most_once",
     "cache",
     "budget",
+    "locks",
+    "lock_s",
     "pinned",
 ];
 

@@ -90,6 +90,7 @@ impl From<(RunState, Option<WaitingOn>)> for Status {
                 Self::new("Waiting for an event", Glyph::Bell, Family::Neutral)
             }
             (RunState::Waiting, Some(WaitingOn::Limit)) => Self::new("Rate limited", Glyph::Clock, Family::Neutral),
+            (RunState::Waiting, Some(WaitingOn::Lock)) => Self::new("Waiting for lock", Glyph::Clock, Family::Neutral),
             (RunState::Waiting, Some(WaitingOn::Retry)) => Self::new("Retrying", Glyph::Retry, Family::Warning),
             (state, _) => state.into(),
         }

@@ -59,6 +59,7 @@ impl From<PauseKind> for Part {
             PauseKind::Person => Self::Person,
             PauseKind::Timer | PauseKind::Event => Self::Timer,
             PauseKind::Retry => Self::Backoff,
+            PauseKind::Lock => Self::Queue,
         }
     }
 }

@@ -43,6 +43,7 @@ fn an_unfinished_step_reaches_to_now_and_a_wait_for_a_person_is_not_work() {
         attempt: 0,
         until: None,
         approval: Some("apr_01jd0000000000000000000000".parse().expect("an id")),
+        lock: None,
     };
     let events = numbered([(200, waiting)]);
     assert_eq!(bar(&events, "send", 700), [(Part::Queue, 100, 200), (Part::Person, 200, 700)]);

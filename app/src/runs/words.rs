@@ -17,6 +17,7 @@ use crate::kit::{Family, Glyph, Status, kind_word};
 pub fn status(step: &StepView, node: &Node) -> Status {
     match step.state {
         StepState::Waiting if node.asks => Status::new("Needs approval", Glyph::Hand, Family::Attention),
+        StepState::Waiting if step.lock.is_some() => Status::new("Waiting for lock", Glyph::Clock, Family::Neutral),
         StepState::Waiting if step.wake_at.is_some() && calls(step.kind) => {
             Status::new("Rate limited", Glyph::Clock, Family::Neutral)
         }

@@ -416,6 +416,15 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 hint="“always”, or a condition such as {{ input.amount > 500 }}. Empty: never."/>
         }
     });
+    let locks = (works || groups).then(|| {
+        let form = form.clone();
+        view! {
+            <TextArea name="form[locks]" label="Locks" optional=true class="mono" rows=2 value=form.locks
+                hint="Names, one in each line, such as invoice {{ input.number }}. Of all runs one step at a time holds a name; the others wait in line."/>
+            <Field name="form[lock_s]" label="Seconds that it may hold them" optional=true class="short" inputmode="numeric" value=form.lock_s
+                hint="Then it is cut off. Empty: 300."/>
+        }
+    });
     let view = view! {
         <Card title="Approval and failure">
             <div class="stack">
@@ -425,6 +434,7 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 {once}
                 {cache}
                 {budget}
+                {locks}
                 <Select name="form[on_error]" label="When it fails" choices=on_error value=form.on_error/>
                 <TextArea name="form[pinned]" label="Pinned output" optional=true class="mono" rows=3 value=pinned
                     hint="While designing: runs of a draft take this and do nothing here. A deployed version does its work."/>

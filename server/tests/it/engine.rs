@@ -71,7 +71,7 @@ impl Effects for Script {
     }
 }
 
-fn fast() -> Settings {
+pub fn fast() -> Settings {
     Settings {
         lease: Duration::from_millis(1_500),
         heartbeat: Duration::from_millis(400),
@@ -89,11 +89,11 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn start(world: &World, script: &Script) -> Self {
+    pub async fn start(world: &World, script: &(impl Effects + Clone)) -> Self {
         Self::start_with(world, script, fast()).await
     }
 
-    async fn start_with(world: &World, script: &Script, settings: Settings) -> Self {
+    async fn start_with(world: &World, script: &(impl Effects + Clone), settings: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let (url, script, token) = (world.database_url().to_owned(), script.clone(), stop.clone());
@@ -205,6 +205,14 @@ impl Place {
         run.id
     }
 
+    /// What somebody tells a run.
+    pub async fn tell(&self, run: RunId, signal: Signal) {
+        let mut tx = self.tx().await;
+        store::signal(&mut tx, run, &signal, &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        self.ctx.deps().engine.committed(self.ctx.org_id(), run);
+    }
+
     pub async fn state(&self, run: RunId) -> RunState {
         let mut tx = self.tx().await;
         let word: String = sqlx::query_scalar("select state from runs where organization_id = $1 and id = $2")
@@ -230,7 +238,7 @@ impl Place {
     }
 
     /// The names of a run's events, after a look that their numbers have no gap.
-    async fn events(&self, run: RunId) -> Vec<Event> {
+    pub async fn events(&self, run: RunId) -> Vec<Event> {
         let mut tx = self.tx().await;
         let rows: Vec<(i64, Value)> =
             sqlx::query_as("select seq, data from run_events where organization_id = $1 and run_id = $2 order by seq")

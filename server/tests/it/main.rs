@@ -22,6 +22,7 @@ mod http;
 mod inbox;
 mod keys;
 mod limits;
+mod locks;
 mod models;
 mod node_kinds;
 mod office;

@@ -25,6 +25,7 @@ pub fn scope() -> CallScope {
         attempt: 1,
         fence: 7,
         cache_s: None,
+        lock_fence: Some(12),
         until: "2100-01-01T00:00:00Z".parse().unwrap(),
     }
 }

@@ -226,6 +226,7 @@ async fn an_outside_call_carries_its_key_and_its_answer_is_read() {
             (&headers["x-agentflow-attempt"], &headers["x-agentflow-fence"]),
             (&"1".parse().unwrap(), &"7".parse().unwrap())
         );
+        assert_eq!(headers["lock-fence"], "12");
         assert_eq!(
             (&headers["content-type"], &headers["x-api-key"]),
             (&"application/json".parse().unwrap(), &"k".parse().unwrap())

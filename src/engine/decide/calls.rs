@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, locks::expired};
 use crate::{
     engine::{
         journal::{Event, LogLevel},
@@ -28,7 +28,11 @@ impl Decider<'_> {
                 StepError::new(ErrorClass::Internal, "engine.no_call", "The step's call could not be made out."),
             );
         };
+        if self.lock_is_over(id) {
+            return self.fail(id, expired());
+        }
         let (own, last, cache_s) = (self.time_of(id), self.last_moment(id), self.cache_of(id));
+        let lock_fence = self.lock_of(id).map(|grant| grant.fence);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
         step.attempt += 1;
@@ -41,7 +45,7 @@ impl Decider<'_> {
         self.m.in_flight.insert(id.clone());
         self.touch(id);
         let (org, run, fence) = (self.m.org, self.m.run, self.m.fence);
-        let scope = CallScope { org, run, step: id.clone(), attempt, fence, cache_s, until: last };
+        let scope = CallScope { org, run, step: id.clone(), attempt, fence, lock_fence, cache_s, until: last };
         self.turn.effects.push(Effect::Perform(Box::new(call), scope, own));
     }
 
@@ -96,9 +100,10 @@ impl Decider<'_> {
         is_repeatable.then_some(seconds)
     }
 
-    /// When whatever a step belongs to is cut off: its agent, the groups that it stands in, or the run.
+    /// When whatever a step belongs to is cut off: its agent, the groups that it stands in, its locks, or the run.
     fn last_moment(&self, id: &StepId) -> Timestamp {
-        let mut last = self.now + TimeDelta::days(366);
+        let lock = self.lock_of(id).map(|grant| grant.until);
+        let mut last = lock.unwrap_or(self.now + TimeDelta::days(366));
         let mut above = id.parent();
         while let Some(owner) = above {
             if let Some(step) = self.m.steps.get(&owner).filter(|step| step.state == StepState::Running) {
@@ -209,6 +214,9 @@ impl Decider<'_> {
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
         if error.effect_unknown && self.must_not_repeat(id) {
             return self.uncertain(id, error);
+        }
+        if self.lock_is_over(id) {
+            return self.fail(id, if error.class == ErrorClass::Timeout { expired() } else { error });
         }
         let policy = Machine::node_of(&self.plan, id).and_then(|node| node.retry.clone()).unwrap_or_default();
         let seed = retry::seed_of(id.as_str()) ^ (self.m.run.uuid().as_u128() as u64);

@@ -182,9 +182,9 @@ impl Decider<'_> {
     pub(super) fn stop_below(&mut self, id: &StepId) {
         self.stop_steps(|step| id.holds(step));
         self.turn.effects.retain(|effect| match effect {
-            Effect::Evaluate(step, _) | Effect::Expect(step, _) => !id.holds(step),
+            Effect::Evaluate(step, _) | Effect::Expect(step, _) | Effect::Lock(step, ..) => !id.holds(step),
             Effect::Perform(_, scope, _) => !id.holds(&scope.step),
-            Effect::AbortAll | Effect::AbortBelow(_) => true,
+            Effect::Unlock(_) | Effect::AbortAll | Effect::AbortBelow(_) => true,
         });
         self.turn.effects.push(Effect::AbortBelow(id.clone()));
     }

@@ -174,6 +174,7 @@ impl Decider<'_> {
             attempt: step.attempt,
             until: approval.expires_at,
             approval: Some(approval.id),
+            lock: None,
         };
         self.turn.events.push(waiting);
         self.turn.events.push(Event::ApprovalRequested {
@@ -197,7 +198,8 @@ impl Decider<'_> {
             .m
             .steps
             .get(&id)
-            .is_some_and(|step| step.waits_for_person() && step.detail.approval == Some(applied.id));
+            .filter(|step| step.waits_for_person() && step.detail.approval == Some(applied.id))
+            .is_some_and(|_| !self.m.evaluating.contains_key(&id));
         if !waits || self.m.state.is_end() {
             return;
         }
@@ -227,9 +229,7 @@ impl Decider<'_> {
             _ if is_effort(&id) && step.kind == StepKind::Approval => self.what_now(&id, applied),
             (StepKind::Approval, _) => self.approval_decided(&id, applied),
             // Not begun yet: the step itself was held back.
-            (StepKind::Agent, 0) if approved => {
-                self.begin_agent(&id, prompt_of(&applied.payload));
-            }
+            (StepKind::Agent, 0) if approved => self.let_begin(&id, prompt_of(&applied.payload)),
             (_, 0) if approved => self.let_begin(&id, applied.payload),
             (_, attempt) if attempt > 0 && approved => {
                 self.succeed(&id, json!({ "answer": applied.reason.unwrap_or_default() }));

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Decider, nodes::truthy};
+use super::{Decider, locks::expired, nodes::truthy};
 use crate::engine::{
     journal::{Event, LogLevel},
     machine::{Detail, Machine, MapProgress},
@@ -15,12 +15,15 @@ impl Decider<'_> {
     /// A step that others nest in begins its work.
     pub(super) fn begin_group(&mut self, id: &StepId) {
         let limit = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let lock = self.own_lock(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
         step.attempt = step.attempt.max(1);
-        // A deadline stands from the beginning; a group begun anew has what is left of it.
-        step.wake_at =
-            limit.map(|seconds| step.queued_at + TimeDelta::seconds(seconds.min(86_400 * 366).cast_signed()));
+        // A deadline stands from the beginning; a group begun anew has what is left of it. The wait for locks does not
+        // count, and their time is a deadline too.
+        let from = lock.map_or(step.queued_at, |grant| grant.since.max(step.queued_at));
+        let own = limit.map(|seconds| from + TimeDelta::seconds(seconds.min(86_400 * 366).cast_signed()));
+        step.wake_at = own.into_iter().chain(lock.map(|grant| grant.until)).min();
         let event = Event::StepStarted { step: step.head(), attempt: step.attempt };
         self.turn.events.push(event);
         self.touch(id);
@@ -41,8 +44,10 @@ impl Decider<'_> {
         let Some(step) = self.m.steps.get(id) else { return };
         let message = format!("{} did not finish within the time that its step allows.", step.name);
         let code = format!("{}.timeout", step.kind);
+        let lock_is_over = self.own_lock(id).is_some() && self.lock_is_over(id);
         self.stop_below(id);
-        self.fail(id, StepError::new(ErrorClass::Timeout, code, message));
+        let late = || StepError::new(ErrorClass::Timeout, code, message);
+        self.fail(id, if lock_is_over { expired() } else { late() });
     }
 
     pub(super) fn begin_map(&mut self, id: &StepId, value: Value) {

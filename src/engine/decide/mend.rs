@@ -88,6 +88,7 @@ impl Decider<'_> {
 
     fn has_alternative(&self, id: &StepId, node: &Node, error: &StepError) -> bool {
         error.class.allows_an_alternative()
+            && !self.lock_is_over(id)
             && (1..=node.alternatives.len()).any(|number| {
                 let effort = self.m.steps.get(&Effort::Alternative(number).id(id));
                 effort.is_none_or(|step| !step.state.is_end())
@@ -121,11 +122,14 @@ impl Decider<'_> {
                 _ => {}
             }
         }
+        let lock_is_over = self.lock_is_over(id);
         if error.class.allows_an_alternative() {
             for (number, alternative) in (1..).zip(&node.alternatives) {
                 let child = Effort::Alternative(number).id(id);
                 match self.m.steps.get(&child).map(|step| (step.state, step.output.clone(), step.error.clone())) {
                     None if self.m.is_held() => return,
+                    // Without the locks nothing is tried.
+                    None if lock_is_over => break,
                     None => return self.try_alternative(id, node, &child, number, alternative),
                     Some((StepState::Succeeded, output, _)) => return self.succeed(id, output.unwrap_or_default()),
                     Some((state, ..)) if !state.is_end() => return,
@@ -249,7 +253,10 @@ impl Decider<'_> {
     }
 
     /// A person wants a failed step tried again. What was recorded stays; what cannot simply go on begins anew below it.
-    fn begin_again(&mut self, id: &StepId, input: Value) {
+    pub(super) fn begin_again(&mut self, id: &StepId, input: Value) {
+        if self.locks_again(id, &input) {
+            return;
+        }
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.detail.failures = 0;
         step.detail.crashes = 0;

@@ -10,6 +10,7 @@
 //! - `agent`: an agent's turns.
 //! - `budget`: what model calls below a node may use together.
 //! - `gates`: approvals and questions.
+//! - `locks`: named locks, held while a step works.
 //! - `scope`: what a template's expressions see.
 //! - `suspects`: calls whose process died under them.
 
@@ -19,6 +20,7 @@ mod calls;
 mod frame;
 mod gates;
 mod groups;
+mod locks;
 mod mend;
 mod nodes;
 mod scope;
@@ -68,6 +70,12 @@ impl Decider<'_> {
             Input::Loaded => self.loaded(),
             Input::Evaluated(step, result) => self.evaluated(&step, result),
             Input::Performed(step, attempt, result, lines) => self.performed(&step, attempt, result, lines),
+            Input::Locked(step, answer) => self.locks_answered(&step, answer),
+            Input::Held(grants) => {
+                for (step, grant) in grants {
+                    self.lock_came(&step, grant);
+                }
+            }
             Input::Cancel(by) => self.cancel(&by),
             Input::Pause(by) => self.pause(&by),
             Input::Resume(by) => self.resume(&by),
@@ -132,12 +140,28 @@ impl Decider<'_> {
         self.advance(None);
     }
 
+    /// The same for what is below a step.
+    fn go_on_below(&mut self, id: &StepId) {
+        let mut open: Vec<_> =
+            self.m.steps.values().filter(|step| !step.state.is_end() && id.holds(&step.id)).collect();
+        open.sort_by_key(|step| step.ordinal);
+        for id in open.into_iter().map(|step| step.id.clone()).collect::<Vec<_>>() {
+            self.go_on(&id);
+        }
+    }
+
     /// An open step of a run that was loaded or let go on: what was under way elsewhere is tried again.
     fn go_on(&mut self, id: &StepId) {
         if self.m.is_held() || self.m.in_flight.contains(id) || self.m.evaluating.contains_key(id) {
             return;
         }
         let Some(step) = self.m.steps.get(id).filter(|step| step.state == StepState::Running) else { return };
+        if self.stands_in_unlocked(id) {
+            return;
+        }
+        if self.is_to_lock(id) {
+            return self.lock_taken_over(id);
+        }
         if step.detail.mending {
             return self.mend_advance(id);
         }
@@ -247,6 +271,7 @@ impl Decider<'_> {
             self.announce_reused();
         }
         self.go_on_everywhere();
+        self.ask_for_all_locks();
         self.tick();
     }
 
@@ -262,7 +287,7 @@ impl Decider<'_> {
     /// Stops all that has not ended: the run is about to.
     fn tear_down(&mut self) {
         self.stop_steps(|_| true);
-        self.turn.effects.clear();
+        self.turn.effects.retain(|effect| matches!(effect, Effect::Unlock(_)));
         self.turn.effects.push(Effect::AbortAll);
         self.m.waiting_on = None;
     }
@@ -278,7 +303,8 @@ impl Decider<'_> {
         open.sort_by_key(|(ordinal, ..)| *ordinal);
         for (ordinal, id, state) in open {
             self.m.in_flight.remove(&id);
-            self.m.evaluating.remove(&id);
+            self.withdraw_ask(&id);
+            self.unlock(&id);
             if state == StepState::Queued {
                 // Nobody has seen it yet.
                 self.m.steps.remove(&id);
@@ -369,6 +395,7 @@ impl Decider<'_> {
         self.m.usage += usage;
         self.turn.events.push(event);
         self.touch(id);
+        self.unlock(id);
         self.ended(id);
     }
 
@@ -395,6 +422,7 @@ impl Decider<'_> {
         self.turn.log(LogLevel::Error, Some(id), line);
         self.turn.events.push(event);
         self.touch(id);
+        self.unlock(id);
         self.ended(id);
     }
 }

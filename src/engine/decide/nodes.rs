@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Decider, mend::is_effort};
+use super::{
+    Decider,
+    locks::{NAMES, with_locks},
+    mend::is_effort,
+};
 use crate::{
     engine::{
         journal::{Event, LogLevel},
@@ -69,7 +73,7 @@ impl Decider<'_> {
                 let input = self.input_of_frame(id.parent().as_ref());
                 self.succeed(id, input);
             }
-            (NodeKind::Loop { .. }, _) => self.begin_loop(id),
+            (NodeKind::Loop { .. }, _) if node.locks.is_empty() || is_effort(id) => self.begin_loop(id),
             (NodeKind::Agent { .. }, Some(input)) => self.begin_agent(id, prompt_of(&input)),
             (NodeKind::Map { .. } | NodeKind::Workflow { .. }, Some(input)) => self.do_work(id, input),
             _ => self.evaluate(id, node, 0),
@@ -113,8 +117,10 @@ impl Decider<'_> {
         // What must be asked first comes along with what the node is for.
         let template = match &node.requires_approval {
             Gate::When(condition) if place == 0 => json!({ "value": template, "gate": condition }),
+            _ if place == 0 && !node.locks.is_empty() => json!({ "value": template }),
             _ => template,
         };
+        let template = if place == 0 { with_locks(node, template) } else { template };
         self.fill_in(id, template, place, id.parent().as_ref());
     }
 
@@ -148,7 +154,7 @@ impl Decider<'_> {
         let value = match result {
             Ok(value) => value,
             Err(error) => {
-                if matches!(kind, StepKind::Item | StepKind::Round) {
+                if place == NAMES || matches!(kind, StepKind::Item | StepKind::Round) {
                     self.stop_below(id);
                 }
                 return self.fail(id, error);
@@ -159,11 +165,20 @@ impl Decider<'_> {
             StepKind::Round if place == 0 => return self.part_done(id, value),
             StepKind::Round => return self.round_judged(id, &value),
             _ if is_effort(id) => return self.do_work(id, value),
+            _ if place == NAMES => return self.taken_over_named(id, &value),
             _ => {}
+        }
+        let mut value = value;
+        if place == 0 && !node.locks.is_empty() {
+            if let Err(error) = self.name_locks(id, value.get("locks")) {
+                return self.fail(id, error);
+            }
+            if !matches!(node.requires_approval, Gate::When(_)) {
+                value = value.get_mut("value").map(Value::take).unwrap_or_default();
+            }
         }
         match &node.requires_approval {
             Gate::When(_) if place == 0 => {
-                let mut value = value;
                 let held_back = value.get("gate").is_some_and(truthy);
                 let value = value.get_mut("value").map(Value::take).unwrap_or_default();
                 if held_back { self.ask_before(id, node, value) } else { self.work(id, node, place, value) }
@@ -175,6 +190,9 @@ impl Decider<'_> {
 
     /// What a node is for, with its templates filled in.
     pub(super) fn work(&mut self, id: &StepId, node: &Node, place: usize, value: Value) {
+        if self.needs_locks(id) {
+            return self.ask_for_locks(id, value);
+        }
         match &node.kind {
             NodeKind::Transform { .. } | NodeKind::End { .. } => self.succeed(id, value),
             NodeKind::Decision { branches, otherwise } => {
@@ -197,6 +215,7 @@ impl Decider<'_> {
         match self.m.steps.get(id).map(|step| step.kind) {
             Some(StepKind::Agent) => self.begin_agent(id, value),
             Some(StepKind::Map) => self.begin_map(id, value),
+            Some(StepKind::Loop) => self.begin_loop(id),
             Some(StepKind::Workflow) => self.begin_workflow(id, value),
             _ => {
                 self.set_input(id, value);
@@ -229,7 +248,7 @@ impl Decider<'_> {
         step.state = StepState::Waiting;
         step.attempt = 1;
         step.wake_at = Some(at);
-        let event = Event::StepWaiting { step: step.head(), attempt: 1, until: Some(at), approval: None };
+        let event = Event::StepWaiting { step: step.head(), attempt: 1, until: Some(at), approval: None, lock: None };
         self.turn.events.push(event);
         self.touch(id);
     }
@@ -267,7 +286,7 @@ impl Decider<'_> {
         step.attempt += 1;
         step.wake_at = until;
         let (attempt, about) = (step.attempt, step.detail.about.clone().unwrap_or_default());
-        let event = Event::StepWaiting { step: step.head(), attempt, until, approval: None };
+        let event = Event::StepWaiting { step: step.head(), attempt, until, approval: None, lock: None };
         self.turn.log(LogLevel::Info, Some(id), format!("Waits for the event {about}."));
         self.turn.events.push(event);
         self.touch(id);

@@ -1,6 +1,9 @@
 //! The decisions against a small world in memory: what is written survives, all else can be lost at any write.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -10,9 +13,9 @@ use super::{decide, is_suspect};
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
-        machine::{Applied, Effect, Input, Machine, POISON, Ruling, Step, Turn},
+        machine::{Applied, Effect, Input, LockAnswer, LockGrant, Machine, POISON, Ruling, Step, Turn},
         plan::{AgentLimits, AgentSpec, Graph, Plan, ToolEffect, ToolPermission, ToolSpec, template},
-        port::{Answer, Call, Evaluation, Message, ModelAnswer, ToolRequest},
+        port::{Answer, Call, CallScope, Evaluation, Message, ModelAnswer, ToolRequest},
         state::{ErrorClass, RunState, StepError, StepId, StepState},
     },
     kernel::{Money, OrgId, RunId, Timestamp},
@@ -24,6 +27,7 @@ type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 mod budgets;
 mod kinds;
 mod limits;
+mod locks;
 mod model;
 
 /// A run and its world. `rows` and `events` are what a database would hold.
@@ -41,8 +45,16 @@ struct World {
     judge: Option<Judge>,
     /// Events that have come, by key.
     received: BTreeMap<String, Value>,
+    /// Names of locks that other runs hold.
+    taken: BTreeSet<String>,
+    /// The names that each step holds, and how.
+    held: BTreeMap<StepId, (Vec<String>, LockGrant)>,
+    /// The names that each step waits for, and for how many seconds.
+    wanted: BTreeMap<StepId, (Vec<String>, u32)>,
     /// Writes after which the owner is lost.
     crashes: Vec<usize>,
+    /// The last fence of a lock.
+    fence: i64,
     /// Whether a lost owner counts as one that died.
     owners_die: bool,
     writes: usize,
@@ -127,8 +139,12 @@ impl World {
             calls: Vec::new(),
             verdicts: BTreeMap::new(),
             received: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            held: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             judge: None,
             crashes: Vec::new(),
+            fence: 0,
             owners_die: false,
             writes: 0,
         }
@@ -206,16 +222,78 @@ impl World {
                     "performed before it was written"
                 );
                 self.calls.push((scope.step.to_string(), scope.attempt));
+                self.is_locked(&scope);
                 let result = (self.perform)(&call, scope.step.as_str(), scope.attempt);
                 Some(Input::Performed(scope.step, scope.attempt, result, vec![(LogLevel::Info, "done".to_owned())]))
             }
             Effect::Expect(step, _) => Some(Input::Evaluated(step, Ok(Value::Null))),
+            Effect::Lock(step, names, limit_s) => {
+                let now = self.now;
+                if self.held.get(&step).is_some_and(|(_, grant)| grant.until <= now) {
+                    self.held.remove(&step);
+                }
+                if !self.held.contains_key(&step) {
+                    self.wanted.insert(step.clone(), (names.clone(), limit_s));
+                    self.grant(&step);
+                }
+                let answer = match self.held.get(&step) {
+                    Some((_, grant)) => LockAnswer::Granted(*grant),
+                    None => LockAnswer::Queued { name: names[0].clone(), holder: None },
+                };
+                Some(Input::Locked(step, answer))
+            }
+            Effect::Unlock(step) => {
+                self.held.remove(&step);
+                self.wanted.remove(&step);
+                None
+            }
             Effect::AbortAll | Effect::AbortBelow(_) => None,
         }
     }
 
+    /// A call is made under the locks that its step, or what it stands in, needs.
+    fn is_locked(&self, scope: &CallScope) {
+        for above in std::iter::successors(Some(scope.step.clone()), StepId::parent) {
+            let Some(step) = self.machine.steps.get(&above).filter(|step| Machine::is_of_node(step)) else { continue };
+            let named = Machine::node_of(&self.machine.plan, &above).is_some_and(|node| !node.locks.is_empty());
+            if named && step.detail.locks.as_ref().is_none_or(|names| !names.is_empty()) {
+                let (_, grant) =
+                    self.held.get(&above).unwrap_or_else(|| panic!("{} without the lock of {above}", scope.step));
+                assert!(grant.until > self.now && scope.until <= grant.until && scope.lock_fence == Some(grant.fence));
+            }
+        }
+    }
+
+    /// Gives a step its locks, if they are free. Returns whether it did.
+    fn grant(&mut self, step: &StepId) -> bool {
+        let rows = &self.rows;
+        let has_ended = |step: &StepId| rows.values().any(|row| row.id == *step && row.state.is_end());
+        let now = self.now;
+        self.held.retain(|step, (_, grant)| grant.until > now && !has_ended(step));
+        let Some((names, limit_s)) = self.wanted.get(step) else { return false };
+        let mut held = self.held.values().flat_map(|(names, _)| names).chain(&self.taken);
+        if held.any(|name| names.contains(name)) {
+            return false;
+        }
+        self.fence += 1;
+        let until = self.now + TimeDelta::seconds(i64::from(*limit_s));
+        let grant = LockGrant { fence: self.fence, since: self.now, until };
+        self.held.insert(step.clone(), (names.clone(), grant));
+        self.wanted.remove(step);
+        true
+    }
+
     fn wake(&mut self) -> Option<Input> {
-        for step in self.machine.steps.values().filter(|step| step.state == StepState::Waiting) {
+        if self.machine.state != RunState::Paused {
+            for step in self.wanted.keys().cloned().collect::<Vec<_>>() {
+                if self.grant(&step) {
+                    let (_, grant) = self.held[&step];
+                    return Some(Input::Held(vec![(step, grant)]));
+                }
+            }
+        }
+        let waits = |step: &&Step| step.state == StepState::Waiting && !step.waits_for_lock();
+        for step in self.machine.steps.values().filter(waits) {
             let given = self.verdicts.get(step.id.as_str()).cloned();
             let judged = || self.judge.as_ref().map(|judge| (judge(step.id.as_str()), Value::Null));
             let asked = step.detail.approval.filter(|_| step.waits_for_person());

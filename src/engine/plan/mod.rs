@@ -23,6 +23,12 @@ pub const MAX_NODES: usize = 300;
 pub const MAX_ITEMS: usize = 10_000;
 /// The most rounds of a loop.
 pub const MAX_ROUNDS: u32 = 1_000;
+/// The most locks that a node may hold.
+pub const MAX_LOCKS: usize = 8;
+/// The most characters of a lock's name.
+pub const MAX_LOCK_NAME: usize = 200;
+/// Seconds that a node may hold its locks where nothing else is said.
+pub const LOCK_S: u32 = 300;
 /// How deep groups (maps, loops) may nest.
 pub const MAX_DEPTH: usize = 4;
 
@@ -88,6 +94,12 @@ pub struct Node {
     /// What its model calls, and those below it, may use together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// Templates: the names of the locks that it holds while it works. One that is filled in as empty is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// Seconds that it may hold them. None means [`LOCK_S`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_s: Option<u32>,
     /// The output that it has in runs of a draft, where it does nothing. A deployed version's plan holds none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub pinned: Value,
@@ -141,6 +153,13 @@ impl Node {
             | NodeKind::Workflow { input: value, .. }
             | NodeKind::End { output: value } => visit(value),
             NodeKind::Wait { seconds, until } => [seconds, until].into_iter().for_each(&mut *visit),
+        }
+        for name in &mut self.locks {
+            let mut value = Value::String(std::mem::take(name));
+            visit(&mut value);
+            if let Value::String(changed) = value {
+                *name = changed;
+            }
         }
         if let Gate::When(condition) = &mut self.requires_approval {
             let mut value = Value::String(std::mem::take(condition));

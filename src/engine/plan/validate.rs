@@ -66,7 +66,7 @@ pub fn validate(graph: &Graph, known: &Known<'_>) -> Vec<Fault> {
     if starts == 0 {
         out.graph("nodes", "The workflow has no start. Add a step of the kind “start”.");
     }
-    scope(&Scope { path: "", nodes: &graph.nodes, outer: &BTreeSet::new(), starts }, &mut out);
+    scope(&Scope { path: "", nodes: &graph.nodes, outer: &BTreeSet::new(), starts, locked: false }, &mut out);
     out.list
 }
 
@@ -117,6 +117,8 @@ struct Scope<'a> {
     /// Keys of steps outside that have run before.
     outer: &'a BTreeSet<String>,
     starts: usize,
+    /// Whether what it stands in holds locks.
+    locked: bool,
 }
 
 impl Scope<'_> {

@@ -24,7 +24,7 @@ use crate::{
         plan::template,
         port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
-        store::{self, Claim, Commit, Committed, Loaded, Signal},
+        store::{self, Claim, Commit, Committed, Loaded, LockWish, Signal},
     },
     kernel::{Error, Kind, Result, Timestamp, text},
 };
@@ -313,7 +313,7 @@ impl Actor {
                 // Said anew by whatever is read now.
                 self.decision_at = None;
                 self.settle().await;
-                if self.machine.steps.values().any(waits_for_event) {
+                if self.machine.steps.values().any(waits_for_news) {
                     self.read_events().await;
                 }
                 self.inbox.push_back(Input::Tick);
@@ -338,7 +338,7 @@ impl Actor {
     fn came_back(&mut self, done: Result<Input, tokio::task::JoinError>) {
         // An aborted task brings nothing; a panic was caught inside.
         let Ok(input) = done else { return };
-        if let Input::Performed(step, ..) | Input::Evaluated(step, _) = &input {
+        if let Input::Performed(step, ..) | Input::Evaluated(step, _) | Input::Locked(step, _) = &input {
             self.under_way.remove(step);
         }
         // The suspects have come back, and the process lives: the others may go on.
@@ -357,7 +357,7 @@ impl Actor {
         match signals {
             Ok(signals) => {
                 let mut decisions = fresh && self.machine.steps.values().any(|step| step.detail.approval.is_some());
-                let mut events = fresh && self.machine.steps.values().any(waits_for_event);
+                let mut events = fresh && self.machine.steps.values().any(waits_for_news);
                 for (number, signal) in signals {
                     self.machine.signals_seen = number;
                     match signal {
@@ -390,11 +390,16 @@ impl Actor {
         }
     }
 
+    /// Reads the events and locks that have come for steps that wait for some.
     async fn read_events(&mut self) {
-        match store::received_events(&self.runner.pool, self.claim).await {
-            Ok(events) => self.inbox.push_back(Input::Received(events)),
+        let read = async {
+            let events = store::received_events(&self.runner.pool, self.claim).await?;
+            Ok::<_, Error>((events, store::held_locks(&self.runner.pool, self.claim).await?))
+        };
+        match read.await {
+            Ok((events, locks)) => self.inbox.extend([Input::Received(events), Input::Held(locks)]),
             Err(error) => {
-                tracing::warn!(run = %self.claim.run, %error, "events could not be read; looking again soon");
+                tracing::warn!(run = %self.claim.run, %error, "events and locks could not be read; looking again soon");
                 self.decision_at = Some(self.runner.clock.now() + TimeDelta::seconds(1));
             }
         }
@@ -428,6 +433,15 @@ impl Actor {
                     let task = expect(self.runner.clone(), self.claim, step.clone(), key);
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (false, handle));
+                }
+                Effect::Lock(step, names, limit_s) => {
+                    let wish = LockWish { names, limit_s };
+                    let handle = self.tasks.spawn(lock(self.runner.clone(), self.claim, step.clone(), wish));
+                    self.under_way.insert(step, (false, handle));
+                }
+                // The run may be let go meanwhile.
+                Effect::Unlock(step) => {
+                    drop(self.runner.actors.spawn(unlock(self.runner.clone(), self.claim, step)));
                 }
                 Effect::Perform(call, scope, time) => {
                     let step = scope.step.clone();
@@ -478,8 +492,34 @@ async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) ->
     }
 }
 
-fn waits_for_event(step: &Step) -> bool {
-    step.kind == StepKind::WaitEvent && step.state == StepState::Waiting
+/// Asks for a step's locks, as long as it takes: until then the run is not let go.
+async fn lock(runner: Arc<Runner>, claim: Claim, step: StepId, wish: LockWish) -> Input {
+    loop {
+        match store::ask_for_locks(&runner.pool, claim, &step, &wish).await {
+            Ok((told, answer)) => {
+                told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
+                return Input::Locked(step, answer);
+            }
+            Err(error) => {
+                tracing::warn!(run = %claim.run, %error, "locks could not be asked for; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// Lets go of a step's locks. Where it fails they count as free all the same, and whoever looks next passes them on.
+async fn unlock(runner: Arc<Runner>, claim: Claim, step: StepId) {
+    match store::unlock(&runner.pool, claim, &step).await {
+        Ok(told) => told.into_iter().for_each(|run| runner.engine.committed(claim.org, run)),
+        Err(error) => {
+            tracing::warn!(run = %claim.run, %error, "locks could not be let go of; they are passed on later")
+        }
+    }
+}
+
+fn waits_for_news(step: &Step) -> bool {
+    step.waits_for_lock() || (step.kind == StepKind::WaitEvent && step.state == StepState::Waiting)
 }
 
 /// What comes from outside may hold what the database does not store: that must not keep the rest from being written.

@@ -248,6 +248,7 @@ impl Runner {
                     }
                     forgotten = self.give_back_forgotten(&forgotten).await;
                     self.deliver_events().await;
+                    self.pass_on_locks().await;
                 }
                 _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
                     Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
@@ -271,6 +272,21 @@ impl Runner {
         };
         if let Err(error) = deliver.await {
             tracing::warn!(%error, "looking for events that nobody was told of failed");
+        }
+    }
+
+    /// Hands locks on whose holders are gone, or have had their time.
+    async fn pass_on_locks(&self) {
+        let pass_on = async {
+            for (org, names) in store::forsaken_locks(&self.pool).await? {
+                for run in store::pass_on(&self.pool, org, &names).await? {
+                    self.engine.committed(org, run);
+                }
+            }
+            Ok::<(), crate::kernel::Error>(())
+        };
+        if let Err(error) = pass_on.await {
+            tracing::warn!(%error, "looking for locks that nobody holds any more failed");
         }
     }
 

@@ -65,7 +65,7 @@ pub enum Signal {
         /// Who lets it.
         by: String,
     },
-    /// An event came for a step.
+    /// An event came for a step, or the locks that it waits for.
     Event {
         /// The step that waits for it.
         step: StepId,
@@ -199,7 +199,7 @@ pub async fn take_over(tx: &mut TenantTx, from: RunId, to: RunId, reuse: &Reuse)
              from steps where organization_id = $1 and run_id = $2 and id = any($4)
            union all
            select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, 'running', 1, input, null,
-                  detail - 'failures' - 'mending' - 'asked' - 'again', now(), now(), null
+                  detail - 'failures' - 'mending' - 'asked' - 'again' - 'locks' - 'lock', now(), now(), null
              from steps where organization_id = $1 and run_id = $2 and id = any($5)"#,
         org.uuid(),
         from.uuid(),

@@ -49,6 +49,8 @@ impl StepForm {
             at_most_once: flag(node.at_most_once),
             budget: text(node.budget.and_then(|budget| budget.cost).map(dollars)),
             cache_h: node.cache.seconds().map(hours).unwrap_or_default(),
+            locks: node.locks.join("\n"),
+            lock_s: text(node.lock_s.map(|seconds| seconds.to_string())),
             pinned: values::write(&node.pinned),
             otherwise: BranchName::otherwise().to_string(),
             on_expiry: OnExpiry::default().as_str().to_owned(),
@@ -171,6 +173,7 @@ impl StepForm {
                 if seconds == 0 { Cache::default() } else { Cache::of(seconds) }
             }),
         };
+        let lock_s = form.count("lock_s", &self.lock_s, 1, 86_400);
         let join = match self.join.as_str() {
             "any" => Join::Any,
             "" | "all" => Join::All,
@@ -204,6 +207,8 @@ impl StepForm {
             at_most_once: kept.map_or(self.at_most_once == "true", |kept| kept.at_most_once),
             cache,
             budget,
+            locks: kept.map_or_else(|| lines(&self.locks), |kept| kept.locks.clone()),
+            lock_s: kept.map_or(lock_s, |kept| kept.lock_s),
             pinned: kept.map_or(pinned, |kept| kept.pinned.clone()),
         })
     }
@@ -319,6 +324,11 @@ fn alternative_line(alternative: &Alternative) -> String {
         Alternative::Tool(_) => "tool",
     };
     format!("{what} {}", alternative.about())
+}
+
+/// The texts of a field that takes one in each line.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 /// A box as it is sent when it is ticked.
@@ -469,7 +479,8 @@ mod tests {
                     "arguments": { "url": "{{ item }}", "headers": { "Accept": "text/html" }, "accept_errors": true, "body": "12 apples" } }),
             json!({ "id": "e", "kind": "tool", "tool": "email_send",
                     "arguments": { "to": ["a@example.com"], "subject": "12", "body": "Hello\n\nyou" } }),
-            json!({ "id": "u", "kind": "tool", "tool": "unheard_of", "arguments": "{{ input }}" }),
+            json!({ "id": "u", "kind": "tool", "tool": "unheard_of", "arguments": "{{ input }}",
+                    "locks": ["invoice {{ input.number }}", "till"], "lock_s": 60 }),
             json!({ "id": "u", "kind": "tool", "tool": "email_send", "arguments": "{{ input.mail }}" }),
             json!({ "id": "c", "kind": "tool", "tool": "calculator", "arguments": { "expression": "1" }, "cache": 100 }),
             json!({ "id": "v", "kind": "transform", "value": { "a": "{{ 1 }}", "b": [1, "2"] } }),

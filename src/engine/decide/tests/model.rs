@@ -110,6 +110,12 @@ fn nodes(dice: &mut Dice, size: u64, depth: u32, subs: &mut BTreeMap<String, Sub
             _ => {}
         }
         node["after"] = json!(after);
+        // Locks that steps of the same run take from each other; not inside of what may hold some.
+        let works = matches!(node["kind"].as_str(), Some("tool" | "http" | "agent" | "map" | "loop" | "workflow"));
+        if depth == 0 && works && dice.below(3) == 0 {
+            node["locks"] = [json!(["a"]), json!(["b"]), json!(["b", "a"])][dice.below(3) as usize].clone();
+            node["lock_s"] = json!(86_400);
+        }
         made.push(node);
     }
     if root {
@@ -354,6 +360,8 @@ fn agree(seed: u64, size: u64, crashes: Vec<usize>) {
         assert_eq!(there, reached, "seed {seed}: as many steps");
     }
     in_order(&world, &plan, seed);
+    let has_ended = |step: &StepId| world.machine.steps.get(step).is_none_or(|step| step.state.is_end());
+    assert!(world.held.keys().chain(world.wanted.keys()).all(has_ended), "seed {seed}: only what has ended");
     // The journal alone tells the same.
     let view = world.view();
     for step in world.machine.steps.values() {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_ROUNDS, Node, NodeKind, RetryPolicy,
-        SubWorkflow, ToolEffect,
+        Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_LOCK_NAME, MAX_LOCKS, MAX_ROUNDS, Node,
+        NodeKind, RetryPolicy, SubWorkflow, ToolEffect,
         template::{self, Piece},
     },
     Faults, MAX_SECONDS, MAX_TEXT, Scope, scope,
@@ -62,16 +62,16 @@ pub(super) fn kind(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
             if !(1..=100).contains(concurrency) {
                 out.node(path, "concurrency", "Between 1 and 100 items can be worked on at the same time.");
             }
-            group(nodes, result, reads, out);
+            group(node, nodes, result, reads, out);
         }
         NodeKind::Loop { until, max, nodes, result } => {
             if !(1..=MAX_ROUNDS).contains(max) {
                 out.node(path, "max", format!("The rounds must be between 1 and {MAX_ROUNDS}."));
             }
-            group(nodes, result, reads, out);
+            group(node, nodes, result, reads, out);
             let mut readable = reads.readable.clone();
             readable.extend(nodes.iter().map(|node| node.id.as_str().to_owned()));
-            let inner = Scope { path, nodes, outer: reads.readable, starts: 0 };
+            let inner = Scope { path, nodes, outer: reads.readable, starts: 0, locked: false };
             let after_all = Reads { path, level: &inner, readable: &readable, unsure: reads.unsure };
             let hint = "Say when the loop is done.";
             expression(until, "until", hint, "{{ result.score > 0.9 }}", &after_all, out);
@@ -302,12 +302,13 @@ fn text_template(text: &str, field: &str, reads: &Reads<'_>, out: &mut Faults<'_
 }
 
 /// What is inside of a group, and what its parts give.
-fn group(nodes: &[Node], result: &Value, reads: &Reads<'_>, out: &mut Faults<'_>) {
+fn group(node: &Node, nodes: &[Node], result: &Value, reads: &Reads<'_>, out: &mut Faults<'_>) {
     let path = reads.path;
     if nodes.is_empty() {
         out.node(path, "nodes", "There are no steps inside. Add what is done.");
     }
-    let inner = Scope { path, nodes, outer: reads.readable, starts: 0 };
+    let locked = reads.level.locked || !node.locks.is_empty();
+    let inner = Scope { path, nodes, outer: reads.readable, starts: 0, locked };
     scope(&inner, out);
     let mut readable = reads.readable.clone();
     readable.extend(nodes.iter().map(|node| node.id.as_str().to_owned()));
@@ -392,6 +393,9 @@ pub(super) fn general(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     if let Some(seconds) = node.cache.seconds() {
         cache(node, seconds, path, out);
     }
+    if !node.locks.is_empty() || node.lock_s.is_some() {
+        locks(node, works || node.kind.inner().is_some(), reads, out);
+    }
     for (place, alternative) in node.alternatives.iter().enumerate() {
         alternatives(node, alternative, place, reads, out);
     }
@@ -439,6 +443,34 @@ fn cache(node: &Node, seconds: u64, path: &str, out: &mut Faults<'_>) {
             _ => {}
         },
         _ => out.node(path, "cache", "Only the results of an agent, a tool and a request can be remembered."),
+    }
+}
+
+fn locks(node: &Node, works: bool, reads: &Reads<'_>, out: &mut Faults<'_>) {
+    let path = reads.path;
+    if !works {
+        let message = "Only a tool, a request, an agent, a group of steps and a workflow can hold locks.";
+        return out.node(path, "locks", message);
+    }
+    if reads.level.locked {
+        let message = "What this step stands in holds locks already. Name all of them there, so that no two runs wait \
+                       for each other.";
+        out.node(path, "locks", message);
+    }
+    if node.locks.len() > MAX_LOCKS {
+        out.node(path, "locks", format!("A step can hold {MAX_LOCKS} locks at most."));
+    }
+    for name in &node.locks {
+        required(name, "locks", "Write the name of the lock, such as invoice {{ input.number }}.", reads, out);
+        if !name.contains("{{") && name.trim().chars().count() > MAX_LOCK_NAME {
+            out.node(path, "locks", format!("The name of a lock has {MAX_LOCK_NAME} characters at most."));
+        }
+    }
+    if node.lock_s.is_some_and(|seconds| !(1..=86_400).contains(&seconds)) {
+        out.node(path, "lock_s", "Locks can be held for 1 to 86,400 seconds.");
+    }
+    if node.locks.is_empty() {
+        out.node(path, "locks", "Name the locks that can be held for so long.");
     }
 }
 

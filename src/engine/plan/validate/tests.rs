@@ -232,6 +232,31 @@ fn keys_are_unique_inside_and_around_a_map() {
 }
 
 #[test]
+fn locks_are_for_what_works_and_are_named_in_one_place() {
+    says(
+        json!([
+            { "id": "start", "kind": "start" },
+            { "id": "a", "kind": "wait", "seconds": 1, "locks": ["x"], "after": ["start"] },
+            { "id": "b", "kind": "tool", "tool": "post", "arguments": { "to": "x" }, "locks": ["{{ steps.c.output }}", " "],
+              "lock_s": 100_000, "after": ["a"] },
+            { "id": "c", "kind": "tool", "tool": "post", "arguments": { "to": "x" }, "lock_s": 5, "after": ["b"] },
+            { "id": "m", "kind": "map", "items": "{{ [] }}", "locks": ["till"], "after": ["c"], "nodes": [
+                { "id": "d", "kind": "tool", "tool": "post", "arguments": { "to": "x" }, "locks": ["y"] },
+            ] },
+            { "id": "end", "kind": "end", "after": ["m"] },
+        ]),
+        &[
+            "a/locks: Only a tool",
+            "b/locks: It reads “steps.c”",
+            "b/locks: Write the name of the lock",
+            "b/lock_s: Locks can be held for",
+            "c/locks: Name the locks",
+            "m.d/locks: What this step stands in holds locks already",
+        ],
+    );
+}
+
+#[test]
 fn too_much_is_refused_before_it_is_looked_at() {
     let many: Vec<Value> = (0..=MAX_NODES).map(|at| json!({ "id": format!("n{at}"), "kind": "start" })).collect();
     says(Value::Array(many), &["/nodes: There are 301 steps"]);
