@@ -138,6 +138,8 @@ impl<'a> Replay<'a> {
             in_flight: Default::default(),
             draining: false,
             maps: HashMap::new(),
+            most: Default::default(),
+            short: Default::default(),
         };
         let now = recorded.events[0].at;
         Self { machine, recorded, answers, now, expressions: Expressions::default() }

@@ -181,7 +181,8 @@ impl Decider<'_> {
         let pause = text::duration((at - self.now).num_milliseconds().max(0));
         let line = format!("{}: {side} asked to be left alone. The call is made in {pause}.", step.name);
         step.detail.limit = Some(side);
-        let event = Event::StepWaiting { step: step.head(), attempt: step.attempt, until: Some(at), approval: None };
+        let (head, attempt) = (step.head(), step.attempt);
+        let event = Event::StepWaiting { step: head, attempt, until: Some(at), approval: None, lock: None };
         self.turn.log(LogLevel::Info, Some(id), line);
         self.turn.events.push(event);
         self.touch(id);
