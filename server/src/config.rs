@@ -18,6 +18,7 @@
 //! | `AGENTFLOW_HEARTBEAT_MS` | the pause between heartbeats | `5000` |
 //! | `AGENTFLOW_REAPER_MS` | the pause between looks for lost nodes | `2000` |
 //! | `AGENTFLOW_MAX_RUNS` | the most runs that a node works on at the same time | `512` |
+//! | `AGENTFLOW_MAX_RUNS_PER_ORGANIZATION` | how many runs of an organization may be at work at once, where it has no limit of its own | no limit |
 //! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
 //! | `AGENTFLOW_POISON_CRASHES` | how many processes in a row may die under a call until it is given up | `3` |
 //! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
@@ -339,9 +340,13 @@ impl Reader<'_> {
         }
         let max_runs: u32 = self.parsed("AGENTFLOW_MAX_RUNS", 512, "a number of runs, such as 512");
         let max_calls: u32 = self.parsed("AGENTFLOW_MAX_CALLS", 128, "a number of calls, such as 128");
+        let of_organization: u32 =
+            self.parsed("AGENTFLOW_MAX_RUNS_PER_ORGANIZATION", 0, "a number of runs, such as 50, or unset it");
         let poison: u32 = self.parsed("AGENTFLOW_POISON_CRASHES", usual.poison, "a number of crashes, such as 3");
         runner::Settings {
             poison: poison.max(1),
+            // None is as good as nothing.
+            max_runs_per_organization: (of_organization > 0).then_some(of_organization),
             lease,
             heartbeat,
             reaper,

@@ -3,13 +3,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{counters::Counters, journal::StoredEvent, state::StepId};
-use crate::kernel::{OrgId, RunId};
+use super::{counters::Counters, journal::StoredEvent, state::StepId, store::Fresh};
+use crate::kernel::{NodeId, OrgId, RunId};
 
 /// Who wants to see events as they are committed: the live hub.
 pub trait Readers: Send + Sync + 'static {
@@ -29,13 +29,29 @@ struct Inner {
     readers: Arc<dyn Readers>,
     counters: Counters,
     /// Runs that this process works on, and how to reach each one's task.
-    active: Mutex<HashMap<RunId, Arc<Notify>>>,
+    active: Mutex<HashMap<RunId, Active>>,
+    /// The node of this process, while it takes up runs that are started here.
+    node: Mutex<Option<LocalNode>>,
     /// Woken when there may be something to claim.
     claimable: Notify,
     /// What is to be told to the other processes.
     news: mpsc::UnboundedSender<News>,
     /// The other end of it, until the notifier takes it.
     outbound: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+}
+
+/// A run at work.
+struct Active {
+    org: OrgId,
+    task: Arc<Notify>,
+}
+
+/// The node of this process, for runs that are started in its hands.
+struct LocalNode {
+    id: NodeId,
+    /// With this many runs at work it takes up no more of them directly.
+    most: usize,
+    runs: mpsc::UnboundedSender<Fresh>,
 }
 
 /// That a run has events up to a number.
@@ -53,6 +69,7 @@ impl Engine {
             readers,
             counters: Counters::default(),
             active: Mutex::new(HashMap::new()),
+            node: Mutex::new(None),
             claimable: Notify::new(),
             news,
             outbound: Mutex::new(Some(outbound)),
@@ -66,6 +83,37 @@ impl Engine {
         &self.inner.counters
     }
 
+    /// The node of this process, if it has room for a run that is about to be started.
+    #[must_use]
+    pub fn free_node(&self) -> Option<NodeId> {
+        let most = self.node().as_ref().map(|node| (node.id, node.most));
+        most.filter(|(_, most)| self.active_count() < *most).map(|(id, _)| id)
+    }
+
+    /// A service has committed a run, perhaps in the hands of this process's node: it goes on at once. Whoever else waits
+    /// for runs is told.
+    pub fn started(&self, org: OrgId, run: RunId, fresh: Option<Fresh>) {
+        match (fresh, self.node().as_ref()) {
+            // One that reaches nobody, because the process is about to end, is given back with all that the node owns.
+            (Some(fresh), Some(node)) => drop(node.runs.send(fresh)),
+            (Some(_), None) => {}
+            (None, _) => self.heard(run),
+        }
+        self.tell_others(org, run, UNKNOWN);
+    }
+
+    /// The node of this process takes up runs that are started here, as long as fewer than `most` are at work.
+    pub(super) fn open(&self, id: NodeId, most: usize) -> mpsc::UnboundedReceiver<Fresh> {
+        let (runs, fresh) = mpsc::unbounded_channel();
+        *self.node() = Some(LocalNode { id, most, runs });
+        fresh
+    }
+
+    /// From here on it takes up none.
+    pub(super) fn close(&self) {
+        *self.node() = None;
+    }
+
     /// A service has committed something that concerns this run: tell this process and the others.
     pub fn committed(&self, org: OrgId, run: RunId) {
         self.heard(run);
@@ -75,7 +123,7 @@ impl Engine {
     /// Another process has committed something that concerns this run.
     pub fn heard(&self, run: RunId) {
         match self.active().get(&run) {
-            Some(task) => task.notify_one(),
+            Some(active) => active.task.notify_one(),
             None => self.inner.claimable.notify_one(),
         }
     }
@@ -102,16 +150,16 @@ impl Engine {
         self.inner.claimable.notify_one();
     }
 
-    pub(super) fn enter(&self, run: RunId) -> Arc<Notify> {
+    pub(super) fn enter(&self, org: OrgId, run: RunId) -> Arc<Notify> {
         let task = Arc::new(Notify::new());
-        self.active().insert(run, task.clone());
+        self.active().insert(run, Active { org, task: task.clone() });
         task
     }
 
     /// The task of a run ends. Where the run has been taken up again meanwhile, the newer task stays.
     pub(super) fn leave(&self, run: RunId, task: &Arc<Notify>) {
         let mut active = self.active();
-        if active.get(&run).is_some_and(|there| Arc::ptr_eq(there, task)) {
+        if active.get(&run).is_some_and(|there| Arc::ptr_eq(&there.task, task)) {
             active.remove(&run);
         }
     }
@@ -124,7 +172,21 @@ impl Engine {
         self.active().len()
     }
 
-    fn active(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Arc<Notify>>> {
+    /// The organization with the most runs at work here, and how many.
+    pub(super) fn busiest(&self) -> Option<(OrgId, usize)> {
+        let mut counts: HashMap<OrgId, usize> = HashMap::new();
+        for active in self.active().values() {
+            *counts.entry(active.org).or_default() += 1;
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count)
+    }
+
+    fn node(&self) -> MutexGuard<'_, Option<LocalNode>> {
+        // One value, put in its place in one go.
+        self.inner.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
         // The map is whole after a panic elsewhere: each change is one call.
         self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

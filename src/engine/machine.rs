@@ -460,6 +460,47 @@ pub struct MapProgress {
 }
 
 impl Machine {
+    /// A run that nobody has begun.
+    #[must_use]
+    pub fn new(
+        org: OrgId,
+        run: RunId,
+        fence: i64,
+        plan: Arc<Plan>,
+        started_by: String,
+        input: Value,
+        deadline_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            org,
+            run,
+            fence,
+            plan,
+            started_by,
+            input,
+            state: RunState::Queued,
+            waiting_on: None,
+            started: false,
+            recovered: false,
+            crashes: 0,
+            poison: POISON,
+            deadline_at,
+            output: None,
+            error: None,
+            usage: Usage::default(),
+            steps: HashMap::new(),
+            next_ordinal: 0,
+            signals_seen: 0,
+            evaluating: HashMap::new(),
+            received: HashMap::new(),
+            in_flight: BTreeSet::new(),
+            draining: false,
+            maps: HashMap::new(),
+            most: Most::default(),
+            short: BTreeSet::new(),
+        }
+    }
+
     /// Whether nothing new may begin: the process is about to end, or somebody holds the run.
     #[must_use]
     pub fn is_held(&self) -> bool {

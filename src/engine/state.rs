@@ -67,6 +67,43 @@ impl RunState {
 }
 
 words! {
+    /// Which runs of an organization go first. Nobody overtakes another organization by it.
+    Priority {
+        /// After all others.
+        Low = "low",
+        /// As they come.
+        Normal = "normal",
+        /// Before all others.
+        High = "high",
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::Normal
+    }
+}
+
+impl Priority {
+    /// Whether it is the usual one, which need not be said.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
+    }
+
+    /// The number in the database: the higher goes first.
+    #[must_use]
+    pub const fn rank(self) -> i16 {
+        match self {
+            Self::Low => -1,
+            Self::Normal => 0,
+            Self::High => 1,
+        }
+    }
+}
+
+words! {
     /// What a waiting run waits for.
     WaitingOn {
         /// A person's decision.

@@ -140,12 +140,13 @@ pub async fn again(
         started_by_name: grant.actor().name().to_owned(),
         deadline_s: plan.graph.deadline_s,
         retry_of: Some(run),
+        priority: plan.graph.priority,
         plan,
         input,
     };
-    engine::start_run(&mut tx, &new).await?;
+    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.free_node()).await?;
     engine::take_over(&mut tx, run, id, &reuse).await?;
-    finish(grant, tx, id).await
+    finish(grant, tx, id, fresh).await
 }
 
 /// What running again would do: shown before it is done.

@@ -15,8 +15,8 @@ use crate::{
             Plan,
             template::{Piece, pieces},
         },
-        state::{RunState, StepId},
-        store::{self as engine, NewRun},
+        state::{Priority, RunState, StepId},
+        store::{self as engine, Fresh, NewRun},
     },
     idempotency::Keyed,
     kernel::{Cursor, Error, FieldError, Kind, Page, Result, RunId, Timestamp, WorkflowId, text},
@@ -47,6 +47,8 @@ pub struct Start {
     pub version: Option<i32>,
     /// The input; checked against the workflow's schema.
     pub input: Value,
+    /// Another priority than the workflow's.
+    pub priority: Option<Priority>,
     /// The caller's key for this request: repeated with the same key, it starts nothing new.
     pub idempotency_key: Option<String>,
 }
@@ -60,9 +62,12 @@ pub struct Start {
 pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Started> {
     check_json(&start.input, "input")?;
     let mut body = json!({ "workflow": start.workflow, "input": start.input });
-    // Left out where none is named: so requests were kept before a version could be.
+    // Left out where none is named: so requests were kept before these could be.
     if let Some(version) = start.version {
         body["version"] = version.into();
+    }
+    if let Some(priority) = start.priority {
+        body["priority"] = priority.as_str().into();
     }
     let request = Keyed::new(start.idempotency_key.as_deref(), "workflows.run", &body)?;
     let id = RunId::new();
@@ -85,11 +90,12 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
         started_by_name: grant.actor().name().to_owned(),
         deadline_s: ready.plan.graph.deadline_s,
         retry_of: None,
+        priority: start.priority.unwrap_or(ready.plan.graph.priority),
         plan: ready.plan,
         input: start.input,
     };
-    engine::start_run(&mut tx, &new).await?;
-    finish(grant, tx, new.id).await
+    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.free_node()).await?;
+    finish(grant, tx, new.id, fresh).await
 }
 
 /// A window on the list of runs, the newest first.
@@ -282,13 +288,18 @@ pub(super) async fn summary(tx: &mut TenantTx, run: RunId) -> Result<RunSummary>
 }
 
 /// Commits a start. When the database did not confirm, the commit may have happened all the same: then the run is there.
-pub(super) async fn finish(grant: &Grant<right::Operate>, tx: TenantTx, run: RunId) -> Result<Started> {
+pub(super) async fn finish(
+    grant: &Grant<right::Operate>,
+    tx: TenantTx,
+    run: RunId,
+    fresh: Option<Fresh>,
+) -> Result<Started> {
     if let Err(error) = tx.commit().await
         && !exists(grant, run).await
     {
         return Err(error);
     }
-    grant.deps().engine.committed(grant.org_id(), run);
+    grant.deps().engine.started(grant.org_id(), run, fresh);
     Ok(Started { run, repeated: false })
 }
 

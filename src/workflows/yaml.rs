@@ -10,7 +10,10 @@ use serde_saphyr::Spanned;
 use super::{NewWorkflow, blank};
 use crate::{
     agents::AgentConfig,
-    engine::plan::{Graph, MAX_DEPTH, MAX_NODES, Node},
+    engine::{
+        plan::{Graph, MAX_DEPTH, MAX_NODES, Node},
+        state::Priority,
+    },
     kernel::{Error, FieldError, Kind, Result},
 };
 
@@ -26,6 +29,8 @@ struct Written<'a> {
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_s: Option<u64>,
+    #[serde(skip_serializing_if = "Priority::is_normal")]
+    priority: Priority,
     input: &'a Value,
     nodes: &'a [Node],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -43,6 +48,8 @@ struct Read {
     #[serde(default)]
     deadline_s: Option<u64>,
     #[serde(default)]
+    priority: Priority,
+    #[serde(default)]
     input: Option<Value>,
     nodes: Vec<Spanned<Value>>,
     #[serde(default)]
@@ -54,12 +61,13 @@ struct Read {
 /// # Errors
 /// `internal`, when a value cannot be written.
 pub fn export(workflow: &NewWorkflow) -> Result<String> {
-    let Graph { input, title, deadline_s, nodes } = &workflow.graph;
+    let Graph { input, title, deadline_s, priority, nodes } = &workflow.graph;
     let written = Written {
         name: &workflow.name,
         description: &workflow.description,
         title,
         deadline_s: *deadline_s,
+        priority: *priority,
         input,
         nodes,
         agents: &workflow.agents,
@@ -137,6 +145,7 @@ pub fn import(file: &str) -> Result<NewWorkflow> {
         input: read.input.unwrap_or_else(|| blank().input),
         title: read.title,
         deadline_s: read.deadline_s,
+        priority: read.priority,
         nodes,
     };
     Ok(NewWorkflow { name: read.name, description: read.description, graph, agents, deploy: true })

@@ -369,7 +369,7 @@ pub async fn start_run(
 ) -> Result<(), ApiError> {
     let cx = door::ctx(&org).await?;
     let input = views::input(&cx.grant()?, workflow, version, &typed, json.as_deref()).await?;
-    let start = Start { workflow, version, input, idempotency_key: Some(key) };
+    let start = Start { workflow, version, input, priority: None, idempotency_key: Some(key) };
     let started = runs::start(&cx.grant()?, start).await.map_err(|error| views::at_typed(error, json.is_some()))?;
     leptos_axum::redirect(&format!("/o/{}/runs/{}", cx.org().slug, started.run));
     Ok(())

@@ -48,9 +48,9 @@ pub async fn measure(place: &Place, options: &Options, report: &mut Report) -> R
         }
         let begun = Instant::now();
         let mut tx = node.db.tenant(place.org).await.map_err(said)?;
-        engine::start_run(&mut tx, &run).await.map_err(said)?;
+        let fresh = engine::start_run(&mut tx, &run, node.engine.free_node()).await.map_err(said)?;
         tx.commit().await.map_err(said)?;
-        node.engine.committed(place.org, run.id);
+        node.engine.started(place.org, run.id, fresh);
         ended += 1;
         node.watch.succeeded(ended).await?;
         // The first ones warm the connections.

@@ -8,6 +8,7 @@ use agentflow::{
     db::Db,
     engine::{
         plan::Plan,
+        state::Priority,
         store::{self, NewRun},
     },
     kernel::{OrgId, RunId, UserId, WorkflowId},
@@ -84,6 +85,7 @@ impl Place {
             input: json!({}),
             deadline_s: None,
             retry_of: None,
+            priority: Priority::Normal,
         }
     }
 
@@ -91,7 +93,7 @@ impl Place {
     pub async fn submit(&self, plan: &Plan, count: usize) -> Result<Vec<RunId>, Trouble> {
         let first = self.new_run(plan);
         let mut tx = self.db().tenant(self.org).await.map_err(said)?;
-        store::start_run(&mut tx, &first).await.map_err(said)?;
+        store::start_run(&mut tx, &first, None).await.map_err(said)?;
         tx.commit().await.map_err(said)?;
         let mut runs: Vec<RunId> = (1..count).map(|_| RunId::new()).collect();
         super::store::copy_run(self.db().engine(), self.org, first.id, &runs).await?;

@@ -59,7 +59,7 @@ async fn readers_of_one_run(place: &Place, readers: usize, steps: usize) -> Resu
     // It begins when all are there.
     let run = place.new_run(&graphs::chain(steps)?);
     let mut tx = place.db().tenant(place.org).await.map_err(said)?;
-    engine::start_run(&mut tx, &run).await.map_err(said)?;
+    engine::start_run(&mut tx, &run, None).await.map_err(said)?;
     super::store::hold(&mut tx, run.id).await?;
     tx.commit().await.map_err(said)?;
     let key: Arc<str> = place.key().await?.into();

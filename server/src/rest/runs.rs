@@ -3,7 +3,7 @@
 use agentflow::{
     engine::{
         journal::{LogLevel, StepView, Usage},
-        state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
+        state::{Priority, RunState, StepError, StepId, StepKind, StepState, WaitingOn},
     },
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
     runs::{
@@ -204,6 +204,8 @@ pub struct StartBody {
     input: Value,
     #[serde(default, deserialize_with = "version")]
     version: Option<i32>,
+    #[serde(default)]
+    priority: Option<Priority>,
 }
 
 fn no_input() -> Value {
@@ -232,6 +234,7 @@ pub async fn start(
         workflow: id(&workflow, "workflow")?,
         version: body.version,
         input: body.input,
+        priority: body.priority,
         idempotency_key: idempotency_key(&headers)?,
     };
     let started = service::start(&caller.cx.grant()?, start).await?;

@@ -18,8 +18,8 @@ use agentflow::{
         plan::{Graph, Plan, ToolEffect, ToolSpec},
         port::{Answer, Call, CallScope, Effects, Evaluation, Progress},
         runner::{Runner, Settings},
-        state::{RunState, StepError, StepId},
-        store::{self, Commit, Committed, NewRun, Plans, Signal},
+        state::{Priority, RunState, StepError, StepId},
+        store::{self, Commit, Committed, NewRun, Plans, Room, Round, Signal},
     },
     kernel::{NodeId, RunId, UserId, WorkflowId},
     workflows::{self, NewWorkflow},
@@ -197,9 +197,10 @@ impl Place {
             input: json!({}),
             deadline_s,
             retry_of: None,
+            priority: Priority::Normal,
         };
         let mut tx = self.tx().await;
-        store::start_run(&mut tx, &run).await.unwrap();
+        store::start_run(&mut tx, &run, None).await.unwrap();
         tx.commit().await.unwrap();
         self.ctx.deps().engine.committed(self.ctx.org_id(), run.id);
         run.id
@@ -342,7 +343,7 @@ async fn nothing_that_an_old_owner_writes_is_accepted() {
     let pool = world.deps().db.engine();
     let (old, new) = (NodeId::new(), NodeId::new());
     store::register(pool, old, "old", 60_000).await.unwrap();
-    let stale = store::claim(pool, old, 10).await.unwrap()[0];
+    let stale = Round::default().claim(pool, old, &Room::of(10)).await.unwrap()[0];
     // Its lease runs out while it sleeps; another takes the run.
     sqlx::query("update nodes set lease_until = now() - interval '1 second' where id = $1")
         .bind(old)
@@ -371,7 +372,7 @@ async fn nothing_that_an_old_owner_writes_is_accepted() {
     );
     store::register(pool, new, "new", 60_000).await.unwrap();
     assert_eq!(store::reap(pool).await.unwrap(), 1);
-    let fresh = store::claim(pool, new, 10).await.unwrap()[0];
+    let fresh = Round::default().claim(pool, new, &Room::of(10)).await.unwrap()[0];
     assert!(fresh.fence > stale.fence);
     // Even with a lease again, and even pretending to be the new owner under the old fence.
     store::register(pool, old, "old", 60_000).await.unwrap();
@@ -415,7 +416,7 @@ async fn a_cancel_that_was_not_read_yet_refuses_the_next_start() {
     let pool = world.deps().db.engine();
     let node = NodeId::new();
     store::register(pool, node, "test", 60_000).await.unwrap();
-    let claim = store::claim(pool, node, 1).await.unwrap()[0];
+    let claim = Round::default().claim(pool, node, &Room::of(1)).await.unwrap()[0];
     let mut machine = store::load(pool, node, claim, &Plans::default()).await.unwrap().unwrap().machine;
     let mut tx = place.tx().await;
     store::signal(&mut tx, run, &Signal::Cancel { by: "Ana".to_owned() }, &[]).await.unwrap();

@@ -9,8 +9,8 @@ use std::{
 use agentflow::{
     engine::{
         decide::decide,
-        journal::{Event, RunView, StoredEvent, Usage},
-        machine::{Applied, Effect, Input, Machine, POISON, Ruling},
+        journal::{Event, RunView, StoredEvent},
+        machine::{Applied, Effect, Input, Machine, Ruling},
         plan::Plan,
         port::{Answer, Call, Evaluation},
         state::{RunState, StepError, StepId, StepKind, StepState},
@@ -113,34 +113,9 @@ impl<'a> Replay<'a> {
             };
             answers.entry(id.clone()).or_default().push_back(last);
         }
-        let machine = Machine {
-            org: OrgId::from_uuid(uuid::Uuid::nil()),
-            run: id,
-            fence: 1,
-            plan: Arc::new(recorded.plan.clone()),
-            started_by: "Ana".to_owned(),
-            input: recorded.input.clone(),
-            state: RunState::Queued,
-            waiting_on: None,
-            started: false,
-            recovered: false,
-            crashes: 0,
-            poison: POISON,
-            deadline_at: None,
-            output: None,
-            error: None,
-            usage: Usage::default(),
-            steps: HashMap::new(),
-            next_ordinal: 0,
-            signals_seen: 0,
-            evaluating: HashMap::new(),
-            received: HashMap::new(),
-            in_flight: Default::default(),
-            draining: false,
-            maps: HashMap::new(),
-            most: Default::default(),
-            short: Default::default(),
-        };
+        let org = OrgId::from_uuid(uuid::Uuid::nil());
+        let plan = Arc::new(recorded.plan.clone());
+        let machine = Machine::new(org, id, 1, plan, "Ana".to_owned(), recorded.input.clone(), None);
         let now = recorded.events[0].at;
         Self { machine, recorded, answers, now, expressions: Expressions::default() }
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 pub use names::{BranchName, NodeKey, Port};
 pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
+use super::state::Priority;
 use crate::{access::Role, kernel::Money};
 
 /// The most nodes that a graph may have, those inside of groups included.
@@ -45,6 +46,9 @@ pub struct Graph {
     /// Seconds from its start in which a run must end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    /// Whether its runs go before the organization's others.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// The nodes, in the order in which they are shown.
     pub nodes: Vec<Node>,
 }

@@ -68,9 +68,13 @@ struct Alone {
     _first: OwnedMutexGuard<()>,
 }
 
-/// Works on a run until it ends, waits, or belongs to somebody else.
-pub(super) async fn work(runner: Arc<Runner>, claim: Claim, nudge: Arc<Notify>) {
-    let Some(Loaded { machine, has_signals }) = load(&runner, claim).await else { return };
+/// Works on a run until it ends, waits, or belongs to somebody else. One that was started just now comes along whole.
+pub(super) async fn work(runner: Arc<Runner>, claim: Claim, fresh: Option<Box<Machine>>, nudge: Arc<Notify>) {
+    let loaded = match fresh {
+        Some(machine) => Some(Loaded { machine: at_work(*machine, &runner), has_signals: false }),
+        None => load(&runner, claim).await,
+    };
+    let Some(Loaded { machine, has_signals }) = loaded else { return };
     let turn = match is_suspect(&machine) {
         false => None,
         true => match alone(&runner, claim).await {
@@ -122,17 +126,22 @@ async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
     None
 }
 
+/// A run in the hands of this node, with what the node's settings and its effects say.
+fn at_work(mut machine: Machine, runner: &Runner) -> Machine {
+    let effects = runner.effects.clone();
+    machine.poison = runner.settings.poison;
+    machine.most = Most::new(move |call| effects.most(call));
+    machine
+}
+
 /// Reads the run, as long as it takes. `None`: it is not ours any more, or the process ends.
 async fn load(runner: &Runner, claim: Claim) -> Option<Loaded> {
     loop {
         runner.engine.counters().loaded.add(1);
         match store::load(&runner.pool, runner.node, claim, &runner.plans).await {
             Ok(None) => return None,
-            Ok(Some(mut loaded)) => {
-                loaded.machine.poison = runner.settings.poison;
-                let effects = runner.effects.clone();
-                loaded.machine.most = Most::new(move |call| effects.most(call));
-                return Some(loaded);
+            Ok(Some(Loaded { machine, has_signals })) => {
+                return Some(Loaded { machine: at_work(machine, runner), has_signals });
             }
             Err(error) if error.kind == Kind::Unavailable => {
                 if runner.abort.is_cancelled() {

@@ -8,16 +8,16 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, Semaphore, mpsc},
     time::MissedTickBehavior,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     handle::Engine,
-    machine::POISON,
+    machine::{Machine, POISON},
     port::Effects,
-    store::{self, Claim, Plans},
+    store::{self, Claim, Fresh, Plans, Room, Round},
     writer::Writer,
 };
 use crate::kernel::{NodeId, Result};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// How many processes in a row may die under a call until it is given up.
     pub poison: u32,
+    /// How many runs of an organization may be at work at once on all nodes, where it has no limit of its own.
+    pub max_runs_per_organization: Option<u32>,
     /// How long a clean stop waits for calls that are under way.
     pub drain: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for Settings {
             max_runs: 512,
             max_calls: 128,
             poison: POISON,
+            max_runs_per_organization: None,
             drain: Duration::from_secs(25),
         }
     }
@@ -131,7 +134,13 @@ impl Runner {
         let alive = CancellationToken::new();
         keepers.spawn(self.clone().keep_lease(host.to_owned(), alive.clone()));
         keepers.spawn(self.clone().watch(alive.clone()));
+        // Where runs of an organization are counted, a claim does it.
+        if self.settings.max_runs_per_organization.is_none() {
+            let fresh = self.engine.open(self.node, self.settings.max_runs.div_ceil(2));
+            keepers.spawn(self.clone().take_in(fresh));
+        }
         self.claim_until_stopped().await;
+        self.engine.close();
         self.actors.close();
         if tokio::time::timeout(self.settings.drain, self.actors.wait()).await.is_err() {
             tracing::warn!(runs = self.actors.len(), "the drain limit passed; calls under way are dropped");
@@ -147,13 +156,27 @@ impl Runner {
         tracing::info!(node = %self.node, "node stopped");
     }
 
+    /// What there is room for. An organization that has most of this node comes last, and the last eighth of the node is
+    /// for the others: however long its runs take, somebody else's begins at once.
+    fn room(&self) -> Room {
+        let most = self.settings.max_runs;
+        let free = most.saturating_sub(self.engine.active_count());
+        let last = self.engine.busiest().filter(|(_, runs)| runs * 2 > most);
+        Room {
+            limit: free.min(CLAIM),
+            last: last.map(|(org, runs)| (org, (most - most / 8).saturating_sub(runs))),
+            per_organization: self.settings.max_runs_per_organization,
+        }
+    }
+
     async fn claim_until_stopped(self: &Arc<Self>) {
+        let mut round = Round::default();
         while !self.stop.is_cancelled() {
-            let free = self.settings.max_runs.saturating_sub(self.engine.active_count());
-            let limit = free.min(CLAIM);
+            let room = self.room();
+            let limit = room.limit;
             let claims = match limit {
                 0 => Vec::new(),
-                limit => match store::claim(&self.pool, self.node, limit as i64).await {
+                _ => match round.claim(&self.pool, self.node, &room).await {
                     Ok(claims) => claims,
                     Err(error) => {
                         tracing::warn!(%error, "claiming failed");
@@ -168,7 +191,7 @@ impl Runner {
             }
             let more = limit > 0 && claims.len() == limit;
             for claim in claims {
-                self.take_up(claim);
+                self.take_up(claim, None);
             }
             if !more {
                 tokio::select! {
@@ -180,12 +203,19 @@ impl Runner {
         }
     }
 
-    fn take_up(self: &Arc<Self>, claim: Claim) {
-        let nudge = self.engine.enter(claim.run);
+    /// Takes up the runs that are started in this node's hands.
+    async fn take_in(self: Arc<Self>, mut fresh: mpsc::UnboundedReceiver<Fresh>) {
+        while let Some(Fresh { claim, machine }) = fresh.recv().await {
+            self.take_up(claim, machine);
+        }
+    }
+
+    fn take_up(self: &Arc<Self>, claim: Claim, machine: Option<Box<Machine>>) {
+        let nudge = self.engine.enter(claim.org, claim.run);
         let runner = self.clone();
         self.actors.spawn(async move {
             // An actor that panics is a fault of ours: its run is freed like that of a lost node, and the process lives.
-            let work = tokio::spawn(actor::work(runner.clone(), claim, nudge.clone()));
+            let work = tokio::spawn(actor::work(runner.clone(), claim, machine, nudge.clone()));
             if let Err(error) = work.await {
                 tracing::error!(run = %claim.run, %error, "a run's task failed");
                 if let Err(error) = store::give_back(&runner.pool, runner.node, claim).await {

@@ -1,22 +1,23 @@
 //! What services do to runs, inside of their own transaction: start, signal, retry. Each ends with the caller's commit
 //! and then [`crate::engine::handle::Engine::committed`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::values;
+use super::{Claim, values};
 use crate::{
     db::TenantTx,
     engine::{
         journal::Event,
+        machine::Machine,
         plan::Plan,
         reuse::Reuse,
-        state::{RunState, StepId},
+        state::{Priority, RunState, StepId},
     },
-    kernel::{ApprovalId, Error, OrgId, Result, RunId, Timestamp, WorkflowId},
+    kernel::{ApprovalId, Error, NodeId, OrgId, Result, RunId, Timestamp, WorkflowId},
 };
 
 /// A run to be started. The caller has checked the input and the permission.
@@ -44,6 +45,17 @@ pub struct NewRun {
     pub deadline_s: Option<u64>,
     /// The run that it retries.
     pub retry_of: Option<RunId>,
+    /// Whether it goes before other runs of its organization.
+    pub priority: Priority,
+}
+
+/// A run that was started in the hands of a node of this process.
+#[derive(Debug)]
+pub struct Fresh {
+    /// That it is the node's.
+    pub claim: Claim,
+    /// The run; nothing where it has to be read.
+    pub machine: Option<Box<Machine>>,
 }
 
 /// What the outside tells a run.
@@ -79,11 +91,12 @@ pub enum Signal {
     },
 }
 
-/// Writes a run that the next free node takes up. Durable with the caller's commit.
+/// Writes a run, in the hands of `node` if one is named, alive, and allowed to; else the next free node takes it up.
+/// Durable with the caller's commit, after which [`crate::engine::handle::Engine::started`] is to be told.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
+pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) -> Result<Option<Fresh>> {
     let org = tx.org();
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
     let plan_hash = values::store(tx.conn(), org, &plan, &plan.to_string()).await?;
@@ -91,14 +104,28 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
     // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
     let event = Event::RunQueued { by: run.started_by_name.clone() };
-    sqlx::query!(
-        "with made as (
+    let row = sqlx::query!(
+        r#"with place as (
+           select (
+             select n.id from nodes n, organizations o
+              where n.id = $15 and n.lease_until > clock_timestamp()
+                -- Where runs are counted, a claim does it.
+                and o.id = $1 and o.max_running is null
+           ) as node
+         ),
+         made as (
            insert into runs
              (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
-              started_by_name, retry_of, input, deadline_at, last_seq, wake_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, now())
+              started_by_name, retry_of, input, deadline_at, last_seq, priority, owner, fence, wake_at)
+           select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, $16,
+                  node, (node is not null)::integer, case when node is null then now() end
+             from place
+           returning owner, fence, input, deadline_at
+         ),
+         told as (
+           insert into run_events (organization_id, run_id, seq, kind, data) values ($1, $2, 1, $13, $14)
          )
-         insert into run_events (organization_id, run_id, seq, kind, data) values ($1, $2, 1, $13, $14)",
+         select owner is not null as "owned!", fence, input, deadline_at from made"#,
         org.uuid(),
         run.id.uuid(),
         run.workflow.uuid(),
@@ -113,10 +140,24 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun) -> Result<()> {
         deadline_s,
         event.name(),
         serde_json::to_value(&event).map_err(Error::internal)?,
+        node.map(NodeId::uuid),
+        run.priority.rank(),
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    if !row.owned {
+        return Ok(None);
+    }
+    let claim = Claim { org, run: run.id, fence: row.fence };
+    // Steps that are taken over, and inputs that stand elsewhere, are read by whoever works on it.
+    let is_whole = run.retry_of.is_none() && row.input.get("$artifact").is_none();
+    let machine = is_whole.then(|| {
+        let plan = Arc::new(run.plan.clone());
+        let by = run.started_by_name.clone();
+        // The input as the database gives it back: what a later owner finds.
+        Box::new(Machine::new(org, run.id, row.fence, plan, by, row.input, row.deadline_at))
+    });
+    Ok(Some(Fresh { claim, machine }))
 }
 
 /// Tells a run something, under its row's lock: appends the events, numbers the signal, wakes the run. `None` when there

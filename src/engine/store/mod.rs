@@ -1,9 +1,10 @@
 //! The engine's tables. `external` is what services do, in a transaction of their organization; `owner` is what the
-//! process that owns a run does, under the engine's role, always naming its fence; `events` and `locks` are where both meet; `commit` is the one write that all
-//! decisions go through.
+//! process that owns a run does, under the engine's role, always naming its fence; `claims` is how it comes to own one;
+//! `events` and `locks` are where both meet; `commit` is the one write that all decisions go through.
 
 #[cfg(any(agentflow_fault = "no_fence", agentflow_fault = "early_ack", agentflow_fault = "serial_feed"))]
 mod broken;
+mod claims;
 mod commit;
 mod events;
 mod external;
@@ -11,12 +12,13 @@ mod locks;
 mod owner;
 mod values;
 
+pub use claims::{Room, Round};
 pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
-pub use external::{NewRun, Signal, signal, start_run, take_over};
+pub use external::{Fresh, NewRun, Signal, signal, start_run, take_over};
 pub use locks::{LockWish, ask_for_locks, forsaken_locks, held_locks, pass_on, unlock};
 pub use owner::{
-    Claim, Loaded, Plans, beat, claim, give_back, load, notify, owned, postpone, reap, register, retire,
-    settle_approvals, settle_writes, signalled, signals_after,
+    Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_approvals,
+    settle_writes, signalled, signals_after,
 };
 pub use values::{pack, unpack, value};

@@ -2,7 +2,7 @@
 //! that the owner's lease has not run out; what does not match is refused, never overwritten.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use super::{Signal, values};
 use crate::{
     engine::{
         journal::Usage,
-        machine::{Applied, Detail, Machine, Most, POISON, Ruling, Step},
+        machine::{Applied, Detail, Machine, Ruling, Step},
         plan::Plan,
         state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
@@ -61,42 +61,6 @@ pub async fn beat(pool: &PgPool, node: NodeId, lease_ms: i64) -> Result<Option<T
     )
     .fetch_optional(pool)
     .await?)
-}
-
-/// Takes up to `limit` runs that nobody owns and whose time has come, the longest waiting first.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn claim(pool: &PgPool, node: NodeId, limit: i64) -> Result<Vec<Claim>> {
-    let rows = sqlx::query!(
-        "with due as (
-           select organization_id, id from runs
-            where owner is null and wake_at <= now()
-              -- An end never wakes; were one to, its owner would find nothing to do and be refused for ever.
-              and state not in ('succeeded', 'failed', 'cancelled')
-              and exists (select from nodes where id = $1 and lease_until > clock_timestamp())
-            order by wake_at
-            limit $2
-              for update skip locked
-         )
-         update runs r
-            set owner = $1, fence = r.fence + 1, wake_at = null
-           from due
-          where r.organization_id = due.organization_id and r.id = due.id
-         returning r.organization_id, r.id, r.fence",
-        node.uuid(),
-        limit,
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Claim {
-            org: OrgId::from_uuid(row.organization_id),
-            run: RunId::from_uuid(row.id),
-            fence: row.fence,
-        })
-        .collect())
 }
 
 /// Plans by organization and content.
@@ -194,21 +158,11 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         && row.started_at.is_some()
         && steps.values().any(|step| step.state == StepState::Running);
     let machine = Machine {
-        org: claim.org,
-        run: claim.run,
-        fence: claim.fence,
-        plan,
-        started_by: row.started_by_name,
-        input,
         state,
         waiting_on: row.waiting_on.as_deref().and_then(WaitingOn::parse),
         started: row.started_at.is_some(),
         recovered,
         crashes: row.crashes.cast_unsigned(),
-        poison: POISON,
-        deadline_at: row.deadline_at,
-        output: None,
-        error: None,
         usage: Usage {
             tokens_in: row.tokens_in.cast_unsigned(),
             tokens_out: row.tokens_out.cast_unsigned(),
@@ -217,13 +171,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         steps,
         next_ordinal,
         signals_seen: row.signals_seen,
-        evaluating: HashMap::new(),
-        received: HashMap::new(),
-        in_flight: BTreeSet::new(),
-        draining: false,
-        maps: HashMap::new(),
-        most: Most::default(),
-        short: BTreeSet::new(),
+        ..Machine::new(claim.org, claim.run, claim.fence, plan, row.started_by_name, input, row.deadline_at)
     };
     Ok(Some(Loaded { machine, has_signals: row.has_signals }))
 }
@@ -348,9 +296,20 @@ pub async fn reap(pool: &PgPool) -> Result<u64> {
 /// # Errors
 /// When the database does not answer.
 pub async fn retire(pool: &PgPool, node: NodeId) -> Result<()> {
-    sqlx::query!("update runs set owner = null, wake_at = now() where owner = $1", node.uuid()).execute(pool).await?;
-    sqlx::query!("delete from nodes where id = $1", node.uuid()).execute(pool).await?;
-    Ok(())
+    // From here on no run is started in its hands. One that is being started just now holds the node's row until its
+    // commit: then the row cannot go, and the run is freed by the second try.
+    sqlx::query!("update nodes set lease_until = clock_timestamp() where id = $1", node.uuid()).execute(pool).await?;
+    let mut gone = Ok(());
+    for _ in 0..2 {
+        sqlx::query!("update runs set owner = null, wake_at = now() where owner = $1", node.uuid())
+            .execute(pool)
+            .await?;
+        gone = sqlx::query!("delete from nodes where id = $1", node.uuid()).execute(pool).await.map(drop);
+        if gone.is_ok() {
+            break;
+        }
+    }
+    Ok(gone?)
 }
 
 /// The decisions of a run that have begun to act, those whose deadline has passed included, and when the next one will.
