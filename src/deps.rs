@@ -22,6 +22,8 @@ pub struct Deps {
     pub mail: Mail,
     /// The models that can be chosen and called.
     pub models: Models,
+    /// How many runs of an organization may be at work at once, where it has no limit of its own.
+    pub runs_per_organization: Option<u32>,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Who may make an account.

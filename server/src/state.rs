@@ -53,7 +53,9 @@ impl State {
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
-        let deps = Deps { db, egress, engine, expressions, live, mail, models, passwords, sign_ups };
+        let runs_per_organization = config.engine.max_runs_per_organization;
+        let deps =
+            Deps { db, egress, engine, expressions, live, mail, models, passwords, runs_per_organization, sign_ups };
         Ok(Self {
             deps,
             config: Arc::new(config),

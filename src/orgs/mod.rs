@@ -14,6 +14,8 @@ use crate::access::{OrgRef, Role};
 pub struct OrgSettings {
     /// Above this amount, in millionths of its currency's unit, what cannot be undone is approved by typing the amount.
     pub typed_amount_micros: i64,
+    /// How many runs may be at work at once; none: the operator's default.
+    pub max_running: Option<i32>,
 }
 
 /// One of a person's organizations, for the switcher.

@@ -97,7 +97,26 @@ pub async fn update_settings(grant: &Grant<right::Deploy>, typed_amount: &str) -
     let typed_amount_micros = typed_micros(typed_amount)
         .ok_or_else(|| Error::invalid("typed_amount", "Enter an amount from 0 on, such as 1000 or 1,000.50."))?;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::update_settings(&mut tx, OrgSettings { typed_amount_micros }).await?;
+    store::update_typed_amount(&mut tx, typed_amount_micros).await?;
+    tx.commit().await
+}
+
+/// Says how many of its runs may be at work at once, as it was typed; nothing means the operator's default.
+///
+/// # Errors
+/// `invalid`, when it is no such number.
+pub async fn update_max_running(grant: &Grant<right::Deploy>, most: &str) -> Result<()> {
+    let most = match most.trim() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .ok()
+                .filter(|most| (1..=100_000).contains(most))
+                .ok_or_else(|| Error::invalid("max_running", "Enter a number from 1 to 100000, or leave it empty."))?,
+        ),
+    };
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::update_max_running(&mut tx, most).await?;
     tx.commit().await
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     Again, AgainFrom, Preview, PreviewStep, RunFilter, Started,
-    service::{Accepted, check_json, finish, input_faults, list, summary, title},
+    service::{Accepted, check_json, finish, group, input_faults, list, summary, title},
     store,
 };
 use crate::{
@@ -141,6 +141,7 @@ pub async fn again(
         deadline_s: plan.graph.deadline_s,
         retry_of: Some(run),
         priority: plan.graph.priority,
+        group: group(before.workflow_id, &plan.graph, &input),
         plan,
         input,
     };

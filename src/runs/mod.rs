@@ -54,6 +54,9 @@ pub struct RunSummary {
     pub usage: Usage,
     /// Why it failed.
     pub error: Option<StepError>,
+    /// Why it does not run yet, a sentence.
+    #[serde(default)]
+    pub queued_because: Option<String>,
 }
 
 /// A run with its tree, as its page and the API show it.

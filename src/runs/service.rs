@@ -1,10 +1,11 @@
 //! Use cases of runs: start one, and look at them. Holding, stopping and running again is in [`super::control`].
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{
     LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail,
-    store::{self, LogWindow, Place},
+    store::{self, LogWindow, Place, queue::Because},
 };
 use crate::{
     access::{Ctx, Grant, right},
@@ -12,11 +13,11 @@ use crate::{
     engine::{
         journal::{RunView, StepView, StoredEvent},
         plan::{
-            Plan,
-            template::{Piece, pieces},
+            Concurrency, Graph, Plan,
+            template::{Piece, input_at, pieces},
         },
         state::{Priority, RunState, StepId},
-        store::{self as engine, Fresh, NewRun},
+        store::{self as engine, Fresh, Group, NewRun},
     },
     idempotency::Keyed,
     kernel::{Cursor, Error, FieldError, Kind, Page, Result, RunId, Timestamp, WorkflowId, text},
@@ -25,6 +26,8 @@ use crate::{
 
 /// The longest title in characters; longer ones are cut.
 const TITLE_LENGTH: usize = 120;
+/// How long the key of a group may be as it is; longer ones are cut.
+const GROUP_KEY_BYTES: usize = 200;
 /// Lines of a log in one answer at most.
 const LOG_LINES: u32 = 500;
 /// How deep an input may nest.
@@ -91,6 +94,7 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
         deadline_s: ready.plan.graph.deadline_s,
         retry_of: None,
         priority: start.priority.unwrap_or(ready.plan.graph.priority),
+        group: group(start.workflow, &ready.plan.graph, &start.input),
         plan: ready.plan,
         input: start.input,
     };
@@ -117,7 +121,8 @@ pub async fn list(
         ..filter.clone()
     };
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
+    let mut rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
+    say_why_queued(grant, &mut tx, rows.iter_mut()).await?;
     Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))
 }
 
@@ -142,7 +147,8 @@ pub async fn list_now(
 /// `not_found`.
 pub async fn find(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<RunDetail> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let summary = summary(&mut tx, run).await?;
+    let mut summary = summary(&mut tx, run).await?;
+    say_why_queued(grant, &mut tx, std::iter::once(&mut summary)).await?;
     let view = store::view(&mut tx, run).await?;
     let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
     let retried_by = store::retried_by(&mut tx, run).await?;
@@ -373,6 +379,14 @@ fn trigger(cx: &Ctx, deployed: bool) -> &'static str {
 /// A run's title: the template's text with the input's values in it. Other expressions are for the run, which has not
 /// begun, and are left out.
 pub(super) fn title(template: &str, workflow: &str, input: &Value) -> String {
+    let text = filled_in(template, input);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let title = words.join(" ");
+    text::shortened(if title.is_empty() { workflow } else { &title }, TITLE_LENGTH)
+}
+
+/// A template's text with the input's values in it.
+fn filled_in(template: &str, input: &Value) -> String {
     let mut out = String::new();
     for piece in pieces(template).unwrap_or_default() {
         match piece {
@@ -384,14 +398,55 @@ pub(super) fn title(template: &str, workflow: &str, input: &Value) -> String {
             },
         }
     }
-    let words: Vec<&str> = out.split_whitespace().collect();
-    let title = words.join(" ");
-    text::shortened(if title.is_empty() { workflow } else { &title }, TITLE_LENGTH)
+    out
 }
 
-/// The value of `input.customer.name`, and of nothing more complicated than that.
-fn input_at<'a>(expression: &str, input: &'a Value) -> Option<&'a Value> {
-    expression.strip_prefix("input.")?.split('.').try_fold(input, |value, key| value.get(key.trim()))
+/// The group of a run, of which only so many are under way at once.
+pub(super) fn group(workflow: WorkflowId, graph: &Graph, input: &Value) -> Option<Group> {
+    let Concurrency { limit, key } = graph.concurrency.as_ref()?;
+    let value = filled_in(key, input);
+    let key = match value.len() {
+        0 if key.is_empty() => workflow.to_string(),
+        0..=GROUP_KEY_BYTES => format!("{workflow}/{value}"),
+        // Told apart by all of it, all the same.
+        _ => {
+            let hash: String = Sha256::digest(&value).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            format!("{workflow}/{} {hash}", text::shortened(&value, 40))
+        }
+    };
+    Some(Group { key, limit: *limit })
+}
+
+/// Says of each queued run why it does not run yet.
+async fn say_why_queued<'a>(cx: &Ctx, tx: &mut TenantTx, runs: impl Iterator<Item = &'a mut RunSummary>) -> Result<()> {
+    let queued: Vec<&mut RunSummary> = runs.filter(|run| run.state == RunState::Queued).collect();
+    if queued.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = queued.iter().map(|run| run.id.uuid()).collect();
+    let mut why = store::queue::because(tx, &ids, cx.deps().runs_per_organization).await?;
+    for run in queued {
+        run.queued_because = why.remove(&run.id).map(in_words);
+    }
+    Ok(())
+}
+
+fn in_words(why: Because) -> String {
+    match why {
+        Because::Group { running, limit, group } => match group.split_once('/') {
+            None => format!("Waits for its turn: {running} of {limit} runs of this workflow are under way."),
+            Some((_, key)) => {
+                format!(
+                    "Waits for its turn: {running} of {limit} runs of this workflow with the key “{key}” are under way."
+                )
+            }
+        },
+        Because::NoWorker => "Waits for a worker: no process that runs workflows is alive.".to_owned(),
+        Because::Organization(most) => {
+            format!("Waits for its turn: {most} runs of the organization, the most there may be, are at work.")
+        }
+        Because::Busy => "Waits for its turn: all workers are busy.".to_owned(),
+    }
 }
 
 /// The text that a list is searched for: without what no title can hold, and none when nothing is left.
@@ -462,6 +517,26 @@ mod tests {
         assert_eq!(title("", "Triage", &input), "Triage");
         assert_eq!(title("{{ input.subject", "Triage", &input), "Triage");
         assert_eq!(title("{{ input.t }}", "Triage", &json!({ "t": "ä".repeat(500) })).chars().count(), 121);
+    }
+
+    #[test]
+    fn a_group_is_told_by_the_workflow_and_the_whole_key() {
+        let workflow = WorkflowId::new();
+        let of = |key: &str, input: Value| {
+            let concurrency = Some(Concurrency { limit: 2, key: key.to_owned() });
+            group(workflow, &Graph { concurrency, ..Graph::default() }, &input)
+                .map(|group| group.key)
+                .unwrap_or_default()
+        };
+        assert_eq!(group(workflow, &Graph::default(), &json!({})), None);
+        assert_eq!(of("", json!({ "a": 1 })), workflow.to_string());
+        assert_eq!(
+            of("{{ input.a }}-{{ input.b.c }}", json!({ "a": 1, "b": { "c": "x" } })),
+            format!("{workflow}/1-x")
+        );
+        assert_eq!(of("{{ input.a }}", json!({})), format!("{workflow}/"));
+        let long = |end: &str| of("{{ input.a }}", json!({ "a": "ä".repeat(5_000) + end }));
+        assert!(long("x").len() < 250 && long("x") != long("y") && long("x") == long("x"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Statements about runs: reading them, and the answers kept for repeated requests. What changes a run is in
 //! [`crate::engine::store`].
 
+pub mod queue;
+
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -67,6 +69,7 @@ impl TryFrom<Row> for RunSummary {
                 cost: Money(row.cost_micros),
             },
             error: row.error.map(|error| error.0),
+            queued_because: None,
         })
     }
 }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    engine::plan::{BranchName, Graph, Node, NodeKey, NodeKind, Port, template, walk},
+    engine::{
+        plan::{BranchName, Concurrency, Graph, Node, NodeKey, NodeKind, Port, template, walk},
+        state::Priority,
+    },
     kernel::{Error, Result},
 };
 
@@ -41,7 +44,7 @@ pub enum Edit {
         /// Earlier, or later.
         up: bool,
     },
-    /// What the whole workflow says: the input's form, the runs' title, the deadline.
+    /// What the whole workflow says: the input's form, the runs' title, the deadline, which go first, how many at once.
     Settings {
         /// JSON Schema of the input.
         input: Value,
@@ -49,6 +52,12 @@ pub enum Edit {
         title: String,
         /// Seconds.
         deadline_s: Option<u64>,
+        /// Whether its runs go before others.
+        #[serde(default)]
+        priority: Priority,
+        /// How many of its runs are under way at once.
+        #[serde(default)]
+        concurrency: Option<Concurrency>,
     },
     /// Another graph in its place, as when a version is brought back.
     Replace {
@@ -71,10 +80,12 @@ impl Edit {
             Self::Set { path, node } => set(&mut graph, path, node)?,
             Self::Remove { path } => remove(&mut graph, path)?,
             Self::Move { path, up } => shift(&mut graph, path, *up)?,
-            Self::Settings { input, title, deadline_s } => {
+            Self::Settings { input, title, deadline_s, priority, concurrency } => {
                 input.clone_into(&mut graph.input);
                 title.clone_into(&mut graph.title);
                 graph.deadline_s = *deadline_s;
+                graph.priority = *priority;
+                graph.concurrency.clone_from(concurrency);
                 "Changed the settings".to_owned()
             }
             Self::Replace { graph: other, note } => {
@@ -96,7 +107,8 @@ impl Edit {
             }
             Self::Move { path, .. } => walk::node(newer, path).is_some(),
             Self::Settings { .. } => {
-                (&older.input, &older.title, older.deadline_s) == (&newer.input, &newer.title, newer.deadline_s)
+                let said = |graph: &Graph| Graph { nodes: Vec::new(), ..graph.clone() };
+                said(older) == said(newer)
             }
             Self::Replace { .. } => older == newer,
         }

@@ -11,7 +11,7 @@ use super::{NewWorkflow, blank};
 use crate::{
     agents::AgentConfig,
     engine::{
-        plan::{Graph, MAX_DEPTH, MAX_NODES, Node},
+        plan::{Concurrency, Graph, MAX_DEPTH, MAX_NODES, Node},
         state::Priority,
     },
     kernel::{Error, FieldError, Kind, Result},
@@ -31,6 +31,8 @@ struct Written<'a> {
     deadline_s: Option<u64>,
     #[serde(skip_serializing_if = "Priority::is_normal")]
     priority: Priority,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: &'a Option<Concurrency>,
     input: &'a Value,
     nodes: &'a [Node],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,6 +52,8 @@ struct Read {
     #[serde(default)]
     priority: Priority,
     #[serde(default)]
+    concurrency: Option<Concurrency>,
+    #[serde(default)]
     input: Option<Value>,
     nodes: Vec<Spanned<Value>>,
     #[serde(default)]
@@ -61,13 +65,14 @@ struct Read {
 /// # Errors
 /// `internal`, when a value cannot be written.
 pub fn export(workflow: &NewWorkflow) -> Result<String> {
-    let Graph { input, title, deadline_s, priority, nodes } = &workflow.graph;
+    let Graph { input, title, deadline_s, priority, concurrency, nodes } = &workflow.graph;
     let written = Written {
         name: &workflow.name,
         description: &workflow.description,
         title,
         deadline_s: *deadline_s,
         priority: *priority,
+        concurrency,
         input,
         nodes,
         agents: &workflow.agents,
@@ -146,6 +151,7 @@ pub fn import(file: &str) -> Result<NewWorkflow> {
         title: read.title,
         deadline_s: read.deadline_s,
         priority: read.priority,
+        concurrency: read.concurrency,
         nodes,
     };
     Ok(NewWorkflow { name: read.name, description: read.description, graph, agents, deploy: true })
@@ -328,6 +334,8 @@ mod tests {
 name: Triage
 description: Reads a message
 title: "Ticket {{ input.subject }}"
+priority: high
+concurrency: { limit: 1, key: "{{ input.subject }}" }
 input:
   type: object
   properties:
@@ -385,16 +393,16 @@ agents:
         assert_eq!(
             messages(&wrong),
             [
-                "nodes.read.promt | Line 12, step “read”: A step of the kind “agent” has no “promt”. It has: agent, prompt.",
-                "nodes.read | Line 12, step “read”: Missing field “prompt”.",
-                "nodes.each.fetch.tol | Line 19, step “each.fetch”: A step of the kind “tool” has no “tol”. It has: tool, arguments.",
-                "nodes.each.fetch | Line 19, step “each.fetch”: Missing field “tool”.",
+                "nodes.read.promt | Line 14, step “read”: A step of the kind “agent” has no “promt”. It has: agent, prompt.",
+                "nodes.read | Line 14, step “read”: Missing field “prompt”.",
+                "nodes.each.fetch.tol | Line 21, step “each.fetch”: A step of the kind “tool” has no “tol”. It has: tool, arguments.",
+                "nodes.each.fetch | Line 21, step “each.fetch”: Missing field “tool”.",
             ]
         );
         let wrong = FILE.replace("kind: agent", "kind: robot").replace("model: sandbox/sandbox", "model: sandbox");
         let said = messages(&wrong).join("\n");
-        assert!(said.contains("nodes.read.kind | Line 12, step “read”: “robot” is not a kind of step."), "{said}");
-        assert!(said.contains("agents.reader.model | Line 35, agent “reader”: Choose a model"), "{said}");
+        assert!(said.contains("nodes.read.kind | Line 14, step “read”: “robot” is not a kind of step."), "{said}");
+        assert!(said.contains("agents.reader.model | Line 37, agent “reader”: Choose a model"), "{said}");
         assert!(messages("name: [").join("").starts_with("yaml | Line 1"), "{:?}", messages("name: ["));
         assert!(messages("name: A\nnods: []").join("").contains("Line 2"), "{:?}", messages("name: A\nnods: []"));
     }

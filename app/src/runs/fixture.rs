@@ -127,6 +127,7 @@ pub fn detail(view: RunView) -> RunDetail {
             finished_at: view.finished_at,
             usage: view.usage,
             error: view.error.clone(),
+            queued_because: None,
         },
         input: serde_json::json!({ "subject": "Cannot sign in" }),
         input_bytes: 0,

@@ -331,10 +331,16 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         move |id: RunId, words: &'static str| view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }
     };
     let workflow = format!("/o/{org}/workflows/{}", summary.workflow_id);
+    let queued_because = summary.queued_because.clone();
+    let queued_because = move || {
+        let queued = model.data.with(|data| data.view.state) == RunState::Queued;
+        queued_because.clone().filter(|_| queued).map(|words| view! { <p class="muted">{words}</p> })
+    };
     let about = {
         let summary = summary.clone();
         move || {
             view! {
+                {queued_because}
                 <div class="run-about">
                     <span><a href=workflow>{summary.workflow_name}</a>" version "{summary.workflow_version}</span>
                     <span>{words::trigger(&summary.trigger).to_owned()}" "{summary.started_by}</span>

@@ -58,6 +58,12 @@ pub async fn update_organization(org: String, typed_amount: String) -> Result<()
     Ok(orgs::update_settings(&door::ctx(&org).await?.grant()?, &typed_amount).await?)
 }
 
+/// Says how many of the organization's runs may be at work at once; nothing means the operator's default.
+#[server]
+pub async fn update_max_running(org: String, #[server(default)] max_running: String) -> Result<(), ApiError> {
+    Ok(orgs::update_max_running(&door::ctx(&org).await?.grant()?, &max_running).await?)
+}
+
 /// Makes an API key, for somebody who signed in a short while ago. Its secret is in this answer and in no other.
 #[server]
 pub async fn create_api_key(org: String, name: String, role: String, days: i32) -> Result<NewApiKey, ApiError> {

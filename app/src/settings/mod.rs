@@ -34,6 +34,7 @@ pub fn SettingsPage() -> impl IntoView {
                     <profile::ProfileForm profile action=save/>
                 </Card>
                 <organization::OrganizationCard org=org.clone() settings=organization role/>
+                <organization::RunsCard org=org.clone() max_running=organization.max_running role/>
                 <keys::KeysCard org keys role create changes/>
             </div>
         }

@@ -7,7 +7,7 @@ use agentflow::{
 };
 use leptos::prelude::*;
 
-use super::api::UpdateOrganization;
+use super::api::{UpdateMaxRunning, UpdateOrganization};
 use crate::kit::{Card, Field, Form, FormAction, Kv, KvList, Look, Submit};
 
 /// The organization's rules, to be changed by those who may.
@@ -42,4 +42,40 @@ pub(super) fn OrganizationCard(
         view! { <KvList><Kv name="The amount is typed to approve more than">{limit}</Kv></KvList> }.into_any()
     };
     view! { <Card title="Approvals">{rules}</Card> }.into_any()
+}
+
+/// How much of the organization runs at once, to be changed by those who may.
+#[component]
+pub(super) fn RunsCard(
+    /// The organization's part of the address.
+    org: String,
+    /// The most runs at work, if that is said.
+    max_running: Option<i32>,
+    /// One's own role.
+    role: Role,
+) -> impl IntoView {
+    let action = FormAction::new::<UpdateMaxRunning>();
+    let most = max_running.map(|most| most.to_string());
+    let limit = if role.may(Permission::Deploy) {
+        view! {
+            <Form action done="Saved.">
+                <input type="hidden" name="org" value=org/>
+                <Field
+                    name="max_running"
+                    label="Runs at work at once"
+                    hint="Further runs are queued. Runs that wait for somebody or something do not count. Empty: as many as there is room for."
+                    value=most.unwrap_or_default()
+                    optional=true
+                    inputmode="numeric"
+                    class="short"
+                />
+                <Submit look=Look::Default>"Save limit"</Submit>
+            </Form>
+        }
+        .into_any()
+    } else {
+        let most = most.unwrap_or_else(|| "As many as there is room for".to_owned());
+        view! { <KvList><Kv name="Runs at work at once">{most}</Kv></KvList> }.into_any()
+    };
+    view! { <Card title="Runs">{limit}</Card> }.into_any()
 }

@@ -88,6 +88,12 @@ pub struct WorkflowPage {
     pub title: String,
     /// Hours from its start in which a run must end.
     pub deadline_h: String,
+    /// Which runs go first: `low`, `normal`, `high`.
+    pub priority: String,
+    /// How many of its runs are under way at once; empty: as many as there are.
+    pub concurrency_limit: String,
+    /// Which of them count together.
+    pub concurrency_key: String,
     /// JSON Schema of the input, as text.
     pub input: String,
     /// The fields of the run form; nothing when only JSON can fill it.
@@ -323,9 +329,12 @@ pub async fn save_settings(
     base: i32,
     title: String,
     deadline_h: String,
+    #[server(default)] priority: String,
+    #[server(default)] concurrency_limit: String,
+    #[server(default)] concurrency_key: String,
     input: String,
 ) -> Result<(), ApiError> {
-    let edit = views::settings(title, &deadline_h, &input)?;
+    let edit = views::settings(title, &deadline_h, &priority, (&concurrency_limit, &concurrency_key), &input)?;
     service::edit(&door::ctx(&org).await?.grant()?, workflow, base, &edit).await?;
     Ok(())
 }

@@ -73,7 +73,12 @@ fn problems(here: &str, faults: &[Fault], can_edit: bool) -> Option<AnyView> {
         .map(|fault| {
             let href = match &fault.node {
                 Some(path) if can_edit => Some(format!("{here}/steps/{path}")),
-                None if can_edit && matches!(fault.field.as_str(), "input" | "title" | "deadline_s") => {
+                None if can_edit
+                    && matches!(
+                        fault.field.as_str(),
+                        "input" | "title" | "deadline_s" | "concurrency_limit" | "concurrency_key"
+                    ) =>
+                {
                     Some(format!("{here}/settings"))
                 }
                 _ => None,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     frame::use_org,
-    kit::{Callout, Card, Field, Form, FormAction, Look, Submit, TextArea},
+    kit::{Callout, Card, Choice, Field, Form, FormAction, Look, Select, Submit, TextArea},
     wire::{Loaded, hidden, on_success},
 };
 
@@ -65,8 +65,10 @@ fn describe(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
 fn runs(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
     let entries = entries(org, page);
     let (title, deadline_h, input) = (page.title.clone(), page.deadline_h.clone(), page.input.clone());
+    let (priority, limit, key) = (page.priority.clone(), page.concurrency_limit.clone(), page.concurrency_key.clone());
     let save = FormAction::new::<SaveSettings>();
     on_success(save, move || renewed.update(|count| *count += 1));
+    let priorities = vec![Choice::new("low", "Low"), Choice::new("normal", "Normal"), Choice::new("high", "High")];
     let fields: Vec<_> = page
         .fields
         .iter()
@@ -87,6 +89,18 @@ fn runs(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
                 <Field
                     name="deadline_h" label="Must end within hours" optional=true class="short" inputmode="decimal"
                     value=deadline_h hint="A run that takes longer fails. Empty: no limit."
+                />
+                <Select
+                    name="priority" label="Priority" choices=priorities value=priority
+                    hint="Which runs of the organization go first while there is more to do than workers can."
+                />
+                <Field
+                    name="concurrency_limit" label="Runs at once" optional=true class="short" inputmode="numeric"
+                    value=limit hint="Further runs are queued until one has ended. Empty: no limit."
+                />
+                <Field
+                    name="concurrency_key" label="Counted by" optional=true value=key
+                    hint="Only runs with the same value count together, such as {{ input.customer }}. Empty: all runs of the workflow."
                 />
                 {fields}
                 <TextArea

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agentflow::{
     access::{Ctx, Grant, Permission, right},
-    engine::plan::{BranchName, Graph, Node, NodeKey, NodeKind, Port, validate::Fault, walk},
+    engine::{
+        plan::{BranchName, Concurrency, Graph, Node, NodeKey, NodeKind, Port, validate::Fault, walk},
+        state::Priority,
+    },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
     tools,
     workflows::{
@@ -51,6 +54,9 @@ pub fn workflow(detail: WorkflowDetail, may: May) -> WorkflowPage {
         agents: detail.agents.into_iter().filter(|agent| named.contains(&agent.key)).collect(),
         title: shown.graph.title,
         deadline_h: shown.graph.deadline_s.map(hours).unwrap_or_default(),
+        priority: shown.graph.priority.to_string(),
+        concurrency_limit: shown.graph.concurrency.as_ref().map(|most| most.limit.to_string()).unwrap_or_default(),
+        concurrency_key: shown.graph.concurrency.map(|most| most.key).unwrap_or_default(),
         input: serde_json::to_string_pretty(&shown.graph.input).unwrap_or_default(),
         fields: input::fields(&shown.graph.input),
         workflow: detail.workflow,
@@ -365,7 +371,13 @@ pub async fn setting(
 }
 
 /// The change of the settings.
-pub fn settings(title: String, deadline_h: &str, input: &str) -> Result<Edit> {
+pub fn settings(
+    title: String,
+    deadline_h: &str,
+    priority: &str,
+    (limit, key): (&str, &str),
+    input: &str,
+) -> Result<Edit> {
     let mut faults = Vec::new();
     let mut fault = |field: &str, message: String| faults.push(FieldError { field: field.to_owned(), message });
     let input = serde_json::from_str::<Value>(input).unwrap_or_else(|error| {
@@ -384,10 +396,21 @@ pub fn settings(title: String, deadline_h: &str, input: &str) -> Result<Edit> {
             }
         },
     };
+    let concurrency = match (limit.trim(), key.trim()) {
+        ("", "") => None,
+        (limit, key) => {
+            let limit = limit.parse().unwrap_or_else(|_| {
+                fault("concurrency_limit", "Enter a number of runs, such as 1, or leave both fields empty.".to_owned());
+                0
+            });
+            Some(Concurrency { limit, key: key.to_owned() })
+        }
+    };
     if let Some(error) = Error::invalid_fields(faults) {
         return Err(error);
     }
-    Ok(Edit::Settings { input, title: title.trim().to_owned(), deadline_s })
+    let priority = Priority::parse(priority).unwrap_or_default();
+    Ok(Edit::Settings { input, title: title.trim().to_owned(), deadline_s, priority, concurrency })
 }
 
 fn hours(seconds: u64) -> String {

@@ -86,6 +86,7 @@ impl Place {
             deadline_s: None,
             retry_of: None,
             priority: Priority::Normal,
+            group: None,
         }
     }
 

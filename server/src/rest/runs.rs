@@ -46,6 +46,9 @@ pub struct Run {
     usage: Spent,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<StepError>,
+    /// Why it does not run yet, a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued_because: Option<String>,
 }
 
 /// Tokens and money.
@@ -80,6 +83,7 @@ impl From<RunSummary> for Run {
             finished_at: run.finished_at,
             usage: run.usage.into(),
             error: run.error,
+            queued_because: run.queued_because,
         }
     }
 }

@@ -16,6 +16,7 @@ mod clocks;
 mod crash_loop;
 mod drain;
 mod dump;
+mod fairness;
 mod faults;
 mod load;
 mod model;
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> Part {
     let stamp = Stamp { seed: options.seed, commit: options.commit.clone() };
     let arena = Arena::make(options).await;
-    let short = ["chaos", "starts", "approvals", "cancels", "drain", "poison", "uncertain", "roles", "versions"];
+    let short =
+        ["chaos", "starts", "approvals", "cancels", "drain", "poison", "uncertain", "fairness", "roles", "versions"];
     let wanted = |name: &str| match arena.options.only.as_slice() {
         [] => !arena.options.short || short.contains(&name),
         only => only.iter().any(|wanted| wanted == name),
@@ -66,6 +68,6 @@ async fn run(options: Options) -> Part {
             }
         )* };
     }
-    part!(chaos starts approvals cancels drain clocks poison uncertain crash_loop dump roles versions);
+    part!(chaos starts approvals cancels drain clocks poison uncertain crash_loop fairness dump roles versions);
     report::total(&parts, &stamp)
 }

@@ -98,6 +98,8 @@ pub struct Extent {
     pub good: usize,
     /// Open streams while a process ends.
     pub streams: usize,
+    /// Runs of another organization that wait, and starts beside them, one a second.
+    pub flood: (usize, usize),
 }
 
 impl Options {
@@ -118,6 +120,7 @@ impl Options {
                 beside_s: 6,
                 good: 12,
                 streams: 20,
+                flood: (1_000, 6),
             }
         } else {
             Extent {
@@ -134,6 +137,7 @@ impl Options {
                 beside_s: 45,
                 good: 50,
                 streams: 100,
+                flood: (10_000, 60),
             }
         };
         Extent {

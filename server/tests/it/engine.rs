@@ -93,7 +93,7 @@ impl Node {
         Self::start_with(world, script, fast()).await
     }
 
-    async fn start_with(world: &World, script: &(impl Effects + Clone), settings: Settings) -> Self {
+    pub async fn start_with(world: &World, script: &(impl Effects + Clone), settings: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let (url, script, token) = (world.database_url().to_owned(), script.clone(), stop.clone());
@@ -136,18 +136,22 @@ impl Drop for Node {
 
 /// An organization with a workflow that runs can name.
 pub struct Place {
-    ctx: Ctx,
-    workflow: WorkflowId,
+    pub ctx: Ctx,
+    pub workflow: WorkflowId,
 }
 
 impl Place {
     pub async fn new(world: &World) -> Self {
+        Self::named(world, "Acme", "ana@example.com").await
+    }
+
+    pub async fn named(world: &World, organization: &str, email: &str) -> Self {
         let deps = world.deps().clone();
         let account = NewAccount {
             name: "Ana".to_owned(),
-            email: "ana@example.com".to_owned(),
+            email: email.to_owned(),
             password: crate::people::PASSWORD.to_owned(),
-            organization: "Acme".to_owned(),
+            organization: organization.to_owned(),
         };
         let org: OrgRef = agentflow::accounts::service::create(&deps, account).await.unwrap();
         let actor = Actor::User { id: UserId::new(), name: "Ana".to_owned() };
@@ -170,6 +174,10 @@ impl Place {
     }
 
     pub async fn start(&self, nodes: Value, deadline_s: Option<u64>) -> RunId {
+        self.start_new(self.new_run(nodes, deadline_s)).await
+    }
+
+    pub fn new_run(&self, nodes: Value, deadline_s: Option<u64>) -> NewRun {
         let tool = ToolSpec {
             at_most_once: false,
             repeatable: false,
@@ -185,7 +193,7 @@ impl Place {
             tools: BTreeMap::from([("echo".to_owned(), tool)]),
             workflows: BTreeMap::new(),
         };
-        let run = NewRun {
+        NewRun {
             id: RunId::new(),
             workflow: self.workflow,
             workflow_version: 1,
@@ -198,7 +206,11 @@ impl Place {
             deadline_s,
             retry_of: None,
             priority: Priority::Normal,
-        };
+            group: None,
+        }
+    }
+
+    pub async fn start_new(&self, run: NewRun) -> RunId {
         let mut tx = self.tx().await;
         store::start_run(&mut tx, &run, None).await.unwrap();
         tx.commit().await.unwrap();

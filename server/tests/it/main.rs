@@ -9,6 +9,7 @@ mod approvals;
 mod bench;
 mod budgets;
 mod cache;
+mod cluster;
 mod crash;
 mod egress;
 mod engine;

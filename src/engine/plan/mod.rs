@@ -49,8 +49,23 @@ pub struct Graph {
     /// Whether its runs go before the organization's others.
     #[serde(default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
+    /// How many of its runs are under way at once. None: as many as there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// The nodes, in the order in which they are shown.
     pub nodes: Vec<Node>,
+}
+
+/// How many runs of a workflow are under way at once, waiting ones included. The others are queued until they have their
+/// turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// The most.
+    pub limit: u32,
+    /// Template over the input, such as `{{ input.customer }}`: only runs with the same key count together. Empty: all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 fn any_object() -> Value {

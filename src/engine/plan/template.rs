@@ -74,6 +74,21 @@ pub fn whole_expression(template: &str) -> Option<&str> {
     }
 }
 
+/// The value of `input.customer.name`, and of nothing more complicated than that: what can be told before a run begins.
+#[must_use]
+pub fn input_at<'a>(expression: &str, input: &'a Value) -> Option<&'a Value> {
+    expression.strip_prefix("input.")?.split('.').try_fold(input, |value, key| value.get(key.trim()))
+}
+
+/// Whether [`input_at`] understands it.
+#[must_use]
+pub fn is_input_path(expression: &str) -> bool {
+    let is_name = |key: &str| {
+        !key.is_empty() && key.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$'))
+    };
+    expression.strip_prefix("input.").is_some_and(|path| path.split('.').all(|key| is_name(key.trim())))
+}
+
 /// Calls `visit` with each text inside of a value.
 pub fn for_each_text<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str)) {
     match value {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BranchName, Graph, MAX_DEPTH, MAX_NODES, Node, NodeKind, ToolSpec,
+    BranchName, Concurrency, Graph, MAX_DEPTH, MAX_NODES, Node, NodeKind, ToolSpec,
     template::{self, Piece},
     walk,
 };
@@ -19,6 +19,9 @@ mod kinds;
 pub const MAX_TEXT: usize = 20_000;
 /// The longest time that a run may have, and that a wait may last: a year.
 pub const MAX_SECONDS: u64 = 366 * 86_400;
+
+/// The most runs that a limit on them may allow at once.
+pub const MAX_AT_ONCE: u32 = 10_000;
 
 /// What is wrong with a graph, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +110,32 @@ fn settings(graph: &Graph, out: &mut Faults<'_>) {
     }
     if graph.deadline_s.is_some_and(|seconds| !(1..=MAX_SECONDS).contains(&seconds)) {
         out.graph("deadline_s", "The deadline must be between 1 second and 366 days.");
+    }
+    if let Some(concurrency) = &graph.concurrency {
+        settings_of_groups(concurrency, out);
+    }
+}
+
+fn settings_of_groups(concurrency: &Concurrency, out: &mut Faults<'_>) {
+    if !(1..=MAX_AT_ONCE).contains(&concurrency.limit) {
+        out.graph("concurrency_limit", format!("Between 1 and {MAX_AT_ONCE} runs can be allowed at once."));
+    }
+    if concurrency.key.chars().count() > 200 {
+        out.graph("concurrency_key", "The key is too long; 200 characters are the most.");
+    }
+    match template::pieces(&concurrency.key) {
+        Err(message) => out.graph("concurrency_key", message),
+        Ok(pieces) => {
+            let is_told = |piece: &Piece<'_>| match piece {
+                Piece::Text(_) => true,
+                Piece::Expression(inside) => template::is_input_path(inside),
+            };
+            if !pieces.iter().all(is_told) {
+                let message = "The key is made before a run begins, so it reads the input, as in {{ input.customer }}, and \
+                               nothing else.";
+                out.graph("concurrency_key", message);
+            }
+        }
     }
 }
 

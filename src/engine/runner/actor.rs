@@ -184,6 +184,9 @@ impl Actor {
             Ok(Committed::Written(_)) => {
                 self.failures = 0;
                 self.act(effects);
+                if self.machine.state.is_end() && self.machine.plan.graph.concurrency.is_some() {
+                    self.runner.admit_next(self.claim).await;
+                }
                 if release.is_some() { Next::Done } else { Next::Wait }
             }
             Ok(Committed::Refused) => self.not_written(taken, None).await,
@@ -552,14 +555,25 @@ fn make_storable(answer: &mut Answer) {
 
 async fn perform(
     runner: Arc<Runner>,
-    turn: Option<Arc<Alone>>,
+    alone: Option<Arc<Alone>>,
     call: Call,
     mut scope: CallScope,
     time: TimeDelta,
 ) -> Input {
-    let slots = turn.as_ref().map_or(&*runner.calls, |turn| &turn.one);
-    // A call that waits for its turn uses up none of its own time, but its run's. The semaphore is never closed.
-    let turn = async { (runner.effects.place(&call, &scope).await, slots.acquire().await) };
+    // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
+    let turn = async {
+        let place = runner.effects.place(&call, &scope).await;
+        let slot = match &alone {
+            Some(alone) => alone.one.acquire().await,
+            None => {
+                // One of an organization at a time stands in the line for a slot: so the line goes round.
+                let door = runner.doors.of(scope.org);
+                let _first = door.lock().await;
+                runner.calls.acquire().await
+            }
+        };
+        (place, slot)
+    };
     let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
     scope.until = scope.until.min(runner.clock.now() + time);
     let (step, attempt) = (scope.step.clone(), scope.attempt);

@@ -3,6 +3,7 @@
 
 mod actor;
 mod clock;
+mod doors;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use super::{
 use crate::kernel::{NodeId, Result};
 
 use clock::DbClock;
+use doors::Doors;
 
 /// How a node works. The defaults are those of the guarantees.
 #[derive(Debug, Clone)]
@@ -79,6 +81,8 @@ pub struct Runner {
     plans: Plans,
     clock: DbClock,
     calls: Arc<Semaphore>,
+    /// Where the calls of each organization wait before they join the line for a slot.
+    doors: Doors,
     /// Who holds it works on a run that may take the process down, and waits for the others to be done with their calls.
     alone: Arc<Mutex<()>>,
     /// No new work: the process is about to end.
@@ -108,6 +112,7 @@ impl Runner {
             writer: Writer::start(pool.clone(), node, engine.clone()),
             plans: Plans::default(),
             calls: Arc::new(Semaphore::new(settings.max_calls)),
+            doors: Doors::default(),
             alone: Arc::default(),
             clock: DbClock::new(now, settings.heartbeat * 2),
             actors: TaskTracker::new(),
@@ -163,7 +168,7 @@ impl Runner {
         let free = most.saturating_sub(self.engine.active_count());
         let last = self.engine.busiest().filter(|(_, runs)| runs * 2 > most);
         Room {
-            limit: free.min(CLAIM),
+            limit: free.min(CLAIM).min(most.div_ceil(4)),
             last: last.map(|(org, runs)| (org, (most - most / 8).saturating_sub(runs))),
             per_organization: self.settings.max_runs_per_organization,
         }
@@ -279,6 +284,7 @@ impl Runner {
                     forgotten = self.give_back_forgotten(&forgotten).await;
                     self.deliver_events().await;
                     self.pass_on_locks().await;
+                    self.admit_held().await;
                 }
                 _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
                     Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
@@ -317,6 +323,31 @@ impl Runner {
         };
         if let Err(error) = pass_on.await {
             tracing::warn!(%error, "looking for locks that nobody holds any more failed");
+        }
+    }
+
+    /// Lets in runs that are held although their group has a place, where a process died before it could.
+    async fn admit_held(&self) {
+        let admit = async {
+            for (org, group) in store::groups_with_room(&self.pool).await? {
+                for run in store::admit(&self.pool, org, &group).await? {
+                    self.engine.committed(org, run);
+                }
+            }
+            Ok::<(), crate::kernel::Error>(())
+        };
+        if let Err(error) = admit.await {
+            tracing::warn!(%error, "looking for held runs that may begin failed");
+        }
+    }
+
+    /// A run has ended: who is next in its group begins. Where that fails, [`Self::admit_held`] finds it.
+    async fn admit_next(&self, claim: Claim) {
+        match store::admit_after(&self.pool, claim).await {
+            Ok(runs) => runs.into_iter().for_each(|run| self.engine.committed(claim.org, run)),
+            Err(error) => {
+                tracing::warn!(run = %claim.run, %error, "who is next could not be let in; looking again soon")
+            }
         }
     }
 

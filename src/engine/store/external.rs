@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Claim, values};
+use super::{Claim, Group, groups, values};
 use crate::{
     db::TenantTx,
     engine::{
@@ -47,6 +47,8 @@ pub struct NewRun {
     pub retry_of: Option<RunId>,
     /// Whether it goes before other runs of its organization.
     pub priority: Priority,
+    /// The group of which only so many runs are under way at once.
+    pub group: Option<Group>,
 }
 
 /// A run that was started in the hands of a node of this process.
@@ -91,34 +93,49 @@ pub enum Signal {
     },
 }
 
-/// Writes a run, in the hands of `node` if one is named, alive, and allowed to; else the next free node takes it up.
-/// Durable with the caller's commit, after which [`crate::engine::handle::Engine::started`] is to be told.
+/// Writes a run, in the hands of `node` if one is named, alive, and allowed to; else the next free node takes it up. A run
+/// whose group is full is held until it has its turn. Durable with the caller's commit, after which [`crate::engine::handle::Engine::started`] is to be told.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) -> Result<Option<Fresh>> {
     let org = tx.org();
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
-    let plan_hash = values::store(tx.conn(), org, &plan, &plan.to_string()).await?;
+    let (plan_hash, plan_bytes) = values::content(&plan.to_string())?;
     let input = values::pack(tx.conn(), org, &run.input).await?;
     // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
     let event = Event::RunQueued { by: run.started_by_name.clone() };
+    if let Some(group) = &run.group {
+        groups::lock(tx.conn(), org, &group.key).await?;
+        groups::set_limit(tx.conn(), org, group).await?;
+    }
     let row = sqlx::query!(
-        r#"with place as (
+        r#"with plan as (
+           insert into artifacts (organization_id, sha256, bytes, body) values ($1, $5, $19, $20)
+           on conflict (organization_id, sha256) do nothing
+         ),
+         place as (
            select (
              select n.id from nodes n, organizations o
               where n.id = $15 and n.lease_until > clock_timestamp()
-                -- Where runs are counted, a claim does it.
-                and o.id = $1 and o.max_running is null
+                -- Where runs are counted, a claim does it, or an admission.
+                and o.id = $1 and o.max_running is null and $17::text is null
            ) as node
          ),
          made as (
            insert into runs
              (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
-              started_by_name, retry_of, input, deadline_at, last_seq, priority, owner, fence, wake_at)
+              started_by_name, retry_of, input, deadline_at, last_seq, priority,
+              concurrency_key, concurrency_limit, held, owner, fence, wake_at)
            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, $16,
-                  node, (node is not null)::integer, case when node is null then now() end
+                  $17, $18::integer, $17 is not null, node, (node is not null)::integer,
+                  case
+                    when node is not null then null
+                    -- Held until it is admitted, at most until its deadline has surely passed: then it is failed.
+                    when $17 is not null then now() + make_interval(secs => $12 + 1)
+                    else now()
+                  end
              from place
            returning owner, fence, input, deadline_at
          ),
@@ -142,9 +159,16 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) ->
         serde_json::to_value(&event).map_err(Error::internal)?,
         node.map(NodeId::uuid),
         run.priority.rank(),
+        run.group.as_ref().map(|group| group.key.as_str()) as _,
+        run.group.as_ref().map(|group| i32::try_from(group.limit).unwrap_or(i32::MAX)) as _,
+        plan_bytes,
+        plan,
     )
     .fetch_one(tx.conn())
     .await?;
+    if let Some(group) = &run.group {
+        groups::admit_next(tx.conn(), org, &group.key).await?;
+    }
     if !row.owned {
         return Ok(None);
     }
@@ -190,7 +214,8 @@ pub(super) async fn signal_run(
                   state = case when $4 then 'cancelling' else state end,
                   waiting_on = case when $4 then null else waiting_on end,
                   -- An owner hears of it at once; a sleeping run is woken when the signal begins to act.
-                  wake_at = case when owner is null then least(coalesce(wake_at, 'infinity'), coalesce($5, now())) else wake_at end
+                  -- One that is held hears of it when it is let in, but for the wish to stop.
+                  wake_at = case when owner is null and (not held or $4) then least(coalesce(wake_at, 'infinity'), coalesce($5, now())) else wake_at end
             where organization_id = $1 and id = $2
               and state not in ('succeeded', 'failed', 'cancelled')
               and not ($4 and state = 'cancelling')

@@ -8,6 +8,7 @@ mod claims;
 mod commit;
 mod events;
 mod external;
+mod groups;
 mod locks;
 mod owner;
 mod values;
@@ -16,6 +17,7 @@ pub use claims::{Room, Round};
 pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
 pub use external::{Fresh, NewRun, Signal, signal, start_run, take_over};
+pub use groups::{Group, admit, admit_after, groups_with_room};
 pub use locks::{LockWish, ask_for_locks, forsaken_locks, held_locks, pass_on, unlock};
 pub use owner::{
     Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_approvals,

@@ -27,12 +27,17 @@ pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> R
     Ok(json!({ "$artifact": hex(&hash), "bytes": text.len() }))
 }
 
-/// Writes a value by its content and returns the hash.
-pub(super) async fn store(connection: &mut PgConnection, org: OrgId, value: &Value, text: &str) -> Result<Vec<u8>> {
-    let hash = Sha256::digest(text.as_bytes()).to_vec();
+/// What an artifact of this text is found by, and how large it is.
+pub(super) fn content(text: &str) -> Result<(Vec<u8>, i32)> {
     let bytes = i32::try_from(text.len()).map_err(|_| {
         Error::new(crate::kernel::Kind::TooLarge, "engine.value_too_large", "A value is larger than 2 GiB.")
     })?;
+    Ok((Sha256::digest(text.as_bytes()).to_vec(), bytes))
+}
+
+/// Writes a value by its content and returns the hash.
+async fn store(connection: &mut PgConnection, org: OrgId, value: &Value, text: &str) -> Result<Vec<u8>> {
+    let (hash, bytes) = content(text)?;
     sqlx::query!(
         "insert into artifacts (organization_id, sha256, bytes, body) values ($1, $2, $3, $4)
          on conflict (organization_id, sha256) do nothing",

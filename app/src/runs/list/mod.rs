@@ -191,7 +191,7 @@ fn cells(run: &RunSummary, now: RwSignal<Timestamp>, org: &str) -> AnyView {
             <a href=format!("/o/{org}/runs/{}", run.id)>{run.title.clone()}</a>
             {test}
         </th>
-        <td data-label="Status"><StatusBadge status/></td>
+        <td data-label="Status" title=run.queued_because.clone()><StatusBadge status/></td>
         <td data-label="Workflow">
             <a href=format!("/o/{org}/workflows/{}", run.workflow_id)>{run.workflow_name.clone()}</a>
         </td>
