@@ -40,6 +40,7 @@ impl ChooseView for ChunkPage {
 pub async fn first() {
     let load = match host::first_chunk().as_deref() {
         Some("runs") => run::page().load,
+        Some("list") => run_list::page().load,
         Some("inbox") => approvals::page().load,
         Some("build") => outline::page().load,
         Some("office") => dashboard::page().load,
@@ -73,7 +74,8 @@ macro_rules! page {
 }
 
 page!(runs, run, crate::runs::page::RunPage);
-page!(runs, run_list, crate::runs::list::RunsPage);
+page!(list, run_list, crate::runs::list::RunsPage);
+page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
 page!(build, agent_list, crate::agents::AgentsListPage);
 page!(build, agent, crate::agents::AgentEditPage);

@@ -74,6 +74,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/workflows/:id/run") view=chunks::run_form::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id/steps/new") view=chunks::new_step::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id/steps/:path") view=chunks::step::page() ssr=SsrMode::Async/>
+                    // Before the page of a run: `bulk` is no id.
+                    <Route path=path!("/runs/bulk") view=chunks::run_bulk::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>

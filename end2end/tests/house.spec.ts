@@ -50,14 +50,14 @@ test('a chunk that does not come is asked for again, and the page works meanwhil
   await ready(page);
   expect(new URL(page.url()).pathname).toBe(`/o/${person.slug}/agents`);
   // With the page: until it comes, what one sees works as it came.
-  const runs = /split_runs\.wasm$/;
-  await page.route(runs, (route) => route.abort());
+  const list = /split_list\.wasm$/;
+  await page.route(list, (route) => route.abort());
   await page.goto(`/o/${person.slug}/runs`);
   await page.getByRole('link', { name: 'Agents' }).first().click();
   await expect(page.getByRole('heading', { level: 1 })).toContainText('Agents');
   await page.goto(`/o/${person.slug}/runs`);
   await expect(page.getByRole('heading', { level: 1 })).toContainText('Runs');
-  await page.unroute(runs);
+  await page.unroute(list);
   await ready(page);
 });
 

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Again, AgainFrom, Preview, PreviewStep, RunFilter, Started,
-    service::{Accepted, check_json, finish, group, input_faults, list, summary, title},
+    Again, AgainFrom, Preview, PreviewStep, Started,
+    service::{Accepted, check_json, finish, group, input_faults, summary, title},
     store,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         store::{self as engine, NewRun, Signal},
     },
     idempotency::Keyed,
-    kernel::{Error, Kind, Money, Result, RunId},
+    kernel::{Error, Money, Result, RunId},
     workflows,
 };
 
@@ -177,7 +177,12 @@ pub async fn preview(grant: &Grant<right::Operate>, run: RunId, how: &Again) -> 
 }
 
 /// Whether a step does something outside, as far as can be told: a request other than for reading, a tool that writes.
-fn acts_outside(plan: &Plan, id: &crate::engine::state::StepId, kind: StepKind, about: Option<&str>) -> bool {
+pub(super) fn acts_outside(
+    plan: &Plan,
+    id: &crate::engine::state::StepId,
+    kind: StepKind,
+    about: Option<&str>,
+) -> bool {
     match kind {
         StepKind::Http => match Machine::node_of(plan, id).map(|node| &node.kind) {
             Some(NodeKind::Http(http)) => !matches!(http.method.as_str(), "GET" | "HEAD"),
@@ -235,59 +240,4 @@ async fn prepare(tx: &mut TenantTx, run: RunId, how: &Again) -> Result<Prepared>
         (own, before.workflow_version)
     };
     Ok(Prepared { before, plan, version, reuse, name })
-}
-
-/// The most runs that one action reaches.
-pub const MOST_AT_ONCE: u32 = 200;
-
-/// What is done to many runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bulk {
-    /// Stop.
-    Cancel,
-    /// Hold.
-    Pause,
-    /// Let go on.
-    Resume,
-    /// Run again from the steps that did not succeed.
-    Retry,
-}
-
-/// What became of one run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BulkOutcome {
-    /// Which.
-    pub run: RunId,
-    /// The new run, where one was started; or why nothing was done.
-    pub result: Result<Option<RunId>>,
-}
-
-/// Does the same to all runs of a filter, the newest first, up to [`MOST_AT_ONCE`]. Each is told what became of it.
-///
-/// # Errors
-/// When the list cannot be read.
-pub async fn bulk(
-    look: &Grant<right::View>,
-    grant: &Grant<right::Operate>,
-    filter: &RunFilter,
-    what: Bulk,
-) -> Result<Vec<BulkOutcome>> {
-    let page = list(look, filter, None, MOST_AT_ONCE).await?;
-    let mut outcomes = Vec::with_capacity(page.items.len());
-    for run in page.items {
-        let result = match what {
-            Bulk::Cancel => cancel(grant, run.id).await.map(|_| None),
-            Bulk::Pause => pause(grant, run.id).await.map(|_| None),
-            Bulk::Resume => resume(grant, run.id).await.map(|_| None),
-            Bulk::Retry => retry(grant, run.id, None).await.map(|started| Some(started.run)),
-        };
-        if let Err(error) = &result
-            && matches!(error.kind, Kind::Unavailable | Kind::Internal)
-        {
-            return result.map(|_| Vec::new());
-        }
-        outcomes.push(BulkOutcome { run: run.id, result });
-    }
-    Ok(outcomes)
 }

@@ -1,9 +1,13 @@
 //! Runs: starting them, looking at them, stopping and retrying them. What executes them is [`crate::engine`].
 
 #[cfg(feature = "ssr")]
+pub mod bulk;
+#[cfg(feature = "ssr")]
 pub mod control;
 #[cfg(feature = "ssr")]
 pub mod follow;
+#[cfg(feature = "ssr")]
+mod rules;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
@@ -15,6 +19,7 @@ use serde_json::Value;
 use crate::{
     engine::{
         journal::{LogLevel, RunView, StepView, Usage},
+        plan::{Join, OnError},
         state::{RunState, StepError, StepId, StepKind, WaitingOn},
     },
     kernel::{Money, RunId, Timestamp, WorkflowId},
@@ -87,6 +92,8 @@ pub struct RunDetail {
 pub struct StepDetail {
     /// The line in the tree.
     pub view: StepView,
+    /// What its node says of it.
+    pub rules: StepRules,
     /// What it was given; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
     pub input: Option<Value>,
     /// How large the input is as JSON; 0 where there is none.
@@ -95,6 +102,27 @@ pub struct StepDetail {
     pub output: Option<Value>,
     /// How large the output is as JSON; 0 where there is none.
     pub output_bytes: u64,
+}
+
+/// What the graph says of a step: when it begins, what is tried, and what it runs. Empty for what is no node of its own,
+/// such as a round, a call of a model, or an alternative.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepRules {
+    /// What it runs after, as it is shown; a branch after a colon.
+    pub after: Vec<String>,
+    /// How many of them it waits for.
+    pub join: Join,
+    /// Attempts in all, where it calls something.
+    pub attempts: Option<u32>,
+    /// What is tried after those, in this order: what each uses.
+    pub alternatives: Vec<String>,
+    /// What a failure leads to that nothing mended.
+    pub on_error: OnError,
+    /// Whether its effect must not be repeated.
+    pub at_most_once: bool,
+    /// The workflow that it runs: which, its name, its version.
+    pub workflow: Option<(WorkflowId, String, i32)>,
 }
 
 /// A line of a run's log.
@@ -219,6 +247,88 @@ pub struct PreviewStep {
     pub kind: StepKind,
     /// Whether it does something outside of AgentFlow.
     pub acts_outside: bool,
+}
+
+/// The most runs that one action on many reaches.
+pub const MOST_AT_ONCE: u32 = 200;
+
+/// What is done to many runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bulk {
+    /// Stop.
+    Cancel,
+    /// Hold.
+    Pause,
+    /// Let go on.
+    Resume,
+    /// Run again from the steps that did not succeed.
+    Retry,
+}
+
+impl Bulk {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: [Self; 4] = [Self::Cancel, Self::Pause, Self::Resume, Self::Retry];
+
+    /// The word in addresses and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
+        }
+    }
+
+    /// The action of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
+    /// Whether it does something to a run in this state.
+    #[must_use]
+    pub const fn reaches(self, state: RunState) -> bool {
+        match self {
+            Self::Cancel => !state.is_end() && !matches!(state, RunState::Cancelling),
+            Self::Pause => matches!(state, RunState::Queued | RunState::Running | RunState::Waiting),
+            Self::Resume => matches!(state, RunState::Paused),
+            Self::Retry => matches!(state, RunState::Failed | RunState::Cancelled),
+        }
+    }
+
+    /// The runs of a filter to which it does something; none where it does nothing to any of them.
+    #[must_use]
+    pub fn narrowed(self, filter: &RunFilter) -> Option<RunFilter> {
+        let asked = if filter.states.is_empty() { RunState::ALL } else { filter.states.as_slice() };
+        let states: Vec<_> = asked.iter().copied().filter(|state| self.reaches(*state)).collect();
+        (!states.is_empty()).then(|| RunFilter { states, ..filter.clone() })
+    }
+}
+
+/// What an action on many runs would reach and do, by what was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BulkPreview {
+    /// The runs that it would reach, the newest first, up to [`MOST_AT_ONCE`].
+    pub runs: Vec<BulkRun>,
+    /// Whether more runs fit than one action reaches.
+    pub more: bool,
+}
+
+/// A run that an action on many would reach. What is counted is counted for running again only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BulkRun {
+    /// The run.
+    pub summary: RunSummary,
+    /// How many steps' results are taken over.
+    pub reused: usize,
+    /// How many steps ran and would run again.
+    pub again: usize,
+    /// How many of those do something outside of AgentFlow.
+    pub outside: usize,
+    /// What those cost then: about what they will cost.
+    pub cost: Money,
 }
 
 /// A run that was accepted.

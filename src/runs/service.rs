@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail,
+    LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
     store::{self, LogWindow, Place, queue::Because},
 };
 use crate::{
@@ -210,7 +210,8 @@ pub async fn step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId)
     let (view, input, output) = read_step(&mut tx, run, step).await?;
     let (input, input_bytes) = shown(&mut tx, input).await?;
     let (output, output_bytes) = shown(&mut tx, output).await?;
-    Ok(StepDetail { view, input, input_bytes, output, output_bytes })
+    let rules = step_rules(&mut tx, run, &view).await?;
+    Ok(StepDetail { view, rules, input, input_bytes, output, output_bytes })
 }
 
 /// A step with its whole payloads, however large.
@@ -222,7 +223,12 @@ pub async fn step_in_full(grant: &Grant<right::ViewPayloads>, run: RunId, step: 
     let (view, input, output) = read_step(&mut tx, run, step).await?;
     let (input, input_bytes) = whole(&mut tx, input).await?;
     let (output, output_bytes) = whole(&mut tx, output).await?;
-    Ok(StepDetail { view, input, input_bytes, output, output_bytes })
+    let rules = step_rules(&mut tx, run, &view).await?;
+    Ok(StepDetail { view, rules, input, input_bytes, output, output_bytes })
+}
+
+async fn step_rules(tx: &mut TenantTx, run: RunId, step: &StepView) -> Result<StepRules> {
+    Ok(store::plan(tx, run).await?.map(|plan| StepRules::of(&plan, &step.id)).unwrap_or_default())
 }
 
 /// The events of one step, in order.

@@ -2,18 +2,19 @@
 //! [`crate::engine::store`].
 
 pub mod queue;
+mod recorded;
 
 use serde_json::Value;
 use sqlx::types::Json;
+
+pub use recorded::{plan, plans, recorded, spent, titles};
 
 use super::{LogLine, RunFilter, RunSummary};
 use crate::{
     db::TenantTx,
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
-        plan::Plan,
-        reuse::Recorded,
-        state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
+        state::{RunState, StepError, StepId, WaitingOn},
     },
     kernel::{Error, Money, Result, RunId, Timestamp, WorkflowId},
 };
@@ -238,54 +239,6 @@ pub async fn progress(tx: &mut TenantTx, run: RunId) -> Result<Option<(RunState,
             .fetch_optional(tx.conn())
             .await?;
     row.map(|row| Ok((state(&row.state)?, row.last_seq))).transpose()
-}
-
-/// The plan that a run executes.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn plan(tx: &mut TenantTx, run: RunId) -> Result<Option<Plan>> {
-    let org = tx.org();
-    let plan = sqlx::query_scalar!(
-        r#"
-        select a.body as "body: Json<Plan>"
-        from runs r
-        join artifacts a on a.organization_id = r.organization_id and a.sha256 = r.plan_sha256
-        where r.organization_id = $1
-          and r.id = $2
-        "#,
-        org.uuid(),
-        run.uuid(),
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(plan.map(|plan| plan.0))
-}
-
-/// What was recorded of a run's steps, for what is taken over from it.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn recorded(tx: &mut TenantTx, run: RunId) -> Result<Vec<Recorded>> {
-    let org = tx.org();
-    let rows = sqlx::query!(
-        "select id, kind, state, node_id from steps where organization_id = $1 and run_id = $2",
-        org.uuid(),
-        run.uuid(),
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let unknown = |what: &str| Error::internal(format!("unknown {what} of a step of {run}"));
-    rows.into_iter()
-        .map(|row| {
-            Ok(Recorded {
-                id: StepId::from_text(row.id),
-                kind: StepKind::parse(&row.kind).ok_or_else(|| unknown("kind"))?,
-                state: StepState::parse(&row.state).ok_or_else(|| unknown("state"))?,
-                node: row.node_id,
-            })
-        })
-        .collect()
 }
 
 /// The events after a number, in order.

@@ -63,6 +63,11 @@ impl Status {
     }
 }
 
+/// What waits until others give a lock back.
+pub const WAITS_FOR_LOCK: Status = Status::new("Waiting for a lock", Glyph::Key, Family::Neutral);
+/// What waits until the other side may be called again.
+pub const WAITS_FOR_LIMIT: Status = Status::new("Waiting for a rate limit", Glyph::Clock, Family::Neutral);
+
 impl From<RunState> for Status {
     fn from(state: RunState) -> Self {
         match state {
@@ -89,8 +94,8 @@ impl From<(RunState, Option<WaitingOn>)> for Status {
             (RunState::Waiting, Some(WaitingOn::Event)) => {
                 Self::new("Waiting for an event", Glyph::Bell, Family::Neutral)
             }
-            (RunState::Waiting, Some(WaitingOn::Limit)) => Self::new("Rate limited", Glyph::Clock, Family::Neutral),
-            (RunState::Waiting, Some(WaitingOn::Lock)) => Self::new("Waiting for lock", Glyph::Clock, Family::Neutral),
+            (RunState::Waiting, Some(WaitingOn::Limit)) => WAITS_FOR_LIMIT,
+            (RunState::Waiting, Some(WaitingOn::Lock)) => WAITS_FOR_LOCK,
             (RunState::Waiting, Some(WaitingOn::Retry)) => Self::new("Retrying", Glyph::Retry, Family::Warning),
             (state, _) => state.into(),
         }
@@ -123,9 +128,15 @@ impl From<(StepState, StepKind)> for Status {
             (StepState::Waiting, StepKind::WaitEvent) => {
                 Self::new("Waiting for an event", Glyph::Bell, Family::Neutral)
             }
-            (StepState::Waiting, StepKind::Map | StepKind::Agent | StepKind::Item) => {
-                Self::new("Running", Glyph::Running, Family::Info)
-            }
+            (
+                StepState::Waiting,
+                StepKind::Map
+                | StepKind::Item
+                | StepKind::Loop
+                | StepKind::Round
+                | StepKind::Workflow
+                | StepKind::Agent,
+            ) => Self::new("Running", Glyph::Running, Family::Info),
             (state, _) => state.into(),
         }
     }

@@ -148,25 +148,16 @@ pub async fn load_again(org: String, run: RunId, from: String, newest: bool) -> 
     {
         return Err(error.clone().into());
     }
-    let of_nodes = detail.view.steps.iter().filter(|step| {
-        let first = step.id.key().chars().next();
-        step.started_at.is_some() && first.is_some_and(|letter| letter.is_ascii_lowercase())
-    });
-    let calls = |step: &agentflow::engine::journal::StepView| {
-        step.id.parent().is_some_and(|above| {
-            detail
-                .view
-                .steps
-                .iter()
-                .any(|other| other.id == above && other.kind == agentflow::engine::state::StepKind::Agent)
-        })
-    };
+    let begins = |step: &&agentflow::engine::journal::StepView| super::words::can_begin_again(&detail.view, step);
     Ok(AgainPage {
         run,
         title: detail.summary.title.clone(),
         version: detail.summary.workflow_version,
-        steps: of_nodes
-            .filter(|step| !calls(step))
+        steps: detail
+            .view
+            .steps
+            .iter()
+            .filter(begins)
             .take(500)
             .map(|step| (step.id.to_string(), step.name.clone()))
             .collect(),

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     api,
     asked::{Asked, FetchedApproval},
+    facts::{AgainFromHere, PartOf, Rules, Situation},
     line::{base, encoded},
     logs::log_row,
     model::{RunModel, step_of},
@@ -142,6 +143,8 @@ pub fn Detail(
     approval: FetchedApproval,
     /// Whether the address asks for the confirmation of what cannot be undone.
     confirms: Signal<bool>,
+    /// Whether the reader may run runs again.
+    may_operate: bool,
 ) -> impl IntoView {
     let wanted = Memo::new(move |_| Some(Wanted::of(&model.selected_step()?, tab.get())));
     let content = RwSignal::new(first);
@@ -153,7 +156,7 @@ pub fn Detail(
         <aside class="detail" id="step-detail" aria-label="Step detail">
             {move || match id.get() {
                 None => view! { <OfRun model/> }.into_any(),
-                Some(_) => view! { <OfStep model step tab wanted content approvals confirms/> }.into_any(),
+                Some(_) => view! { <OfStep model step tab wanted content approvals confirms may_operate/> }.into_any(),
             }}
         </aside>
     }
@@ -197,6 +200,7 @@ fn OfStep(
     content: RwSignal<Fetched>,
     approvals: StoredValue<FetchedApproval>,
     confirms: Signal<bool>,
+    may_operate: bool,
 ) -> impl IntoView {
     let asked = Memo::new(move |_| step.with(|step| step.as_ref().and_then(asked_of)));
     let shown = move || {
@@ -214,7 +218,7 @@ fn OfStep(
         (_, Some(Ok(content))) => Some(of_content(model, content)),
     };
     view! {
-        {move || step.get().map(|step| view! { <Head model step/> })}
+        {move || step.get().map(|step| view! { <Head model step may_operate/> })}
         {move || step.get().and_then(|step| attempt_error(model, &step)).map(|error| view! { <ErrorBox error/> })}
         {move || {
             asked.get().map(|approval| {
@@ -230,8 +234,9 @@ fn OfStep(
 }
 
 #[component]
-fn Head(model: RunModel, step: StepView) -> impl IntoView {
+fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
     let id = step.id.clone();
+    let attempt = attempt_words(model, &step);
     let status = Signal::derive(move || {
         model.data.with(|data| {
             let place = data.tree.find(&id);
@@ -260,11 +265,27 @@ fn Head(model: RunModel, step: StepView) -> impl IntoView {
                 <span>{lasted}</span>
                 {words::tokens(step.usage).map(|tokens| view! { <span>{tokens}</span> })}
                 {(step.usage.cost.micros() > 0).then(|| view! { <span>{step.usage.cost.to_string()}</span> })}
-                {(step.attempt > 1).then(|| view! { <span>"Attempt "{step.attempt}</span> })}
+                {attempt.map(|words| view! { <span>{words}</span> })}
+                <PartOf model step=step.clone()/>
             </div>
+            <Situation model step=step.clone()/>
+            {may_operate.then(|| view! { <AgainFromHere model step/> })}
         </header>
     }
     .into_any()
+}
+
+/// Which attempt it is, where there was more than one, and which pause followed the one that is selected.
+fn attempt_words(model: RunModel, step: &StepView) -> Option<String> {
+    let selected = model.selected.get().map_or(0, |key| key.attempt);
+    let of = step.attempts.map(|of| format!(" of {of}")).unwrap_or_default();
+    match step.failures.iter().find(|failure| failure.attempt == selected) {
+        Some(failure) => {
+            let pause = words::backoff(failure).map(|pause| format!(", then a pause of {pause}")).unwrap_or_default();
+            Some(format!("Attempt {selected}{of}{pause}"))
+        }
+        None => (step.attempt > 1).then(|| format!("Attempt {}{of}", step.attempt)),
+    }
 }
 
 /// The error of the selected attempt, or of the step.
@@ -384,6 +405,7 @@ fn Payloads(model: RunModel, detail: StepDetail) -> impl IntoView {
         let detail = full.get().unwrap_or_else(|| first.clone());
         let said = said(detail.view.kind, detail.output.as_ref());
         view! {
+            <Rules model rules=detail.rules/>
             {said.map(|text| view! { <section class="said"><h3>"Answer"</h3><p>{text}</p></section> })}
             <Payload title="Output" value=detail.output bytes=detail.output_bytes in_full=in_full.clone() load empty=if ended { "No output." } else { "Not there yet." }/>
             <Payload title="Input" value=detail.input bytes=detail.input_bytes in_full=in_full.clone() load empty="No input."/>

@@ -4,6 +4,7 @@ pub mod again;
 pub mod api;
 pub mod asked;
 pub mod detail;
+pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod line;

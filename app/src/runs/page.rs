@@ -20,6 +20,7 @@ use super::{
     api::{self, ControlRun},
     asked::FetchedApproval,
     detail::{Detail, Fetched, Tab, Wanted, address, asked_of, fetch, named},
+    facts::RunSituation,
     line::base,
     logs::{LogFilter, LogView, clock_offset},
     model::RunModel,
@@ -179,7 +180,7 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
                 <Steps model from alive/>
                 {
                     let (first, approval) = first_step.get_value();
-                    view! { <Detail model tab first approval confirms/> }
+                    view! { <Detail model tab first approval confirms may_operate/> }
                 }
             </div>
         }
@@ -350,6 +351,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
                     <code class="run-id">{summary.id.to_string()}</code>
                 </div>
                 <Facts model/>
+                <RunSituation model/>
             }
         }
     };

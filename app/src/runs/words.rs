@@ -10,18 +10,22 @@ use agentflow::{
 };
 
 use super::tree::Node;
-use crate::kit::{Family, Glyph, Status, kind_word};
+use crate::kit::{
+    Family, Glyph, Status, kind_word,
+    status::{WAITS_FOR_LIMIT, WAITS_FOR_LOCK},
+    time::in_full,
+};
 
 /// How a step's state is shown: what it waits for counts, and so does what waits below it.
 #[must_use]
 pub fn status(step: &StepView, node: &Node) -> Status {
     match step.state {
-        StepState::Waiting if node.asks => Status::new("Needs approval", Glyph::Hand, Family::Attention),
-        StepState::Waiting if step.lock.is_some() => Status::new("Waiting for lock", Glyph::Clock, Family::Neutral),
-        StepState::Waiting if step.wake_at.is_some() && calls(step.kind) => {
-            Status::new("Rate limited", Glyph::Clock, Family::Neutral)
+        StepState::Waiting if step.lock.is_some() => WAITS_FOR_LOCK,
+        StepState::Waiting | StepState::Running if node.asks => {
+            Status::new("Needs approval", Glyph::Hand, Family::Attention)
         }
-        StepState::Waiting if step.wake_at.is_some() => Status::new("Scheduled", Glyph::Clock, Family::Neutral),
+        StepState::Waiting if waits_for_limit(step) => WAITS_FOR_LIMIT,
+        StepState::Running if is_mended(step) => Status::new("Trying instead", Glyph::Retry, Family::Warning),
         StepState::Failed if is_timeout(step.error.as_ref()) => {
             Status::new("Timed out", Glyph::TimedOut, Family::Danger)
         }
@@ -31,8 +35,72 @@ pub fn status(step: &StepView, node: &Node) -> Status {
     }
 }
 
-fn calls(kind: StepKind) -> bool {
-    matches!(kind, StepKind::Model | StepKind::Tool | StepKind::Http)
+/// Whether a call waits until the other side may be called again. Whatever else has a moment is a timer, or ends then.
+fn waits_for_limit(step: &StepView) -> bool {
+    let calls = matches!(step.kind, StepKind::Tool | StepKind::Http | StepKind::Model);
+    let asks = step.approval.is_some() || step.lock.is_some();
+    step.state == StepState::Waiting && calls && !asks && step.wake_at.is_some()
+}
+
+/// Whether its own attempts are spent, and something is tried instead.
+fn is_mended(step: &StepView) -> bool {
+    step.failures.last().is_some_and(|last| last.attempt == step.attempt && last.next_at.is_none())
+}
+
+/// Whether a step waits for something of its own, and not for what is inside of it.
+#[must_use]
+pub fn waits_itself(step: &StepView) -> bool {
+    let leaf = matches!(step.kind, StepKind::Wait | StepKind::WaitEvent | StepKind::Approval);
+    leaf || step.lock.is_some() || step.approval.is_some() || step.state != StepState::Waiting || waits_for_limit(step)
+}
+
+/// What a step waits for and until when, in a sentence; nothing where it does not wait, or says so elsewhere.
+#[must_use]
+pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
+    let in_time = |at: Timestamp| format!("in {} ({})", whole_seconds(at, now), in_full(at));
+    let of = step.attempts.map(|of| format!(" of {of}")).unwrap_or_default();
+    match (step.state, step.wake_at) {
+        (StepState::Waiting, _) if let Some(name) = &step.lock => Some(format!("Waits for the lock “{name}”.")),
+        (StepState::Waiting, _) if step.approval.is_some() || step.kind == StepKind::Approval => None,
+        (StepState::Waiting, until) if step.kind == StepKind::WaitEvent => {
+            let key = step.about.as_deref().unwrap_or_default();
+            let until = until.map(|at| format!(", until {} at the latest", in_full(at))).unwrap_or_default();
+            Some(format!("Waits for the event {key}{until}."))
+        }
+        (StepState::Waiting, Some(at)) if step.kind == StepKind::Wait => Some(format!("Goes on {}.", in_time(at))),
+        (StepState::Waiting, Some(at)) if waits_for_limit(step) => {
+            Some(format!("Waits for a rate limit: goes on {}.", in_time(at)))
+        }
+        (StepState::Retrying, Some(at)) => {
+            Some(format!("Attempt {}{of} begins in {}.", step.attempt + 1, whole_seconds(at, now)))
+        }
+        (StepState::Running, _) if is_mended(step) => {
+            Some("Its own attempts failed. What is tried instead is below it.".to_owned())
+        }
+        (StepState::Uncertain, _) => Some(
+            "It began, and it is not known whether it happened. It is not repeated unless a person says so.".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// How long a timer still runs: `58 min 12 s left`.
+#[must_use]
+pub fn left(step: &StepView, now: Timestamp) -> Option<String> {
+    let timer = step.state == StepState::Waiting && step.kind == StepKind::Wait;
+    step.wake_at.filter(|_| timer).map(|at| format!("{} left", whole_seconds(at, now)))
+}
+
+/// Whether a run that has ended can be run again from this step: a node of its own that began, and no part of an agent's
+/// work.
+#[must_use]
+pub fn can_begin_again(view: &RunView, step: &StepView) -> bool {
+    let is_node = step.id.key().starts_with(|first: char| first.is_ascii_lowercase());
+    let in_agent = || {
+        let above = step.id.parent().and_then(|above| view.step(&above));
+        above.is_some_and(|above| above.kind == StepKind::Agent)
+    };
+    step.started_at.is_some() && is_node && !in_agent()
 }
 
 fn is_timeout(error: Option<&StepError>) -> bool {
@@ -48,7 +116,10 @@ pub fn state_words(step: &StepView, status: Status, now: Timestamp) -> String {
             let next = step.wake_at.map(|at| format!(", next in {}", whole_seconds(at, now))).unwrap_or_default();
             format!("Retrying, attempt {}{of}{next}", step.attempt + 1)
         }
-        (StepState::Running, Some(of)) if step.attempt > 1 => format!("Running, attempt {} of {of}", step.attempt),
+        (StepState::Waiting, _) if step.kind == StepKind::WaitEvent => "Waits for event".to_owned(),
+        (StepState::Running, Some(of)) if step.attempt > 1 && !is_mended(step) => {
+            format!("Running, attempt {} of {of}", step.attempt)
+        }
         _ => status.word.to_owned(),
     }
 }
@@ -177,11 +248,12 @@ pub const fn goes_on(state: RunState) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use agentflow::engine::state::{StepId, StepKind};
+    use agentflow::engine::{journal::Event, state::StepId};
+    use serde_json::json;
 
     use super::*;
     use crate::runs::{
-        fixture::{at, failing_run, folded, head, numbered, started, succeeded},
+        fixture::{at, error, failing_run, folded, head, numbered, started, succeeded},
         tree::Tree,
     };
 
@@ -195,6 +267,41 @@ mod tests {
         let words = state_words(step, status(step, node), at(1_500));
         assert_eq!(words, "Retrying, attempt 2 of 3, next in 2\u{a0}s");
         assert_eq!(backoff(&step.failures[0]).as_deref(), Some("1.5\u{a0}s"));
+    }
+
+    #[test]
+    fn what_a_step_waits_for_is_a_sentence_and_a_timeout_of_an_event_is_no_timer() {
+        let waiting = |kind: StepKind, about: Option<&str>, until: Option<i64>| {
+            let mut step = head("paid", kind, 0);
+            step.about = about.map(str::to_owned);
+            let event = json!({ "type": "step.waiting", "step": step, "attempt": 1, "until": until.map(at) });
+            let event = serde_json::from_value(event).expect("an event");
+            let view = folded(&numbered([(0, event)]));
+            let tree = Tree::of(&view.steps);
+            (status(&view.steps[0], tree.node(0).expect("a node")).word, waits(&view.steps[0], at(1_000)))
+        };
+        let (word, sentence) = waiting(StepKind::WaitEvent, Some("payment.7"), Some(86_400_000));
+        assert_eq!(word, "Waiting for an event");
+        assert_eq!(
+            sentence.as_deref(),
+            Some("Waits for the event payment.7, until 18 Mar 2030, 17:46:40 UTC at the latest.")
+        );
+        let (word, sentence) = waiting(StepKind::Wait, None, Some(61_000));
+        assert_eq!(word, "Scheduled");
+        assert_eq!(sentence.as_deref(), Some("Goes on in 1\u{a0}min 00\u{a0}s (17 Mar 2030, 17:47:41 UTC)."));
+        assert_eq!(waiting(StepKind::Http, None, Some(61_000)).0, "Waiting for a rate limit");
+        assert_eq!(waiting(StepKind::Map, None, Some(61_000)), ("Running", None), "what it has to end by is no timer");
+    }
+
+    #[test]
+    fn what_is_tried_instead_is_said_of_the_step_that_failed() {
+        let fetch = head("fetch", StepKind::Http, 0);
+        let failed = Event::StepAttemptFailed { step: fetch.id.clone(), attempt: 1, error: error("No.") };
+        let view = folded(&numbered([(0, started(&fetch, 1)), (5, failed)]));
+        let node = Tree::of(&view.steps);
+        assert_eq!(status(&view.steps[0], node.node(0).expect("a node")).word, "Trying instead");
+        assert!(waits(&view.steps[0], at(9)).is_some_and(|words| words.starts_with("Its own attempts failed.")));
+        assert!(can_begin_again(&view, &view.steps[0]));
     }
 
     #[test]

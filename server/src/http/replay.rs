@@ -9,6 +9,7 @@ use agentflow::{
 };
 use app::{
     kit::form::{FORM_ENTRY, FormReplay, PAGE_ENTRY},
+    runs::list::api::BulkRuns,
     settings::api::CreateApiKey,
 };
 use axum::{
@@ -28,7 +29,7 @@ use crate::state::State;
 type Mark = &'static str;
 
 /// The functions whose answer is shown this once: it cannot be read again, so nothing may be led past it.
-const SHOWN: [&str; 1] = [CreateApiKey::PATH];
+const SHOWN: [&str; 2] = [CreateApiKey::PATH, BulkRuns::PATH];
 /// The longest form that is read.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The cookie that tells the next page which form was done.

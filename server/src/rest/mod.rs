@@ -21,7 +21,7 @@ pub fn routes() -> Router<State> {
     Router::new()
         .route("/api/v1/workflows/{id}/run", post(runs::start))
         .route("/api/v1/runs", get(runs::list))
-        .route("/api/v1/runs/bulk", post(runs::bulk))
+        .route("/api/v1/runs/bulk", post(runs::act_on_many))
         .route("/api/v1/runs/{id}", get(runs::find))
         .route("/api/v1/runs/{id}/steps", get(runs::steps))
         .route("/api/v1/runs/{id}/steps/{step}", get(runs::step))

@@ -7,8 +7,8 @@ use agentflow::{
     },
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
     runs::{
-        Again, AgainFrom, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail,
-        control::{self, Bulk},
+        Again, AgainFrom, Bulk, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail, bulk,
+        control,
         service::{self, Start},
     },
 };
@@ -428,7 +428,7 @@ pub struct BulkLine {
 
 /// `POST /api/v1/runs/bulk?…`, with the filter of the list: the newest 200 runs of it at most. Each is told what became of
 /// it; asked again, those that are done already are refused and the rest goes on.
-pub async fn bulk(
+pub async fn act_on_many(
     caller: Caller,
     Query(query): Query<ListQuery>,
     Body(body): Body<BulkBody>,
@@ -436,7 +436,7 @@ pub async fn bulk(
     if query.cursor.is_some() || query.limit.is_some() {
         return Err(Error::invalid("limit", "This takes the filter of the list, and no place in it.").into());
     }
-    let outcomes = control::bulk(&caller.cx.grant()?, &caller.cx.grant()?, &query.filter()?, body.action).await?;
+    let outcomes = bulk::of_filter(&caller.cx.grant()?, &caller.cx.grant()?, &query.filter()?, body.action).await?;
     let lines = outcomes.into_iter().map(|outcome| match outcome.result {
         Ok(new_run_id) => BulkLine { run_id: outcome.run, ok: true, new_run_id, code: None, detail: None },
         Err(error) => BulkLine {

@@ -8,6 +8,7 @@ mod api;
 mod approvals;
 mod bench;
 mod budgets;
+mod bulk;
 mod cache;
 mod cluster;
 mod crash;

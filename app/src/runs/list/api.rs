@@ -1,8 +1,8 @@
 //! Server functions of the list of runs.
 
 use agentflow::{
-    kernel::{Cursor, Page, Timestamp, WorkflowId},
-    runs::{RunFilter, RunSummary},
+    kernel::{Cursor, Page, RunId, Timestamp, WorkflowId},
+    runs::{Bulk, BulkPreview, RunFilter, RunSummary},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
-use agentflow::{runs::service, workflows};
+use agentflow::{
+    access::Permission,
+    kernel::Error,
+    runs::{bulk, service},
+    workflows,
+};
 
 /// The list as its page shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub struct RunsData {
     pub workflows: Vec<(WorkflowId, String)>,
     /// The moment of this answer, by the database's clock.
     pub now: Timestamp,
+    /// Whether the one who asks may stop, hold and retry runs.
+    pub may_operate: bool,
 }
 
 /// A page of the list, with the workflows to filter by.
@@ -30,7 +37,8 @@ pub async fn load_runs(org: String, filter: RunFilter, cursor: Option<Cursor>) -
     let cx = door::ctx(&org).await?;
     let (runs, now) = service::list_now(&cx.grant()?, &filter, cursor.as_ref(), 50).await?;
     let workflows = workflows::service::list(&cx.grant()?).await?;
-    Ok(RunsData { runs, workflows: workflows.into_iter().map(|it| (it.id, it.name)).collect(), now })
+    let workflows = workflows.into_iter().map(|it| (it.id, it.name)).collect();
+    Ok(RunsData { runs, workflows, now, may_operate: cx.role().may(Permission::Operate) })
 }
 
 /// A page of the list again, because something changed.
@@ -42,4 +50,51 @@ pub async fn read_runs(
 ) -> Result<(Page<RunSummary>, Timestamp), ApiError> {
     let cx = door::ctx(&org).await?;
     Ok(service::list_now(&cx.grant()?, &filter, cursor.as_ref(), 50).await?)
+}
+
+/// What an action on all runs of a filter would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BulkData {
+    /// Which runs it would reach, and what it would do.
+    pub preview: BulkPreview,
+    /// Sent along with the form, so that a second press starts no second run.
+    pub key: String,
+}
+
+/// What an action on all runs of a filter would do.
+#[server(input = Json)]
+pub async fn load_bulk(org: String, filter: RunFilter, action: Bulk) -> Result<BulkData, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let preview = bulk::preview(&cx.grant()?, &cx.grant()?, &filter, action).await?;
+    Ok(BulkData { preview, key: RunId::new().to_string() })
+}
+
+/// What became of one run of many.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BulkLine {
+    /// Which.
+    pub run: RunId,
+    /// Its title.
+    pub title: String,
+    /// The run that was started.
+    pub new: Option<RunId>,
+    /// Why nothing was done.
+    pub refused: Option<String>,
+}
+
+/// Does the same to many runs: to those that were shown, and to no other. `runs` has commas between.
+#[server]
+pub async fn bulk_runs(org: String, action: String, runs: String, key: String) -> Result<Vec<BulkLine>, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let action = Bulk::parse(&action).ok_or_else(|| Error::invalid("action", "Stop, pause, resume or retry them."))?;
+    let runs: Vec<RunId> = runs.split(',').filter_map(|run| run.parse().ok()).collect();
+    let outcomes = bulk::of_runs(&cx.grant()?, &runs, action, Some(&key)).await?;
+    let line = |outcome: bulk::BulkOutcome| {
+        let (new, refused) = match outcome.result {
+            Ok(new) => (new, None),
+            Err(error) => (None, Some(error.message)),
+        };
+        BulkLine { run: outcome.run, title: outcome.title, new, refused }
+    };
+    Ok(outcomes.into_iter().map(line).collect())
 }

@@ -1,12 +1,13 @@
 //! The list of runs: filters in the address, rows that change in place, and news that waits until it is asked for.
 
 pub mod api;
+pub mod bulk;
 mod place;
 
 use agentflow::{
     engine::state::RunState,
     kernel::{Timestamp, WorkflowId, text},
-    runs::RunSummary,
+    runs::{Bulk, RunSummary},
 };
 use leptos::prelude::*;
 use leptos_router::{components::Form as QueryForm, hooks::use_query_map};
@@ -57,6 +58,8 @@ pub fn RunsPage() -> impl IntoView {
 
 #[component]
 fn List(page: RunsData, org: String, place: Place) -> impl IntoView {
+    // How many fit, where that is known.
+    let total = (place.cursor.is_none() && page.runs.next.is_none()).then_some(page.runs.items.len());
     let rows = RwSignal::new(page.runs.items);
     // How many are new, and whether others are not where they were.
     let news = RwSignal::new((0_usize, false));
@@ -78,6 +81,7 @@ fn List(page: RunsData, org: String, place: Place) -> impl IntoView {
             <a class="btn" href=workflows_href><Icon glyph=Glyph::Play/> "Run a workflow"</a>
         </PageHeader>
         <Filters org=org.clone() place=place.clone() workflows=page.workflows/>
+        {page.may_operate.then(|| many(&org, &place, total))}
         <NewsPill news href=Place { cursor: None, ..place }.href(&org)/>
         {list}
         {pager}
@@ -246,6 +250,31 @@ fn Filters(org: String, place: Place, workflows: Vec<(WorkflowId, String)>) -> i
         {period}
     }
     .into_any()
+}
+
+/// What can be done to all runs that fit. Each leads to a page that says first what it would do.
+fn many(org: &str, place: &Place, total: Option<usize>) -> Option<AnyView> {
+    let filter = place.filter();
+    let actions: Vec<_> = Bulk::ALL.into_iter().filter(|action| action.narrowed(&filter).is_some()).collect();
+    if total == Some(0) || actions.is_empty() {
+        return None;
+    }
+    let words = match total {
+        Some(1) => "With the one run that fits".to_owned(),
+        Some(total) => format!("With all {total} runs that fit"),
+        None => "With all runs that fit".to_owned(),
+    };
+    let links: Vec<_> = actions
+        .into_iter()
+        .map(|action| {
+            let href = place.bulk_href(org, action);
+            view! { <li><a class="btn btn-small" href=href>{bulk::verb(action)}"…"</a></li> }
+        })
+        .collect();
+    Some(
+        view! { <nav class="many" aria-label=words.clone()><span>{words.clone()}</span><ul>{links}</ul></nav> }
+            .into_any(),
+    )
 }
 
 /// Which period the list is of, where it is of one.

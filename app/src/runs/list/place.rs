@@ -3,14 +3,14 @@
 use agentflow::{
     engine::state::RunState,
     kernel::{Cursor, Timestamp, WorkflowId},
-    runs::RunFilter,
+    runs::{Bulk, RunFilter},
 };
 use leptos_router::params::ParamsMap;
 
 use crate::kit::time::exactly;
 
 /// What can be chosen as a status: the word in the address, what is read, and the states that it means.
-pub(super) const STATES: [(&str, &str, &[RunState]); 7] = [
+pub(super) const STATES: [(&str, &str, &[RunState]); 8] = [
     (
         "active",
         "Not ended",
@@ -19,6 +19,7 @@ pub(super) const STATES: [(&str, &str, &[RunState]); 7] = [
     ("queued", "Queued", &[RunState::Queued]),
     ("running", "Running", &[RunState::Running]),
     ("waiting", "Waiting", &[RunState::Waiting]),
+    ("paused", "Paused", &[RunState::Paused]),
     ("succeeded", "Succeeded", &[RunState::Succeeded]),
     ("failed", "Failed", &[RunState::Failed]),
     ("cancelled", "Stopped", &[RunState::Cancelled]),
@@ -70,6 +71,17 @@ impl Place {
 
     /// The address.
     pub fn href(&self, org: &str) -> String {
+        format!("/o/{org}/runs{}", self.query().to_query_string())
+    }
+
+    /// The address where the same is done to all runs that fit, after it was shown what that is.
+    pub fn bulk_href(&self, org: &str, action: Bulk) -> String {
+        let mut query = Self { cursor: None, ..self.clone() }.query();
+        query.insert("action", action.as_str().to_owned());
+        format!("/o/{org}/runs/bulk{}", query.to_query_string())
+    }
+
+    fn query(&self) -> ParamsMap {
         let mut query = ParamsMap::new();
         if let Some(state) = &self.state {
             query.insert("state", state.clone());
@@ -88,7 +100,7 @@ impl Place {
         if let Some(cursor) = &self.cursor {
             query.insert("cursor", cursor.0.clone());
         }
-        format!("/o/{org}/runs{}", query.to_query_string())
+        query
     }
 
     /// Whether something is left out.
@@ -116,6 +128,7 @@ mod tests {
         query.insert("state", "x".to_owned());
         assert_eq!(Place::read(&query), Place::default());
         assert_eq!(Place::default().href("acme"), "/o/acme/runs");
+        assert_eq!(Place::default().bulk_href("acme", Bulk::Retry), "/o/acme/runs/bulk?action=retry");
         let mut query = ParamsMap::new();
         query.insert("from", "2026-11-20T04:02:11.000987Z".to_owned());
         let place = Place::read(&query);

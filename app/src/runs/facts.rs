@@ -1,0 +1,164 @@
+//! What a step is in the run: what it is a part of, when it began, what is tried, what it waits for, and whether its
+//! result was taken over. Beside what went in and out, and in words.
+
+use agentflow::{
+    engine::{
+        journal::StepView,
+        plan::{Join, OnError},
+        state::{RunState, StepState},
+    },
+    runs::StepRules,
+};
+use leptos::prelude::*;
+
+use super::{
+    detail::{Tab, address},
+    line::encoded,
+    model::RunModel,
+    words,
+};
+use crate::kit::{Kv, KvList};
+
+/// How many of the things that a run waits for its head names.
+const MOST: usize = 3;
+
+/// What the graph says of a step. Nothing where that is nothing to speak of.
+#[component]
+pub fn Rules(
+    /// The run.
+    model: RunModel,
+    /// What the graph says.
+    rules: StepRules,
+) -> impl IntoView {
+    let StepRules { after, join, attempts, alternatives, on_error, at_most_once, workflow } = rules;
+    let of_several = after.len() > 1;
+    let when = (!after.is_empty()).then(|| {
+        let names = after.join(", ");
+        match join {
+            _ if !of_several => view! { <Kv name="Runs after">{names}</Kv> },
+            Join::All => view! { <Kv name="Runs when">"all of: "{names}</Kv> },
+            Join::Any => view! { <Kv name="Runs when">"any of: "{names}</Kv> },
+            Join::Count(count) => view! { <Kv name="Runs when">{count}" of: "{names}</Kv> },
+        }
+    });
+    let tried = attempts.map(|attempts| {
+        let words = if attempts == 1 { "1 attempt".to_owned() } else { format!("up to {attempts} attempts") };
+        view! { <Kv name="Tried with">{words}</Kv> }
+    });
+    let instead =
+        (!alternatives.is_empty()).then(|| view! { <Kv name="Then instead">{alternatives.join(", then ")}</Kv> });
+    let fails = match on_error {
+        OnError::Default => None,
+        OnError::Fail => Some("the run fails"),
+        OnError::Continue => Some("the run goes on without it"),
+        OnError::Ask => Some("a person is asked"),
+    };
+    let fails = fails.map(|words| view! { <Kv name="If all that fails">{words}</Kv> });
+    let once =
+        at_most_once.then(|| view! { <Kv name="Never repeated">"where it is not known whether it happened"</Kv> });
+    let workflow = workflow.map(|(id, name, version)| {
+        let href = format!("/o/{}/workflows/{id}", model.org.get_value());
+        view! { <Kv name="Workflow"><a href=href>{name}</a>" version "{version}</Kv> }
+    });
+    let any = when.is_some() || tried.is_some() || instead.is_some() || fails.is_some() || workflow.is_some();
+    any.then(|| view! { <KvList>{workflow}{when}{tried}{instead}{fails}{once}</KvList> }).into_any()
+}
+
+/// The step that this one is a part of, or that it mends, as a link.
+#[component]
+pub fn PartOf(
+    /// The run.
+    model: RunModel,
+    /// The step.
+    step: StepView,
+) -> impl IntoView {
+    let above = model.data.with_untracked(|data| {
+        let place = data.tree.find(&step.id)?;
+        let above = data.tree.above(place).next()?;
+        data.view.steps.get(above).map(|above| (above.id.to_string(), above.name.clone()))
+    });
+    above
+        .map(|(id, name)| {
+            let words = if step.id.key().starts_with("~alt") { "instead of " } else { "in " };
+            view! { <span>{words}<a href=address(model, &id, Tab::Io) data-noscroll>{name}</a></span> }
+        })
+        .into_any()
+}
+
+/// What a step waits for, until when, and what follows; and whether its result was taken over.
+#[component]
+pub fn Situation(
+    /// The run.
+    model: RunModel,
+    /// The step.
+    step: StepView,
+) -> impl IntoView {
+    let reused = step.reused.then(|| {
+        let of = model.data.with_untracked(|data| data.retry_of).map(|id| {
+            let href = format!("/o/{}/runs/{id}?step={}", model.org.get_value(), encoded(step.id.as_str()));
+            view! { " " <a href=href>"See it there"</a> }
+        });
+        view! { <p>"Not done again: the result is the one that was recorded in the run before."{of}</p> }
+    });
+    let waits = move || words::waits(&step, model.now.get()).map(|words| view! { <p>{words}</p> });
+    view! { <div class="situation">{reused}{waits}</div> }.into_any()
+}
+
+/// Where the run can be run again from this step: to the page that says first what that would do.
+#[component]
+pub fn AgainFromHere(
+    /// The run.
+    model: RunModel,
+    /// The step.
+    step: StepView,
+) -> impl IntoView {
+    let href = format!("/o/{}/runs/{}/again?from={}", model.org.get_value(), model.id, encoded(step.id.as_str()));
+    let ended = Memo::new(move |_| {
+        model.data.with(|data| data.view.state.is_end() && words::can_begin_again(&data.view, &step))
+    });
+    move || ended.get().then(|| view! { <a class="btn btn-small" href=href.clone()>"Run again from here…"</a> })
+}
+
+/// What a run waits for, while nothing else is going on: at most three of it.
+#[component]
+pub fn RunSituation(
+    /// The run.
+    model: RunModel,
+) -> impl IntoView {
+    let state = Memo::new(move |_| model.data.with(|data| data.view.state));
+    // What it waits for, without the clock: the lines are drawn anew only when it changes.
+    let waiting = Memo::new(move |_| {
+        model.data.with(|data| {
+            let open = |step: &&StepView| {
+                matches!(step.state, StepState::Waiting | StepState::Retrying | StepState::Uncertain)
+                    && words::waits_itself(step)
+            };
+            let places = data.view.steps.iter().enumerate().filter(|(_, step)| open(step)).map(|(place, _)| place);
+            places.collect::<Vec<_>>()
+        })
+    });
+    let line = move |place: usize| {
+        let step = model.data.with(|data| data.view.steps.get(place).cloned())?;
+        let words = words::waits(&step, model.now.get()).unwrap_or_else(|| "Waits for a person.".to_owned());
+        let href = address(model, step.id.as_str(), Tab::Io);
+        Some(view! { <li><a href=href data-noscroll>{step.name}</a>" "{words}</li> })
+    };
+    move || match state.get() {
+        RunState::Paused => Some(
+            view! {
+                <p class="run-situation">
+                    "Held: what is under way comes to its end, and nothing new begins until somebody resumes it."
+                </p>
+            }
+            .into_any(),
+        ),
+        RunState::Waiting => {
+            let places = waiting.get();
+            let more = places.len().saturating_sub(MOST);
+            let more = (more > 0).then(|| view! { <li>{format!("and {more} more")}</li> });
+            let lines: Vec<_> = places.into_iter().take(MOST).map(|place| move || line(place)).collect();
+            Some(view! { <ul class="run-situation">{lines}{more}</ul> }.into_any())
+        }
+        _ => None,
+    }
+}
