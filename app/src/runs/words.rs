@@ -60,7 +60,9 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
     let in_time = |at: Timestamp| format!("in {} ({})", whole_seconds(at, now), in_full(at));
     let of = step.attempts.map(|of| format!(" of {of}")).unwrap_or_default();
     match (step.state, step.wake_at) {
-        (StepState::Waiting, _) if let Some(name) = &step.lock => Some(format!("Waits for the lock “{name}”.")),
+        (StepState::Waiting, _) if step.lock.is_some() => {
+            step.lock.as_ref().map(|name| format!("Waits for the lock “{name}”."))
+        }
         (StepState::Waiting, _) if step.approval.is_some() || step.kind == StepKind::Approval => None,
         (StepState::Waiting, until) if step.kind == StepKind::WaitEvent => {
             let key = step.about.as_deref().unwrap_or_default();
