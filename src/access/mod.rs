@@ -47,6 +47,17 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 
+    /// Those who have it or a greater one, in the plural.
+    #[must_use]
+    pub const fn and_above(self) -> &'static str {
+        match self {
+            Self::Owner => "owners",
+            Self::Admin => "admins and owners",
+            Self::Member => "members, admins and owners",
+            Self::Viewer => "all members",
+        }
+    }
+
     /// The permission table.
     #[must_use]
     pub fn may(self, permission: Permission) -> bool {

@@ -15,7 +15,7 @@ pub mod throttle;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Error, Result, UserId};
+use crate::kernel::{Error, Result, UserId, text};
 
 /// The least and the most characters of a password.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=200;
@@ -128,17 +128,7 @@ pub fn parse_name(field: &str, name: &str) -> Result<String> {
 /// `invalid`, at `email`.
 pub fn parse_email(email: &str) -> Result<String> {
     let email = email.trim();
-    let plausible = email.len() <= 254
-        && !email.chars().any(|letter| letter.is_whitespace() || letter.is_control())
-        && email.rsplit_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty()
-                && local.len() <= 64
-                && domain.len() >= 3
-                && domain.contains('.')
-                && !domain.starts_with(['.', '-'])
-                && !domain.ends_with(['.', '-'])
-        });
-    if plausible {
+    if text::is_email(email) {
         Ok(email.to_owned())
     } else {
         Err(Error::invalid("email", "Enter an e-mail address, such as name@example.com."))

@@ -3,9 +3,15 @@
 
 pub mod amount;
 #[cfg(feature = "ssr")]
+mod edit;
+#[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
 pub mod store;
+#[cfg(feature = "ssr")]
+mod votes;
+#[cfg(feature = "ssr")]
+mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,6 +143,40 @@ pub struct Decision {
     pub skips: bool,
 }
 
+/// A yes to an approval that needs several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Whose, by name.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it is that of the one who asks.
+    pub mine: bool,
+}
+
+/// Who decides, and how many.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// The people who may, by address in lower case.
+    pub people: Vec<String>,
+    /// How many must say yes.
+    pub quorum: u32,
+    /// Who has, while it counts.
+    pub votes: Vec<Vote>,
+    /// Whether whoever started the run may not decide.
+    pub not_own: bool,
+    /// Whether that is the one who asks.
+    pub is_own: bool,
+    /// Whether owners may, because too few of the people named are members.
+    pub owners_step_in: bool,
+    /// The least role of those whom the deadline hands it over to.
+    pub escalates_to: Option<Role>,
+    /// When a deadline did.
+    pub escalated_at: Option<Timestamp>,
+    /// What was proposed first, where somebody has changed that for all.
+    pub proposal: Option<Value>,
+}
+
 /// An approval as the inbox and the run page show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
@@ -152,6 +192,10 @@ pub struct Approval {
     pub message: String,
     /// Exactly what is approved.
     pub payload: Value,
+    /// Its SHA-256, hexadecimal: a yes that names it counts for nothing else.
+    pub payload_sha256: String,
+    /// How what is approved differs from what was proposed: a JSON Patch (RFC 6902). Null without edits.
+    pub edits: Value,
     /// Who and what is touched.
     pub impact: String,
     /// Whether what follows can be undone.
@@ -178,14 +222,25 @@ pub struct Approval {
     pub created_at: Timestamp,
     /// The deadline.
     pub expires_at: Option<Timestamp>,
-    /// What happens then: `reject` or `approve`.
+    /// What happens then: `reject`, `approve` or `escalate`.
     pub on_expiry: String,
+    /// The same in words, to end the sentence "or it".
+    pub then: String,
     /// The least role that may decide; none means whoever may decide approvals.
     pub decider_role: Option<Role>,
     /// Others who may decide, by name, at most ten.
     pub deciders: Vec<String>,
     /// Whether the one who asks may decide it.
     pub may_decide: bool,
+    /// Whether the one who asks has said yes to it, where several must.
+    pub voted: bool,
+    /// Why the one who asks may not decide it, and who can. Empty where they may.
+    pub refusal: String,
+    /// What there is to say about who decides it, sentences.
+    pub notes: Vec<String>,
+    /// Who decides and how many, for programs; pages have it in words.
+    #[serde(skip)]
+    pub rules: Rules,
     /// The decision, once there is one.
     pub decision: Option<Decision>,
 }

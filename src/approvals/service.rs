@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::{
     Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Shown, Verdict,
+    edit::{check_edit, entered},
     store::{self, NewDecision, Place, Viewer},
+    votes,
 };
 use crate::{
     access::{Actor, Ctx, Grant, right},
@@ -17,9 +19,8 @@ use crate::{
         state::StepId,
         store::{self as engine, Signal},
     },
-    kernel::{ApprovalId, Cursor, Error, FieldError, Page, Result, RunId, Timestamp, text::NUL_REFUSED},
+    kernel::{ApprovalId, Cursor, Error, Kind, Page, Result, RunId, Timestamp, text::NUL_REFUSED},
     runs::service::check_json,
-    schema,
 };
 
 /// The longest reason or answer in characters.
@@ -40,7 +41,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Approval>> {
     let limit = limit.clamp(1, 200);
-    let viewer = viewer(grant);
+    let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     if filter.decided {
         let before = cursor.map(moment_of).transpose()?;
@@ -62,7 +63,7 @@ pub async fn list(
 /// # Errors
 /// When the database does not answer.
 pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) -> Result<Inbox> {
-    let viewer = viewer(grant);
+    let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let mut pending = store::pending(&mut tx, viewer, filter, None, INBOX + 1).await?;
     let more = pending.len() as i64 > INBOX;
@@ -80,7 +81,7 @@ pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) 
 /// `not_found`.
 pub async fn find(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<Approval> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    read(&mut tx, viewer(grant), id).await
+    read(&mut tx, &viewer(grant), id).await
 }
 
 /// One approval, with what its card needs besides.
@@ -88,7 +89,7 @@ pub async fn find(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<
 /// # Errors
 /// `not_found`.
 pub async fn show(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<Shown> {
-    let viewer = viewer(grant);
+    let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let approval = read(&mut tx, viewer, id).await?;
     let undo_window_s = undo_window(&mut tx, viewer).await?;
@@ -102,7 +103,7 @@ pub async fn show(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<
 pub async fn find_of_step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<Approval> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let id = store::of_step(&mut tx, run, step).await?.ok_or_else(unknown)?;
-    read(&mut tx, viewer(grant), id).await
+    read(&mut tx, &viewer(grant), id).await
 }
 
 /// How many approvals wait that the one who asks may decide.
@@ -111,26 +112,46 @@ pub async fn find_of_step(grant: &Grant<right::ViewPayloads>, run: RunId, step: 
 /// When the database does not answer.
 pub async fn pending_count(grant: &Grant<right::View>) -> Result<i64> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::pending_count(&mut tx, viewer(grant)).await
+    store::pending_count(&mut tx, &viewer(grant)).await
 }
 
 /// Decides a pending approval. It counts at once; where what follows can be undone it acts when the person's undo window
-/// ends, else immediately. The same decision of the same person again (a double click) answers the same.
+/// ends, else immediately. Where several must say yes, a yes is a vote, and the last one decides. The same decision of the
+/// same person again (a double click) answers the same.
 ///
 /// # Errors
-/// `not_found`; `forbidden`, saying who may; `invalid`, with the fields; `conflict` `approvals.already_decided`, saying
-/// who was first.
+/// `not_found`; `forbidden`, saying who may (`approvals.own_run` for whoever started the run); `invalid`, with the fields;
+/// `conflict`: `approvals.already_decided`, saying who was first, or `approvals.payload_changed`.
 pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdict) -> Result<Approval> {
-    let viewer = viewer(grant);
+    decide_on(grant, id, verdict, None).await
+}
+
+/// Decides as [`decide`], for a payload with this hash and no other.
+///
+/// # Errors
+/// As [`decide`].
+pub async fn decide_on(
+    grant: &Grant<right::View>,
+    id: ApprovalId,
+    verdict: &Verdict,
+    payload_sha256: Option<&str>,
+) -> Result<Approval> {
+    let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let seen = read(&mut tx, viewer, id).await?;
     if seen.state != ApprovalState::Pending {
         return outcome(grant, seen, verdict);
     }
+    if seen.voted {
+        return votes::repeated(seen, verdict);
+    }
     if !seen.may_decide || matches!(grant.actor(), Actor::Run { .. }) {
         return Err(not_a_decider(&seen));
     }
     let checked = check(&mut tx, &seen, verdict).await?;
+    if checked.state == ApprovalState::Approved {
+        votes::check_hash(&seen, verdict, payload_sha256)?;
+    }
     let (run_state, now) = store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
     if run_state.is_end() {
         // Perhaps by the decision of somebody who was first.
@@ -140,6 +161,39 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
         }
         return Err(Error::conflict("approvals.run_ended", format!("The run has ended meanwhile: it is {run_state}.")));
     }
+    let mut by_name = grant.actor().name().to_owned();
+    let mut events = Vec::new();
+    if seen.rules.quorum > 1 || seen.rules.escalates_to.is_some() {
+        // From here on nobody else votes or decides, nor does a deadline: what was read before the lock may have changed.
+        let there = read(&mut tx, viewer, id).await?;
+        if there.state != ApprovalState::Pending || there.expires_at.is_some_and(|at| at <= now) {
+            return outcome(grant, there, verdict);
+        }
+        if there.voted {
+            return votes::repeated(there, verdict);
+        }
+        if !there.may_decide {
+            return Err(not_a_decider(&there));
+        }
+        if checked.state == ApprovalState::Approved && there.rules.quorum > 1 {
+            if there.payload_sha256 != seen.payload_sha256 {
+                return Err(votes::payload_changed());
+            }
+            let cast = votes::cast(&mut tx, viewer, &there, grant.actor().name(), checked.payload, now).await?;
+            events = cast.events;
+            match cast.decided_by {
+                Some(names) => by_name = names,
+                None => {
+                    if !engine::tell(&mut tx, seen.run_id, &events).await? {
+                        return Err(run_ended());
+                    }
+                    tx.commit().await?;
+                    grant.deps().engine.committed(grant.org_id(), seen.run_id);
+                    return find_again(grant, viewer, id).await;
+                }
+            }
+        }
+    }
     let effective_at = match viewer.user {
         // A program decides and acts: nobody sits in front of an undo button.
         Some(user) if seen.reversible => {
@@ -148,27 +202,35 @@ pub async fn decide(grant: &Grant<right::View>, id: ApprovalId, verdict: &Verdic
         }
         _ => now,
     };
+    let proposal = seen.rules.proposal.as_ref().unwrap_or(&seen.payload);
+    let approved = checked.payload.unwrap_or(&seen.payload);
+    let edits = match checked.state {
+        ApprovalState::Approved if !checked.skips => votes::edits(proposal, approved),
+        _ => Value::Null,
+    };
     let decision = NewDecision {
         state: checked.state,
         by: grant.actor(),
+        by_name: &by_name,
         at: now,
         effective_at,
         reason: checked.text,
-        edited_payload: checked.payload,
+        edited_payload: Some(approved).filter(|_| checked.skips || !edits.is_null()),
         skips: checked.skips,
     };
     if !store::decide(&mut tx, id, &decision).await? {
         let now_there = read(&mut tx, viewer, id).await?;
         return outcome(grant, now_there, verdict);
     }
-    let event = Event::ApprovalDecided {
+    events.push(Event::ApprovalDecided {
         approval: id,
         step: seen.step_id.clone(),
         decision: checked.state.as_str().to_owned(),
-        by: grant.actor().name().to_owned(),
+        by: by_name,
         effective_at,
-    };
-    tell_run(grant, tx, &seen, effective_at, event).await?;
+        edits,
+    });
+    tell_run(grant, tx, &seen, effective_at, &events).await?;
     find_again(grant, viewer, id).await
 }
 
@@ -184,20 +246,24 @@ pub async fn approve_edited(
 ) -> Result<Approval> {
     let proposal = {
         let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-        read(&mut tx, viewer(grant), id).await?.payload
+        read(&mut tx, &viewer(grant), id).await?.payload
     };
     let payload = entered(&proposal, entries)?;
     decide(grant, id, &Verdict::Approve { payload: Some(payload), amount }).await
 }
 
-/// Takes one's own decision back while it does not act yet: the approval waits again.
+/// Takes one's own decision back while it does not act yet: the approval waits again. Where several must say yes and not
+/// all have, takes one's own yes back.
 ///
 /// # Errors
 /// `not_found`; `conflict` when it was too late, or is somebody else's decision.
 pub async fn undo(grant: &Grant<right::View>, id: ApprovalId) -> Result<Approval> {
-    let viewer = viewer(grant);
+    let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let seen = read(&mut tx, viewer, id).await?;
+    if seen.state == ApprovalState::Pending && seen.voted {
+        return take_vote_back(grant, viewer, tx, seen).await;
+    }
     let Some(decision) = &seen.decision else {
         return Err(Error::conflict(
             "approvals.not_decided",
@@ -217,17 +283,37 @@ pub async fn undo(grant: &Grant<right::View>, id: ApprovalId) -> Result<Approval
             "It is too late to undo this: the decision has taken effect.",
         ));
     }
+    if seen.voted {
+        store::votes::remove(&mut tx, viewer, id).await?;
+    }
     let event =
         Event::ApprovalReopened { approval: id, step: seen.step_id.clone(), by: grant.actor().name().to_owned() };
-    tell_run(grant, tx, &seen, now, event).await?;
+    tell_run(grant, tx, &seen, now, &[event]).await?;
     find_again(grant, viewer, id).await
 }
 
-/// Writes the event and wakes the run, in the decision's own transaction.
-async fn tell_run(cx: &Ctx, mut tx: TenantTx, approval: &Approval, at: Timestamp, event: Event) -> Result<()> {
+/// Takes one's own yes back, as long as it has decided nothing.
+async fn take_vote_back(cx: &Ctx, viewer: &Viewer, mut tx: TenantTx, seen: Approval) -> Result<Approval> {
+    store::lock_run(&mut tx, seen.run_id).await?.ok_or_else(unknown)?;
+    let there = read(&mut tx, viewer, seen.id).await?;
+    if there.state != ApprovalState::Pending {
+        let message = "It is too late to take your yes back: this was decided meanwhile.";
+        return Err(Error::conflict("approvals.too_late", message));
+    }
+    store::votes::remove(&mut tx, viewer, seen.id).await?;
+    if !engine::tell(&mut tx, seen.run_id, &votes::taken_back(&there, cx.actor().name())).await? {
+        return Err(run_ended());
+    }
+    tx.commit().await?;
+    cx.deps().engine.committed(cx.org_id(), seen.run_id);
+    find_again(cx, viewer, seen.id).await
+}
+
+/// Writes the events and wakes the run, in the decision's own transaction.
+async fn tell_run(cx: &Ctx, mut tx: TenantTx, approval: &Approval, at: Timestamp, events: &[Event]) -> Result<()> {
     let signal = Signal::Approval { id: approval.id, at };
-    if engine::signal(&mut tx, approval.run_id, &signal, &[event]).await?.is_none() {
-        return Err(Error::conflict("approvals.run_ended", "The run has ended meanwhile."));
+    if engine::signal(&mut tx, approval.run_id, &signal, events).await?.is_none() {
+        return Err(run_ended());
     }
     tx.commit().await?;
     cx.deps().engine.committed(cx.org_id(), approval.run_id);
@@ -262,14 +348,19 @@ fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> 
 fn is_repetition(cx: &Ctx, approval: &Approval, verdict: &Verdict) -> bool {
     let Some(decision) = &approval.decision else { return false };
     let same_actor = match cx.actor() {
+        _ if approval.voted && matches!(verdict, Verdict::Approve { .. }) => true,
         Actor::User { id, .. } => decision.by == Some(*id),
         Actor::Key { id, .. } => decision.by_key == Some(*id),
         Actor::Run { .. } => false,
     };
     let same = match verdict {
         Verdict::Approve { payload, .. } => {
-            let edited = payload.as_ref().filter(|payload| **payload != approval.payload);
-            approval.state == ApprovalState::Approved && !decision.skips && decision.edited_payload.as_ref() == edited
+            let approved = decision.edited_payload.as_ref().unwrap_or(&approval.payload);
+            let same_payload = match payload {
+                Some(payload) => payload == approved,
+                None => approval.voted || decision.edited_payload.is_none(),
+            };
+            approval.state == ApprovalState::Approved && !decision.skips && same_payload
         }
         Verdict::Skip { output } => {
             decision.skips && decision.edited_payload.as_ref().unwrap_or(&Value::Null) == output
@@ -358,117 +449,19 @@ fn checked_text<'a>(field: &str, text: &'a str, missing: &str) -> Result<&'a str
     Ok(text)
 }
 
-/// An edited payload must fit what will be done with it: the tool's schema, or else the proposal's own form.
-async fn check_edit(tx: &mut TenantTx, approval: &Approval, edited: &Value) -> Result<()> {
-    check_json(edited, "payload")?;
-    if edited.is_null() {
-        return Err(Error::invalid("payload", "An edit cannot be null. Enter a value, or reject the proposal."));
-    }
-    let tool = match approval.kind {
-        ApprovalKind::Tool => store::tool(tx, approval.run_id, &approval.step_id).await?,
-        ApprovalKind::Approval | ApprovalKind::Question | ApprovalKind::Failure => None,
-    };
-    let mut faults = match tool {
-        Some(tool) => schema::check(&tool.parameters, edited),
-        None => differences(&approval.payload, edited),
-    };
-    for fault in &mut faults {
-        fault.field = match fault.field.as_str() {
-            "" => "payload".to_owned(),
-            field => format!("payload.{field}"),
-        };
-    }
-    Error::invalid_fields(faults).map_or(Ok(()), Err)
-}
-
-/// Where an edited value has lost the proposal's form: a field is missing or of another type.
-fn differences(proposal: &Value, edited: &Value) -> Vec<FieldError> {
-    let fault = |field: &str, message: String| FieldError { field: field.to_owned(), message };
-    match (proposal, edited) {
-        (Value::Object(proposal), Value::Object(edited)) => proposal
-            .iter()
-            .filter_map(|(key, old)| match edited.get(key) {
-                None => Some(fault(key, format!("{key} is missing."))),
-                Some(new) if old.is_null() || type_of(old) == type_of(new) => None,
-                Some(_) => Some(fault(key, format!("{key} must be {}, as in the proposal.", type_of(old)))),
-            })
-            .collect(),
-        (Value::Null, _) => vec![fault("", "There is nothing to edit in this proposal.".to_owned())],
-        _ if type_of(proposal) == type_of(edited) => Vec::new(),
-        _ => vec![fault("", format!("The value must be {}, as in the proposal.", type_of(proposal)))],
-    }
-}
-
-/// The proposal with the entries of a form in it. An entry without a name is the whole value.
-fn entered(proposal: &Value, entries: &BTreeMap<String, String>) -> Result<Value> {
-    let Value::Object(fields) = proposal else {
-        let text = entries.get("value").map(String::as_str).unwrap_or_default();
-        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
-    };
-    if let Some(text) = entries.get("value").filter(|_| !fields.contains_key("value")) {
-        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
-    }
-    let mut out = serde_json::Map::new();
-    let mut faults = Vec::new();
-    for (key, old) in fields {
-        let text = match (entries.get(key), old) {
-            (Some(text), _) => text.as_str(),
-            // A box that is not ticked is not sent.
-            (None, Value::Bool(_)) => "false",
-            (None, _) => {
-                out.insert(key.clone(), old.clone());
-                continue;
-            }
-        };
-        match read_entry(old, text) {
-            Ok(value) => drop(out.insert(key.clone(), value)),
-            Err(message) => faults.push(FieldError { field: format!("payload.{key}"), message }),
-        }
-    }
-    Error::invalid_fields(faults).map_or(Ok(Value::Object(out)), Err)
-}
-
-fn read_entry(old: &Value, text: &str) -> Result<Value, String> {
-    // Browsers send line breaks as CR LF.
-    let text = text.replace("\r\n", "\n");
-    match old {
-        Value::String(_) => Ok(Value::String(text)),
-        Value::Bool(_) => Ok(Value::Bool(text == "true")),
-        Value::Number(_) => match serde_json::from_str(text.trim()) {
-            Ok(number @ Value::Number(_)) => Ok(number),
-            _ => Err("Enter a number, such as 12.5.".to_owned()),
-        },
-        Value::Null if text.trim().is_empty() => Ok(Value::Null),
-        _ => serde_json::from_str(&text).map_err(|error| format!("This is not JSON: {error}.")),
-    }
-}
-
-const fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "empty",
-        Value::Bool(_) => "yes or no",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
 fn not_a_decider(approval: &Approval) -> Error {
-    let role = match approval.decider_role {
-        Some(crate::access::Role::Owner) => "an owner",
-        Some(crate::access::Role::Admin) => "an owner or admin",
-        Some(_) | None => "an owner, admin or member",
-    };
-    let message = if approval.deciders.is_empty() {
-        format!("You cannot decide this: it needs {role}.")
-    } else {
-        format!("You cannot decide this. Those who can: {}.", approval.deciders.join(", "))
-    };
-    Error::forbidden(message)
+    match approval.refusal.as_str() {
+        "" => Error::forbidden("You cannot decide this."),
+        why if approval.rules.is_own => Error::new(Kind::Forbidden, "approvals.own_run", why),
+        why => Error::forbidden(why),
+    }
 }
 
-async fn undo_window(tx: &mut TenantTx, viewer: Viewer) -> Result<Option<i32>> {
+fn run_ended() -> Error {
+    Error::conflict("approvals.run_ended", "The run has ended meanwhile.")
+}
+
+async fn undo_window(tx: &mut TenantTx, viewer: &Viewer) -> Result<Option<i32>> {
     match viewer.user {
         Some(user) => store::undo_window_s(tx, user).await,
         None => Ok(None),
@@ -476,14 +469,14 @@ async fn undo_window(tx: &mut TenantTx, viewer: Viewer) -> Result<Option<i32>> {
 }
 
 fn viewer(cx: &Ctx) -> Viewer {
-    Viewer { user: cx.actor().user(), role: cx.role() }
+    Viewer { user: cx.actor().user(), actor: cx.actor().reference(), role: cx.role() }
 }
 
-async fn read(tx: &mut TenantTx, viewer: Viewer, id: ApprovalId) -> Result<Approval> {
+async fn read(tx: &mut TenantTx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
     store::find(tx, viewer, id).await?.ok_or_else(unknown)
 }
 
-async fn find_again(cx: &Ctx, viewer: Viewer, id: ApprovalId) -> Result<Approval> {
+async fn find_again(cx: &Ctx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
     let mut tx = cx.deps().db.tenant(cx.org_id()).await?;
     read(&mut tx, viewer, id).await
 }
@@ -506,38 +499,4 @@ fn place_of(cursor: &Cursor) -> Result<Place> {
 fn moment_of(cursor: &Cursor) -> Result<Timestamp> {
     let parse = || Timestamp::from_timestamp_micros(cursor.0.parse().ok()?);
     parse().ok_or_else(Cursor::invalid)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_edit_keeps_the_form_of_the_proposal() {
-        let proposal = json!({ "to": "ana@example.com", "amount": 40, "note": null });
-        assert!(differences(&proposal, &json!({ "to": "ben@example.com", "amount": 41.5, "note": "x" })).is_empty());
-        let faults = differences(&proposal, &json!({ "to": 5, "note": null }));
-        let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        fields.sort_unstable();
-        assert_eq!(fields, ["amount", "to"]);
-        assert_eq!(differences(&json!("text"), &json!(["text"])).len(), 1);
-        assert_eq!(differences(&Value::Null, &json!(1)).len(), 1);
-    }
-
-    #[test]
-    fn a_forms_entries_are_read_as_the_types_of_the_proposal() {
-        let proposal = json!({ "to": "ana@example.com", "amount": 40, "urgent": true, "tags": ["a"], "cc": null });
-        let entries =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
-        let edited =
-            entered(&proposal, &entries(&[("to", "1"), ("amount", " 41.5 "), ("tags", "[\"b\"]"), ("cc", "")]));
-        assert_eq!(edited, Ok(json!({ "to": "1", "amount": 41.5, "urgent": false, "tags": ["b"], "cc": null })));
-        let error = entered(&proposal, &entries(&[("amount", "a lot"), ("tags", "[")])).unwrap_err();
-        let fields: Vec<_> = error.fields.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["payload.amount", "payload.tags"]);
-        assert_eq!(entered(&json!("text"), &entries(&[("value", "new")])), Ok(json!("new")));
-        assert_eq!(entered(&json!({ "a": 1 }), &entries(&[("value", "{\"a\":2}")])), Ok(json!({ "a": 2 })));
-    }
 }

@@ -1,12 +1,14 @@
 //! Statements about approvals. The engine opens them, takes decisions in and ends them; here they are read, decided and
 //! reopened, always on the condition that nobody was first.
 
+pub mod votes;
+
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details};
+use super::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details, Rules, Vote};
 use crate::{
-    access::{Actor, Permission, Role},
+    access::{Actor, Role},
     db::TenantTx,
     engine::{
         plan::ToolSpec,
@@ -15,28 +17,20 @@ use crate::{
     kernel::{ApiKeyId, ApprovalId, Error, Money, Result, RunId, Timestamp, UserId, WorkflowId},
 };
 
-/// Who looks: what an approval says of itself depends on it.
-#[derive(Debug, Clone, Copy)]
+/// Who looks: what an approval says of itself depends on it. Whether they may decide, the database says: `may_decide`.
+#[derive(Debug, Clone)]
 pub struct Viewer {
     /// The person; none for a program.
     pub user: Option<UserId>,
+    /// As the database names them: [`Actor::reference`].
+    pub actor: String,
     /// Their role.
     pub role: Role,
 }
 
 impl Viewer {
-    fn id(self) -> Uuid {
+    fn id(&self) -> Uuid {
         self.user.map_or(Uuid::nil(), UserId::uuid)
-    }
-
-    /// Whether they may decide an approval with these conditions: named people may; of the others whoever has the role,
-    /// unless people are named and no role is.
-    fn may_decide(self, role: Option<Role>, named: &[Uuid]) -> bool {
-        let is_named = self.user.is_some_and(|user| named.contains(&user.uuid()));
-        let by_role = (named.is_empty() || role.is_some())
-            && self.role.may(Permission::Decide)
-            && role.is_none_or(|role| self.role >= role);
-        is_named || by_role
     }
 }
 
@@ -47,6 +41,7 @@ struct Row {
     title: String,
     message: String,
     payload: Value,
+    payload_sha256: Vec<u8>,
     impact: String,
     reversible: bool,
     details: sqlx::types::Json<Details>,
@@ -62,7 +57,15 @@ struct Row {
     expires_at: Option<Timestamp>,
     on_expiry: String,
     decider_role: Option<String>,
-    decider_ids: Vec<Uuid>,
+    decider_emails: Vec<String>,
+    quorum: i32,
+    not_own: bool,
+    escalate_to: Option<String>,
+    escalated_at: Option<Timestamp>,
+    may_decide: bool,
+    is_own: bool,
+    owners_step_in: bool,
+    votes: sqlx::types::Json<Vec<Vote>>,
     deciders: Vec<String>,
     decided_by: Option<UserId>,
     decided_by_key: Option<ApiKeyId>,
@@ -77,7 +80,7 @@ struct Row {
 }
 
 impl Row {
-    fn approval(self, viewer: Viewer) -> Result<Approval> {
+    fn approval(self, viewer: &Viewer) -> Result<Approval> {
         let unknown = |what: &str, word: &str| Error::internal(format!("unknown approval {what} {word}"));
         let role = self.decider_role.as_deref().and_then(Role::parse);
         let state = match ApprovalState::parse(&self.state).ok_or_else(|| unknown("state", &self.state))? {
@@ -87,6 +90,16 @@ impl Row {
         let details = self.details.0;
         let types_amount = !self.reversible
             && details.amount.as_ref().is_some_and(|amount| amount.micros() > self.typed_amount_micros);
+        let edited = self.edited_payload.filter(|payload| !payload.is_null());
+        let patch = |proposal: &Value, edited: Option<&Value>| {
+            edited.filter(|_| !self.skips).map_or(Value::Null, |edited| super::votes::edits(proposal, edited))
+        };
+        let edits = patch(&self.payload, edited.as_ref());
+        // Until there is a yes, what somebody has changed is what all are asked about.
+        let (payload, proposal, edited) = match edited {
+            Some(edited) if state != ApprovalState::Approved => (edited, Some(self.payload), None),
+            edited => (self.payload, None, edited),
+        };
         let decision = match (self.decided_at, self.effective_at) {
             (Some(at), effective_at) => Some(Decision {
                 can_undo: self.undoable && self.decided_by.is_some() && self.decided_by == viewer.user,
@@ -96,18 +109,31 @@ impl Row {
                 at,
                 effective_at: effective_at.unwrap_or(at),
                 reason: self.reason,
-                edited_payload: self.edited_payload.filter(|payload| !payload.is_null()),
+                edited_payload: edited,
                 skips: self.skips,
             }),
             _ => None,
         };
-        Ok(Approval {
+        let rules = Rules {
+            people: self.decider_emails,
+            quorum: self.quorum.cast_unsigned(),
+            not_own: self.not_own,
+            is_own: self.is_own,
+            owners_step_in: self.owners_step_in,
+            escalates_to: self.escalate_to.as_deref().and_then(Role::parse).filter(|_| self.on_expiry == "escalate"),
+            escalated_at: self.escalated_at,
+            votes: self.votes.0,
+            proposal,
+        };
+        let approval = Approval {
             id: self.id,
             kind: ApprovalKind::parse(&self.kind).ok_or_else(|| unknown("kind", &self.kind))?,
             state,
             title: self.title,
             message: self.message,
-            payload: self.payload,
+            payload,
+            payload_sha256: self.payload_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            edits,
             impact: self.impact,
             reversible: self.reversible,
             details,
@@ -124,35 +150,49 @@ impl Row {
             on_expiry: self.on_expiry,
             decider_role: role,
             deciders: self.deciders,
-            may_decide: state == ApprovalState::Pending && viewer.may_decide(role, &self.decider_ids),
+            may_decide: state == ApprovalState::Pending && self.may_decide,
+            voted: rules.votes.iter().any(|vote| vote.mine),
+            then: String::new(),
+            refusal: String::new(),
+            notes: Vec::new(),
+            rules,
             decision,
-        })
+        };
+        Ok(super::words::spoken(approval))
     }
 }
 
-/// The approvals of an organization (`$1`) as a viewer (`$2`) sees them. The rest of the statement says which.
+/// The approvals of an organization (`$1`) as a viewer (`$2`, `$3`, `$4`) sees them. The rest of the statement says which.
 macro_rules! approvals {
     ($tx:ident, $viewer:ident, $rest:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             r#"
-            select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.impact, a.reversible,
-                   a.details as "details: sqlx::types::Json<Details>", o.typed_amount_micros,
+            select a.id as "id: ApprovalId", a.kind, a.state, a.title, a.message, a.payload, a.payload_sha256, a.impact,
+                   a.reversible, a.details as "details: sqlx::types::Json<Details>", o.typed_amount_micros,
                    a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
                    r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
-                   a.decider_ids, case when a.state = 'pending' then array(
+                   a.decider_emails, a.quorum, a.not_own, a.escalate_to, a.escalated_at,
+                   may_decide(a, r.started_by, $3, me.email, $4) as "may_decide!",
+                   is_own(a.organization_id, a.not_own, r.started_by, $3) as "is_own!",
+                   owners_step_in(a.organization_id, a.decider_emails, a.decider_role, a.quorum, a.not_own, r.started_by)
+                       as "owners_step_in!",
+                   case when a.quorum > 1 then (
+                       select coalesce(jsonb_agg(jsonb_build_object(
+                                  'by', v.voter_name, 'at', v.created_at, 'mine', v.voter = person_behind($1, $3)
+                              ) order by v.created_at, v.voter), '[]')
+                       from approval_votes v
+                       where v.organization_id = $1
+                         and v.approval_id = a.id
+                         and v.payload_sha256 = a.payload_sha256
+                   ) else '[]' end as "votes!: sqlx::types::Json<Vec<Vote>>",
+                   case when a.state = 'pending' then array(
                        select u.name
                        from memberships m
                        join users u on u.id = m.user_id
                        where m.organization_id = $1
                          and m.user_id <> $2
-                         and (m.user_id = any(a.decider_ids)
-                              or (a.decider_ids = '{}' or a.decider_role is not null)
-                                 and case coalesce(a.decider_role, 'member')
-                                         when 'owner' then m.role = 'owner'
-                                         when 'admin' then m.role in ('owner', 'admin')
-                                         else m.role in ('owner', 'admin', 'member')
-                                     end)
+                         and may_decide(a, r.started_by, 'user:' || m.user_id::text, lower(u.email), m.role)
                        order by u.name
                        limit 10
                    ) else '{}' end as "deciders!",
@@ -164,10 +204,19 @@ macro_rules! approvals {
             join organizations o on o.id = a.organization_id
             join runs r on r.organization_id = a.organization_id and r.id = a.run_id
             join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
+            left join lateral (
+                select lower(u.email) as email
+                from memberships m
+                join users u on u.id = m.user_id
+                where m.organization_id = $1
+                  and m.user_id = $2
+            ) me on true
             where a.organization_id = $1
             "# + $rest,
             $tx.org().uuid(),
             $viewer.id(),
+            $viewer.actor,
+            $viewer.role.as_str(),
             $($argument),*
         )
     };
@@ -190,7 +239,7 @@ pub struct Place {
 /// When the database does not answer.
 pub async fn pending(
     tx: &mut TenantTx,
-    viewer: Viewer,
+    viewer: &Viewer,
     filter: &ApprovalFilter,
     place: Option<Place>,
     limit: i64,
@@ -200,20 +249,18 @@ pub async fn pending(
         viewer,
         r#"
         and a.state = 'pending'
-        and ($3::text is null or a.kind = $3)
-        and ($4::uuid is null or r.workflow_id = $4)
-        and (not $5 or $2 = any(a.decider_ids)
-             or (a.decider_ids = '{}' or a.decider_role is not null) and coalesce(a.decider_role, 'member') = any($6))
-        and ($7::uuid is null
+        and ($5::text is null or a.kind = $5)
+        and ($6::uuid is null or r.workflow_id = $6)
+        and (not $7 or may_decide(a, r.started_by, $3, me.email, $4))
+        and ($8::uuid is null
              or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
-                > (coalesce($8::timestamptz, 'infinity'), $9::timestamptz, $7))
+                > (coalesce($9::timestamptz, 'infinity'), $10::timestamptz, $8))
         order by coalesce(a.expires_at, 'infinity'), a.created_at, a.id
-        limit $10
+        limit $11
         "#,
         filter.kind.map(ApprovalKind::as_str),
         filter.workflow.map(WorkflowId::uuid),
         filter.mine,
-        &deciding_roles_for(viewer),
         place.map(|place| place.id.uuid()),
         place.and_then(|place| place.expires_at),
         place.map(|place| place.created_at),
@@ -224,21 +271,13 @@ pub async fn pending(
     rows.into_iter().map(|row| row.approval(viewer)).collect()
 }
 
-/// The roles whose approvals a viewer may decide: their own and those below, when they may decide at all.
-fn deciding_roles_for(viewer: Viewer) -> Vec<String> {
-    if !viewer.role.may(Permission::Decide) {
-        return Vec::new();
-    }
-    Role::ALL.into_iter().filter(|role| *role <= viewer.role).map(|role| role.as_str().to_owned()).collect()
-}
-
 /// Approvals that were decided or ended lately, the newest first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn decided(
     tx: &mut TenantTx,
-    viewer: Viewer,
+    viewer: &Viewer,
     filter: &ApprovalFilter,
     before: Option<Timestamp>,
     limit: i64,
@@ -249,12 +288,12 @@ pub async fn decided(
         r#"
         and a.state <> 'pending'
         and a.decided_at is not null
-        and ($3::text is null or a.kind = $3)
-        and ($4::uuid is null or r.workflow_id = $4)
-        and (not $5 or a.decided_by = $2)
-        and ($6::timestamptz is null or a.decided_at < $6)
+        and ($5::text is null or a.kind = $5)
+        and ($6::uuid is null or r.workflow_id = $6)
+        and (not $7 or a.decided_by = $2 or a.quorum > 1 and has_voted($1, a.id, $3))
+        and ($8::timestamptz is null or a.decided_at < $8)
         order by a.decided_at desc
-        limit $7
+        limit $9
         "#,
         filter.kind.map(ApprovalKind::as_str),
         filter.workflow.map(WorkflowId::uuid),
@@ -271,8 +310,8 @@ pub async fn decided(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(tx: &mut TenantTx, viewer: Viewer, id: ApprovalId) -> Result<Option<Approval>> {
-    let row = approvals!(tx, viewer, "and a.id = $3", id.uuid()).fetch_optional(tx.conn()).await?;
+pub async fn find(tx: &mut TenantTx, viewer: &Viewer, id: ApprovalId) -> Result<Option<Approval>> {
+    let row = approvals!(tx, viewer, "and a.id = $5", id.uuid()).fetch_optional(tx.conn()).await?;
     row.map(|row| row.approval(viewer)).transpose()
 }
 
@@ -280,20 +319,28 @@ pub async fn find(tx: &mut TenantTx, viewer: Viewer, id: ApprovalId) -> Result<O
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn pending_count(tx: &mut TenantTx, viewer: Viewer) -> Result<i64> {
+pub async fn pending_count(tx: &mut TenantTx, viewer: &Viewer) -> Result<i64> {
     let org = tx.org();
     Ok(sqlx::query_scalar!(
         r#"
         select count(*) as "count!"
-        from approvals
-        where organization_id = $1
-          and state = 'pending'
-          and ($2 = any(decider_ids)
-               or (decider_ids = '{}' or decider_role is not null) and coalesce(decider_role, 'member') = any($3))
+        from approvals a
+        join runs r on r.organization_id = a.organization_id and r.id = a.run_id
+        left join lateral (
+            select lower(u.email) as email
+            from memberships m
+            join users u on u.id = m.user_id
+            where m.organization_id = $1
+              and m.user_id = $2
+        ) me on true
+        where a.organization_id = $1
+          and a.state = 'pending'
+          and may_decide(a, r.started_by, $3, me.email, $4)
         "#,
         org.uuid(),
         viewer.id(),
-        &deciding_roles_for(viewer),
+        viewer.actor,
+        viewer.role.as_str(),
     )
     .fetch_one(tx.conn())
     .await?)
@@ -343,6 +390,8 @@ pub struct NewDecision<'a> {
     pub state: ApprovalState,
     /// Who decides.
     pub by: &'a Actor,
+    /// The names of all who did.
+    pub by_name: &'a str,
     /// When.
     pub at: Timestamp,
     /// From when on it acts.
@@ -372,7 +421,9 @@ pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_
         r#"
         update approvals
         set state = $3, decided_by = $4, decided_by_name = $5, decided_at = $6, effective_at = $7, reason = $8,
-            edited_payload = $9, decided_by_key = $10, asks_changes = $11, skips = $12
+            -- Of several who are asked, a no is said to what one of them made of the proposal.
+            edited_payload = case when quorum > 1 and $3 <> 'approved' then edited_payload else $9 end,
+            decided_by_key = $10, asks_changes = $11, skips = $12
         where organization_id = $1
           and id = $2
           and state = 'pending'
@@ -382,7 +433,7 @@ pub async fn decide(tx: &mut TenantTx, id: ApprovalId, decision: &NewDecision<'_
         id.uuid(),
         state.as_str(),
         user,
-        decision.by.name(),
+        decision.by_name,
         decision.at,
         decision.effective_at,
         decision.reason,
@@ -406,8 +457,8 @@ pub async fn reopen(tx: &mut TenantTx, id: ApprovalId, by: UserId) -> Result<boo
         r#"
         update approvals
         set state = 'pending', decided_by = null, decided_by_name = null, decided_at = null, effective_at = null,
-            reason = null, edited_payload = null, decided_by_key = null, asks_changes = false,
-            skips = false
+            reason = null, edited_payload = case when quorum > 1 then edited_payload end, decided_by_key = null,
+            asks_changes = false, skips = false
         where organization_id = $1
           and id = $2
           and state in ('approved', 'rejected')
@@ -477,33 +528,4 @@ pub async fn tool(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<Option
 /// When the database does not answer.
 pub async fn now(tx: &mut TenantTx) -> Result<Timestamp> {
     Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(tx.conn()).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_decide() {
-        let (ana, ben) = (UserId::new(), UserId::new());
-        let viewer = |user, role| Viewer { user: Some(user), role };
-        let named = [ana.uuid()];
-        // Nobody named: whoever may decide approvals.
-        assert!(viewer(ben, Role::Member).may_decide(None, &[]));
-        assert!(!viewer(ben, Role::Viewer).may_decide(None, &[]));
-        // A role: it and those above.
-        assert!(viewer(ben, Role::Owner).may_decide(Some(Role::Admin), &[]));
-        assert!(!viewer(ben, Role::Member).may_decide(Some(Role::Admin), &[]));
-        // A role below those that decide opens nothing to it.
-        assert!(!viewer(ben, Role::Viewer).may_decide(Some(Role::Viewer), &[]));
-        // People: they, whatever their role, and nobody else.
-        assert!(viewer(ana, Role::Viewer).may_decide(None, &named));
-        assert!(!viewer(ben, Role::Owner).may_decide(None, &named));
-        // A role or people.
-        assert!(viewer(ana, Role::Viewer).may_decide(Some(Role::Admin), &named));
-        assert!(viewer(ben, Role::Admin).may_decide(Some(Role::Admin), &named));
-        // A program has a role and no name.
-        assert!(Viewer { user: None, role: Role::Member }.may_decide(None, &[]));
-        assert!(!Viewer { user: None, role: Role::Admin }.may_decide(None, &named));
-    }
 }

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::state::{StepError, StepId, StepKind, WaitingOn};
 pub use super::view::{FailedAttempt, Pause, PauseKind, RunView, StepView};
-use crate::kernel::{ApprovalId, Money, Timestamp};
+use crate::{
+    access::Role,
+    kernel::{ApprovalId, Money, Timestamp},
+};
 
 /// What a step's events say of the step itself, so that a reader needs nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,6 +288,38 @@ pub enum Event {
         by: String,
         /// When the decision begins to act.
         effective_at: Timestamp,
+        /// What was approved differs so from what was proposed: a JSON Patch (RFC 6902). Null without edits.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        edits: Value,
+    },
+    /// Of several whose yes is needed one said it, or took it back.
+    #[serde(rename = "approval.voted")]
+    ApprovalVoted {
+        /// The approval.
+        approval: ApprovalId,
+        /// The step that waits.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Whether they took it back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        taken_back: bool,
+        /// How many have said yes now.
+        votes: u32,
+        /// How many must.
+        quorum: u32,
+    },
+    /// Nobody decided before the deadline: others may from now on.
+    #[serde(rename = "approval.escalated")]
+    ApprovalEscalated {
+        /// The approval.
+        approval: ApprovalId,
+        /// The step that waits.
+        step: StepId,
+        /// The least role of those who decide.
+        to: Role,
+        /// Their deadline.
+        until: Timestamp,
     },
     /// The one who decided took it back: it is pending again.
     #[serde(rename = "approval.reopened")]
@@ -344,6 +379,8 @@ impl Event {
             Self::ApprovalRequested { .. } => "approval.requested",
             Self::ApprovalDecided { .. } => "approval.decided",
             Self::ApprovalReopened { .. } => "approval.reopened",
+            Self::ApprovalVoted { .. } => "approval.voted",
+            Self::ApprovalEscalated { .. } => "approval.escalated",
             Self::Log { .. } => "log",
             Self::Unknown => "unknown",
         }
@@ -367,7 +404,9 @@ impl Event {
             | Self::StepAttemptFailed { step, .. }
             | Self::ApprovalRequested { step, .. }
             | Self::ApprovalDecided { step, .. }
-            | Self::ApprovalReopened { step, .. } => Some(step),
+            | Self::ApprovalReopened { step, .. }
+            | Self::ApprovalVoted { step, .. }
+            | Self::ApprovalEscalated { step, .. } => Some(step),
             Self::Log { step, .. } => step.as_ref(),
             Self::RunQueued { .. }
             | Self::RunStarted

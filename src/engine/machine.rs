@@ -227,6 +227,27 @@ pub struct NewApproval {
     pub expires_at: Option<Timestamp>,
     /// What happens then.
     pub on_expiry: OnExpiry,
+    /// Who decides besides, and how many.
+    pub rules: GateRules,
+}
+
+/// Who decides, beyond the role; by default whoever may decide approvals, and one is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateRules {
+    /// The people who may, by address in lower case.
+    pub people: Vec<String>,
+    /// How many must say yes.
+    pub quorum: u32,
+    /// Whether whoever started the run may not.
+    pub not_own: bool,
+    /// Whom the deadline hands it over to, and the seconds that they have.
+    pub escalate: Option<(Role, i64)>,
+}
+
+impl Default for GateRules {
+    fn default() -> Self {
+        Self { people: Vec::new(), quorum: 1, not_own: false, escalate: None }
+    }
 }
 
 /// What was decided.
@@ -261,6 +282,19 @@ pub struct Applied {
     pub payload: Value,
 }
 
+/// A deadline has handed an approval over, now or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalated {
+    /// Which approval.
+    pub id: ApprovalId,
+    /// The step that waits for it.
+    pub step: StepId,
+    /// The least role of those who decide from now on.
+    pub to: Role,
+    /// Their deadline.
+    pub until: Timestamp,
+}
+
 /// What comes in to a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -284,6 +318,8 @@ pub enum Input {
     Received(Vec<(StepId, Value)>),
     /// Approvals were decided.
     Decided(Vec<Applied>),
+    /// Deadlines have handed approvals over.
+    Escalated(Vec<Escalated>),
     /// A moment has come.
     Tick,
     /// The run's data cannot be written, whatever is tried.

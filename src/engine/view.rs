@@ -328,12 +328,18 @@ impl RunView {
                 view.attempt = *attempt;
                 view.error = Some(error.clone());
             }
+            Event::ApprovalEscalated { step, until, .. } => {
+                if let Some(view) = self.find(step) {
+                    view.wake_at = Some(*until);
+                }
+            }
             Event::StepProgress { .. }
             | Event::StepToolUse { .. }
             | Event::StepToolResult { .. }
             | Event::ApprovalRequested { .. }
             | Event::ApprovalDecided { .. }
             | Event::ApprovalReopened { .. }
+            | Event::ApprovalVoted { .. }
             | Event::Log { .. }
             | Event::Unknown => {}
         }

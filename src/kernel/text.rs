@@ -55,6 +55,21 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// Whether a text could be an e-mail address. Only a message that arrives can prove one, so this catches slips alone.
+#[must_use]
+pub fn is_email(text: &str) -> bool {
+    text.len() <= 254
+        && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control())
+        && text.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && local.len() <= 64
+                && domain.len() >= 3
+                && domain.contains('.')
+                && !domain.starts_with(['.', '-'])
+                && !domain.ends_with(['.', '-'])
+        })
+}
+
 /// Replaces the character NUL, which PostgreSQL stores nowhere, in a text.
 #[must_use]
 pub fn without_nul(text: String) -> String {

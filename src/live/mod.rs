@@ -55,7 +55,7 @@ pub enum Live {
 pub struct Tick {
     /// A run began, moved on or ended.
     pub runs: bool,
-    /// An approval was asked for, decided, reopened or withdrawn.
+    /// An approval was asked for, voted on, decided, reopened, handed over or withdrawn.
     pub approvals: bool,
 }
 
@@ -67,9 +67,11 @@ impl Tick {
         let mut tick = Self::default();
         for stored in events {
             match stored.event {
-                Event::ApprovalRequested { .. } | Event::ApprovalDecided { .. } | Event::ApprovalReopened { .. } => {
-                    tick.approvals = true;
-                }
+                Event::ApprovalRequested { .. }
+                | Event::ApprovalDecided { .. }
+                | Event::ApprovalReopened { .. }
+                | Event::ApprovalVoted { .. }
+                | Event::ApprovalEscalated { .. } => tick.approvals = true,
                 Event::RunQueued { .. }
                 | Event::RunStarted
                 | Event::RunWaiting { .. }

@@ -89,7 +89,13 @@ pub struct StepForm {
     pub role: String,
     /// Hours until the deadline.
     pub expires_h: String,
-    /// `reject` or `approve`.
+    /// People who may decide: an address or a template in each line.
+    pub people: String,
+    /// How many must say yes.
+    pub quorum: String,
+    /// `true` when whoever started the run may not decide.
+    pub not_own: String,
+    /// `reject`, `approve`, `escalate` (to admins and owners), `escalate_owner` or `escalate_member`.
     pub on_expiry: String,
     /// The list that a map works on.
     pub items: String,

@@ -61,11 +61,17 @@ pub async fn approval(org: String, id: ApprovalId) -> Result<Shown, ApiError> {
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
-/// Says yes to exactly what is proposed. The amount is as it was typed, where it has to be.
+/// Says yes to exactly what was seen, by its hash. The amount is as it was typed, where it has to be.
 #[server]
-pub async fn approve(org: String, id: ApprovalId, #[server(default)] amount: String) -> Result<Shown, ApiError> {
+pub async fn approve(
+    org: String,
+    id: ApprovalId,
+    #[server(default)] amount: String,
+    #[server(default)] seen: String,
+) -> Result<Shown, ApiError> {
     let cx = door::ctx(&org).await?;
-    service::decide(&cx.grant()?, id, &Verdict::Approve { payload: None, amount: Some(amount) }).await?;
+    let verdict = Verdict::Approve { payload: None, amount: Some(amount) };
+    service::decide_on(&cx.grant()?, id, &verdict, Some(&seen)).await?;
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
@@ -121,7 +127,7 @@ pub async fn answer(org: String, id: ApprovalId, #[server(default)] text: String
     Ok(service::show(&cx.grant()?, id).await?)
 }
 
-/// Takes one's own decision back.
+/// Takes one's own decision, or yes among several, back.
 #[server]
 pub async fn undo_decision(org: String, id: ApprovalId) -> Result<Shown, ApiError> {
     let cx = door::ctx(&org).await?;

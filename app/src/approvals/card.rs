@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::{
-    decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, SkipForm, Undo},
+    decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, SkipForm, TakeBack, Undo},
     edit::EditForm,
 };
 use crate::kit::{Callout, Json, Kv, KvList, Reversibility, Status, StatusBadge, Time, Tone};
@@ -52,22 +52,27 @@ pub fn ApprovalCard(
     let stage = Memo::new(move |_| {
         shown.with(|shown| {
             let at = shown.approval.decision.as_ref().map(|decision| (decision.at, decision.can_undo));
-            (shown.approval.id, shown.approval.state, shown.approval.may_decide, at)
+            let approval = &shown.approval;
+            // Another payload is another question.
+            let payload = approval.payload_sha256.clone();
+            (approval.id, approval.state, approval.may_decide, approval.voted, payload, at)
         })
     });
     move || {
         // Read, not only tracked: a memo that nobody reads never runs, and never tells of a change.
         let _ = stage.get();
-        body(shown.get_untracked(), desk.clone())
+        body(shown, desk.clone())
     }
 }
 
-fn body(shown: Shown, desk: Desk) -> AnyView {
+fn body(fresh: Signal<Shown>, desk: Desk) -> AnyView {
+    let shown = fresh.get_untracked();
     let Approval { id, kind, reversible, title, message, payload, .. } = shown.approval.clone();
     let heading = format!("card-{id}");
     let is_question = kind == ApprovalKind::Question;
     let message =
         (!message.is_empty() && message != title).then(|| view! { <p class="approval-message">{message}</p> });
+    let edits = edits(&shown.approval);
     let payload = (!payload.is_null() && !is_question).then(|| {
         let what = if kind == ApprovalKind::Tool { "The tool gets exactly this" } else { "Exactly this" };
         view! {
@@ -82,6 +87,11 @@ fn body(shown: Shown, desk: Desk) -> AnyView {
         _ => ended(&shown, desk.clone()),
     };
     let facts = facts(shown.approval, &desk.org, !is_question, reversible);
+    // Who has agreed so far changes while one looks and types.
+    let notes = move || {
+        let notes = fresh.with(|shown| shown.approval.notes.clone());
+        notes.into_iter().map(|note| view! { <p class="hint">{note}</p> }).collect::<Vec<_>>()
+    };
     view! {
         <article class="approval-card" aria-labelledby=heading.clone()>
             <header class="approval-head">
@@ -89,7 +99,9 @@ fn body(shown: Shown, desk: Desk) -> AnyView {
                 {message}
             </header>
             {payload}
+            {edits}
             {facts}
+            {notes}
             {outcome}
         </article>
     }
@@ -136,10 +148,10 @@ fn deadline(approval: &Approval) -> Option<AnyView> {
     if approval.state != ApprovalState::Pending {
         return None;
     }
-    let then = if approval.on_expiry == "approve" { "approved" } else { "rejected" };
+    let then = approval.then.clone();
     Some(match approval.expires_at {
         Some(at) => view! {
-            <Kv name="Decide by"><Time at=at/> {format!(", or it counts as {then}")}</Kv>
+            <Kv name="Decide by"><Time at=at/> ", or it " {then}</Kv>
         }
         .into_any(),
         None => view! { <Kv name="Decide by">"No deadline: the run waits"</Kv> }.into_any(),
@@ -160,12 +172,12 @@ fn others(approval: &Approval) -> Option<AnyView> {
 
 fn pending(shown: &Shown, desk: Desk) -> AnyView {
     let approval = &shown.approval;
+    if approval.voted {
+        return view! { <TakeBack id=approval.id desk/> }.into_any();
+    }
     if !approval.may_decide {
-        let who = match approval.deciders.as_slice() {
-            [] => "Nobody in this organization can at the moment.".to_owned(),
-            names => format!("Ask one of them: {}.", names.join(", ")),
-        };
-        return view! { <Callout tone=Tone::Info><p>"You cannot decide this. " {who}</p></Callout> }.into_any();
+        let refusal = approval.refusal.clone();
+        return view! { <Callout tone=Tone::Info><p>{refusal}</p></Callout> }.into_any();
     }
     if approval.kind == ApprovalKind::Question {
         return view! {
@@ -203,11 +215,11 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
         };
         return view! { <div class="approval-outcome"><StatusBadge status=state/><p>{why}</p></div> }.into_any();
     };
-    let edits = match &decision.edited_payload {
+    let output = match &decision.edited_payload {
         Some(output) if decision.skips => {
             Some(view! { <section class="approval-edits"><h3>"Output to go on with"</h3><Json value=output.clone() label="Output to go on with"/></section> }.into_any())
         }
-        edited => edited.as_ref().map(|edited| edits(&approval.payload, edited)),
+        _ => None,
     };
     let reason = decision.reason.clone().map(|reason| {
         let name = match (approval.kind, approval.state) {
@@ -226,7 +238,7 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
                 {by(&decision)}
             </p>
             {reason}
-            {edits}
+            {output}
             {undo}
         </div>
     }
@@ -239,46 +251,41 @@ pub(super) fn by(decision: &Decision) -> impl IntoView + use<> {
     view! { <span>{edited} "by " {decision.by_name.clone()} " " <Time at=decision.at/></span> }
 }
 
-/// What was approved instead of the proposal, entry by entry.
-fn edits(proposal: &Value, edited: &Value) -> AnyView {
-    let rows: Vec<_> = changes(proposal, edited)
+/// What differs from the proposal, entry by entry.
+fn edits(approval: &Approval) -> Option<AnyView> {
+    // Before there is a decision the payload is the edited one, and what it was before is not told.
+    let proposal = approval.decision.as_ref().map(|_| &approval.payload);
+    let rows: Vec<_> = changes(proposal, &approval.edits)
         .into_iter()
         .map(|(name, old, new)| {
+            let old = old.map(|old| view! { <del><span class="visually-hidden">"was "</span>{old}</del> });
             view! {
                 <li>
                     <span class="edit-name">{name}</span>
-                    <del><span class="visually-hidden">"was "</span>{old}</del>
+                    {old}
                     " "
                     <ins><span class="visually-hidden">"is now "</span>{new}</ins>
                 </li>
             }
         })
         .collect();
-    view! { <section class="approval-edits"><h3>"Edits"</h3><ul>{rows}</ul></section> }.into_any()
+    (!rows.is_empty())
+        .then(|| view! { <section class="approval-edits"><h3>"Edits"</h3><ul>{rows}</ul></section> }.into_any())
 }
 
-/// The entries that differ: name, old and new value as short texts.
-fn changes(proposal: &Value, edited: &Value) -> Vec<(String, String, String)> {
-    let short = |value: &Value| match value {
-        Value::String(it) => text::shortened(it, 300),
-        other => text::shortened(&other.to_string(), 300),
+/// The entries of a JSON Patch: name, old value where the proposal is known, and new value as short texts.
+fn changes(proposal: Option<&Value>, patch: &Value) -> Vec<(String, Option<String>, String)> {
+    let short = |value: Option<&Value>| match value {
+        None => "nothing".to_owned(),
+        Some(Value::String(it)) => text::shortened(it, 300),
+        Some(other) => text::shortened(&other.to_string(), 300),
     };
-    match (proposal, edited) {
-        (Value::Object(old), Value::Object(new)) => {
-            let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-            names.sort_unstable();
-            names.dedup();
-            names
-                .into_iter()
-                .filter(|name| old.get(*name) != new.get(*name))
-                .map(|name| {
-                    let shown = |it: Option<&Value>| it.map_or_else(|| "nothing".to_owned(), short);
-                    (name.clone(), shown(old.get(name)), shown(new.get(name)))
-                })
-                .collect()
-        }
-        _ => vec![("Value".to_owned(), short(proposal), short(edited))],
-    }
+    let entry = |change: &Value| {
+        let path = change["path"].as_str()?;
+        let name = if path.is_empty() { "Value".to_owned() } else { path[1..].replace('/', " › ") };
+        Some((name, proposal.map(|proposal| short(proposal.pointer(path))), short(change.get("value"))))
+    };
+    patch.as_array().into_iter().flatten().filter_map(entry).collect()
 }
 
 #[cfg(test)]
@@ -289,10 +296,19 @@ mod tests {
 
     #[test]
     fn edits_name_what_differs_and_nothing_else() {
-        let changed =
-            changes(&json!({ "to": "ana", "amount": 40 }), &json!({ "to": "ana", "amount": 41, "cc": "ben" }));
-        let texts = |name: &str, old: &str, new: &str| (name.to_owned(), old.to_owned(), new.to_owned());
-        assert_eq!(changed, [texts("amount", "40", "41"), texts("cc", "nothing", "ben")]);
-        assert_eq!(changes(&json!("a"), &json!("b")), [texts("Value", "a", "b")]);
+        let patch = json!([
+            { "op": "replace", "path": "/lines/0/sum", "value": 41 },
+            { "op": "add", "path": "/cc", "value": "ben" },
+            { "op": "remove", "path": "/note" },
+        ]);
+        let proposal = json!({ "lines": [{ "sum": 40 }], "note": "x" });
+        let texts = |name: &str, old: &str, new: &str| (name.to_owned(), Some(old.to_owned()), new.to_owned());
+        assert_eq!(
+            changes(Some(&proposal), &patch),
+            [texts("lines › 0 › sum", "40", "41"), texts("cc", "nothing", "ben"), texts("note", "x", "nothing")]
+        );
+        let whole = json!([{ "op": "replace", "path": "", "value": "b" }]);
+        assert_eq!(changes(Some(&json!("a")), &whole), [texts("Value", "a", "b")]);
+        assert_eq!(changes(None, &whole), [("Value".to_owned(), None, "b".to_owned())]);
     }
 }

@@ -66,13 +66,18 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let id = approval.id;
     let action = FormAction::new::<Approve>();
     report(action, id, &desk);
+    let seen = approval.payload_sha256.clone();
+    let which = move |org: String| {
+        let seen = seen.clone();
+        view! { <Which org id/><input type="hidden" name="seen" value=seen/> }
+    };
     let failed = approval.kind == ApprovalKind::Failure;
     if failed || approval.reversible && shown.undo_window_s.is_some() {
         let (verb, busy) = if failed { ("Try again", "Trying again…") } else { ("Approve", "Approving…") };
         return view! {
             <div data-key="a">
                 <Form action id=format!("approve-{id}")>
-                    <Which org=desk.org id/>
+                    {which(desk.org)}
                     <Submit busy>{verb}</Submit>
                 </Form>
             </div>
@@ -100,16 +105,18 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let title = approval.title.clone();
     let amount = amount_to_type(&approval);
     let typed = amount.clone();
+    let which_here = which.clone();
     let in_page = move || {
         let (org, cancel, title) = (org.clone(), cancel_href.clone(), title.clone());
         let amount = typed.clone();
         confirms.get().then(|| {
+            let which = which_here(org);
             view! {
                 <section class="approval-confirm" aria-label="Confirm">
                     <p><strong>{title}</strong> " " {words}</p>
                     <a class="btn" href=cancel>"Cancel"</a>
                     <Form action id=format!("approve-{id}")>
-                        <Which org id/>
+                        {which}
                         <AmountField amount/>
                         <Submit look busy="Approving…">"Approve"</Submit>
                     </Form>
@@ -126,7 +133,7 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
             <p><strong>{approval.title}</strong></p>
             <p>{words} " " {approval.impact}</p>
             <Form action id=format!("approve-now-{id}")>
-                <Which org=desk.org id/>
+                {which(desk.org)}
                 <AmountField amount/>
                 <div class="dialog-actions">
                     <CancelDialog/>
@@ -244,6 +251,23 @@ pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {
                 <Which org=desk.org id/>
                 <TextArea name="text" label="Your answer" rows=3/>
                 <Submit busy="Sending…">"Send answer"</Submit>
+            </Form>
+        </div>
+    }
+    .into_any()
+}
+
+/// Takes one's own yes back, while the others' is waited for.
+#[component]
+pub(super) fn TakeBack(id: ApprovalId, desk: Desk) -> impl IntoView {
+    let action = FormAction::new::<UndoDecision>();
+    report(action, id, &desk);
+    view! {
+        <div class="approval-actions" data-key="z">
+            <Form action id=format!("back-{id}") class="inline">
+                <Which org=desk.org id/>
+                <span>"You approved this. It waits for the others."</span>
+                <Submit look=Look::Default busy="Taking back…">"Take back"</Submit>
             </Form>
         </div>
     }

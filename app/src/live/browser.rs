@@ -15,7 +15,7 @@ const FIRST_PAUSE_MS: f64 = 500.0;
 const LONGEST_PAUSE_MS: f64 = 30_000.0;
 const PARTIAL: &str = "step.partial";
 /// The names of a run's events, as in the API.
-const RUN_EVENTS: [&str; 23] = [
+const RUN_EVENTS: [&str; 25] = [
     "run.queued",
     "run.started",
     "run.waiting",
@@ -38,6 +38,8 @@ const RUN_EVENTS: [&str; 23] = [
     "approval.requested",
     "approval.decided",
     "approval.reopened",
+    "approval.voted",
+    "approval.escalated",
     "log",
 ];
 const RUNS: &str = "runs";

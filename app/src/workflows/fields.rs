@@ -183,7 +183,16 @@ fn approval_fields(form: StepForm) -> AnyView {
         Choice::new("admin", "Admins and owners"),
         Choice::new("owner", "Owners"),
     ];
-    let expiry = vec![Choice::new("reject", "It counts as rejected"), Choice::new("approve", "It counts as approved")];
+    let mut expiry = vec![
+        Choice::new("reject", "It counts as rejected"),
+        Choice::new("approve", "It counts as approved"),
+        Choice::new("escalate", "Admins and owners decide, with as much time again"),
+        Choice::new("escalate_owner", "Owners decide, with as much time again"),
+    ];
+    if form.on_expiry == "escalate_member" {
+        expiry.push(Choice::new("escalate_member", "Members and above decide, with as much time again"));
+    }
+    let not_own = form.not_own == "true";
     let checked = form.reversible == "true";
     view! {
         <Field name="form[title]" label="What will happen" value=form.title hint="One sentence, as a template: Send this reply to {{ input.customer }}."/>
@@ -202,6 +211,11 @@ fn approval_fields(form: StepForm) -> AnyView {
         <Field name="form[reversible_until]" label="Until when it can be undone" optional=true class="mono" value=form.reversible_until
             hint="A moment or an expression. Without one: at any time."/>
         <Select name="form[role]" label="Who may decide" choices=roles value=form.role/>
+        <TextArea name="form[people]" label="Or these people" optional=true class="mono" rows=2 value=form.people
+            hint="An e-mail address or an expression in each line. Without a role above, they alone decide."/>
+        <Field name="form[quorum]" label="How many have to agree" optional=true class="short" inputmode="numeric" value=form.quorum
+            hint="One no is enough to reject."/>
+        <Checkbox name="form[not_own]" label="Not whoever started the run" checked=not_own/>
         <Field name="form[expires_h]" label="Deadline in hours" optional=true class="short" inputmode="decimal" value=form.expires_h/>
         <Select name="form[on_expiry]" label="At the deadline" choices=expiry value=form.on_expiry/>
     }

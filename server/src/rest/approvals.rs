@@ -45,10 +45,26 @@ pub struct WireApproval {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     on_expiry: String,
+    escalates_to: Option<Role>,
+    escalated_at: Option<Timestamp>,
     decider_role: Option<Role>,
+    people: Vec<String>,
     deciders: Vec<String>,
+    not_own: bool,
+    quorum: u32,
+    votes: Vec<WireVote>,
+    voted: bool,
     may_decide: bool,
+    payload_sha256: String,
+    edits: Value,
     decision: Option<WireDecision>,
+}
+
+/// A yes of one of several.
+#[derive(Debug, Serialize)]
+pub struct WireVote {
+    by: String,
+    at: Timestamp,
 }
 
 /// A decision that was made.
@@ -78,6 +94,7 @@ impl From<Decision> for WireDecision {
 impl From<Approval> for WireApproval {
     fn from(approval: Approval) -> Self {
         let Details { amount, why, confidence, reversible_until, takes_changes } = approval.details;
+        let rules = approval.rules;
         Self {
             id: approval.id,
             kind: approval.kind,
@@ -104,9 +121,18 @@ impl From<Approval> for WireApproval {
             created_at: approval.created_at,
             expires_at: approval.expires_at,
             on_expiry: approval.on_expiry,
+            escalates_to: rules.escalates_to,
+            escalated_at: rules.escalated_at,
             decider_role: approval.decider_role,
+            people: rules.people,
             deciders: approval.deciders,
+            not_own: rules.not_own,
+            quorum: rules.quorum,
+            votes: rules.votes.into_iter().map(|vote| WireVote { by: vote.by, at: vote.at }).collect(),
+            voted: approval.voted,
             may_decide: approval.may_decide,
+            payload_sha256: approval.payload_sha256,
+            edits: approval.edits,
             decision: approval.decision.map(WireDecision::from),
         }
     }
@@ -149,7 +175,8 @@ pub async fn find(caller: Caller, Path(approval): Path<String>) -> Answer<Json<W
     Ok(Json(service::find(&caller.cx.grant()?, id(&approval, "approval")?).await?.into()))
 }
 
-/// What is decided: `approve` (with a `payload`, if it was edited, and the `amount` as text, where it has to be typed),
+/// What is decided: `approve` (with a `payload`, if it was edited, or the `payload_sha256` of the one that was looked at, and
+/// the `amount` as text, where it has to be typed),
 /// `reject` with a `reason`, `request_changes` or `answer` with a `text`. Of a failed step: `approve` tries it again,
 /// `skip` goes on with an `output` of one's own, `reject` lets it fail.
 #[derive(Deserialize)]
@@ -157,6 +184,7 @@ pub async fn find(caller: Caller, Path(approval): Path<String>) -> Answer<Json<W
 pub struct DecideBody {
     decision: Word,
     payload: Option<Value>,
+    payload_sha256: Option<String>,
     amount: Option<String>,
     output: Option<Value>,
     reason: Option<String>,
@@ -179,6 +207,9 @@ impl DecideBody {
         let approves = matches!(self.decision, Word::Approve);
         if !approves && self.payload.is_some() {
             return Err(misplaced("payload"));
+        }
+        if !approves && self.payload_sha256.is_some() {
+            return Err(misplaced("payload_sha256"));
         }
         if !approves && self.amount.is_some() {
             return Err(misplaced("amount"));
@@ -205,7 +236,9 @@ pub async fn decide(
     Body(body): Body<DecideBody>,
 ) -> Answer<Json<WireApproval>> {
     let approval = id(&approval, "approval")?;
-    Ok(Json(service::decide(&caller.cx.grant()?, approval, &body.verdict()?).await?.into()))
+    let hash = body.payload_sha256.clone();
+    let verdict = body.verdict()?;
+    Ok(Json(service::decide_on(&caller.cx.grant()?, approval, &verdict, hash.as_deref()).await?.into()))
 }
 
 /// `POST /api/v1/approvals/{id}/undo`

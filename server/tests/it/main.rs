@@ -18,6 +18,7 @@ mod fake_model;
 mod first;
 mod forms;
 mod gate;
+mod gates;
 mod guarantees;
 mod histories;
 mod http;

@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 
 use super::{Decider, mend::is_effort, nodes::prompt_of};
 use crate::{
+    access::Role,
     approvals::{Amount, ApprovalKind, Details},
     engine::{
         journal::{Event, LogLevel},
-        machine::{Applied, Machine, NewApproval, Ruling},
-        plan::{self, AgentSpec, BranchName, HTTP_TOOL, Node, NodeKind, OnExpiry, ToolEffect, ToolSpec},
+        machine::{Applied, Escalated, GateRules, Machine, NewApproval, Ruling},
+        plan::{
+            self, AgentSpec, BranchName, HTTP_TOOL, MAX_PEOPLE, MAX_QUORUM, Node, NodeKind, OnExpiry, ToolEffect,
+            ToolSpec,
+        },
         port::ToolRequest,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
@@ -43,6 +47,17 @@ impl Decider<'_> {
                 return self.fail(id, StepError::new(ErrorClass::BadInput, "approval.details", message));
             }
         };
+        let people = match people(filled) {
+            Ok(people) => people,
+            Err(message) => return self.fail(id, StepError::new(ErrorClass::BadInput, "approval.people", message)),
+        };
+        let escalates = approval.on_expiry == OnExpiry::Escalate;
+        let rules = GateRules {
+            people,
+            quorum: approval.quorum.clamp(1, MAX_QUORUM),
+            not_own: approval.not_own,
+            escalate: seconds.filter(|_| escalates).map(|again| (approval.escalate_to.unwrap_or(Role::Admin), again)),
+        };
         self.open_gate(NewApproval {
             id: self.approval_id(id),
             step: id.clone(),
@@ -57,6 +72,7 @@ impl Decider<'_> {
             requested_by: format!("{step_name}, started by {}", self.m.started_by),
             expires_at: seconds.map(|seconds| self.now + TimeDelta::seconds(seconds)),
             on_expiry: approval.on_expiry,
+            rules,
         });
     }
 
@@ -76,6 +92,7 @@ impl Decider<'_> {
             requested_by: format!("{} (agent, version {}), started by {}", spec.name, spec.version, self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
+            rules: GateRules::default(),
         });
     }
 
@@ -119,6 +136,7 @@ impl Decider<'_> {
             requested_by: format!("{}, started by {}", node.label(), self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
+            rules: GateRules::default(),
         });
     }
 
@@ -140,6 +158,7 @@ impl Decider<'_> {
             requested_by: format!("{who}, started by {}", self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
+            rules: GateRules::default(),
         });
     }
 
@@ -187,6 +206,29 @@ impl Decider<'_> {
         self.turn.approvals.push(approval);
     }
 
+    /// A deadline has handed an approval over. It is said at every look, so that a lost owner's successor hears of it; what
+    /// is known already changes nothing.
+    pub(super) fn escalated(&mut self, escalation: &Escalated) {
+        let Escalated { id, step: step_id, to, until } = escalation;
+        if self.m.is_held() || self.m.state.is_end() {
+            return;
+        }
+        let Some(step) = self.m.steps.get_mut(step_id) else { return };
+        if step.state != StepState::Waiting || step.detail.approval != Some(*id) || step.wake_at == Some(*until) {
+            return;
+        }
+        step.wake_at = Some(*until);
+        self.turn.events.push(Event::ApprovalEscalated {
+            approval: *id,
+            step: step_id.clone(),
+            to: *to,
+            until: *until,
+        });
+        let line = format!("Nobody decided before the deadline. From now on {} decide.", to.and_above());
+        self.turn.log(LogLevel::Warn, Some(step_id), line);
+        self.touch(step_id);
+    }
+
     /// A decision has begun to act, or a deadline has passed.
     pub(super) fn decided(&mut self, applied: Applied) {
         // It is read again when the run goes on.
@@ -210,6 +252,7 @@ impl Decider<'_> {
                 decision: "expired".to_owned(),
                 by: applied.by.clone(),
                 effective_at: self.now,
+                edits: Value::Null,
             });
         }
         let verb = match (is_effort(&id), applied.ruling) {
@@ -306,6 +349,34 @@ fn details(filled: &Value) -> Result<Details, String> {
         reversible_until,
         takes_changes: false,
     })
+}
+
+/// The people that templates gave: each a text, or a list of texts.
+fn people(filled: &Value) -> Result<Vec<String>, String> {
+    let given = filled.get("people").and_then(Value::as_array).into_iter().flatten();
+    let each = given.flat_map(|entry| match entry {
+        Value::Array(several) => several.iter().collect(),
+        one => vec![one],
+    });
+    let mut people = Vec::new();
+    for entry in each {
+        let address = match entry {
+            Value::Null => continue,
+            Value::String(text) => text.trim().to_lowercase(),
+            other => return Err(format!("Those who may decide are named by their e-mail addresses, not by {other}.")),
+        };
+        if !address.is_empty() && !text::is_email(&address) {
+            let address = text::shortened(&address, 80);
+            return Err(format!("“{address}”, who is to decide, is not an e-mail address."));
+        }
+        if !address.is_empty() && !people.contains(&address) {
+            people.push(address);
+        }
+    }
+    if people.len() > MAX_PEOPLE {
+        return Err(format!("An approval can name {MAX_PEOPLE} people at most, and names {}.", people.len()));
+    }
+    Ok(people)
 }
 
 const fn impact(effect: ToolEffect) -> &'static str {

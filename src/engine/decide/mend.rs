@@ -9,7 +9,7 @@ use crate::{
     approvals::{ApprovalKind, Details},
     engine::{
         journal::{Event, LogLevel},
-        machine::{Applied, Detail, Machine, NewApproval, Ruling, Step},
+        machine::{Applied, Detail, GateRules, Machine, NewApproval, Ruling, Step},
         plan::{Alternative, Node, NodeKind, OnError, OnExpiry},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
@@ -221,6 +221,7 @@ impl Decider<'_> {
             requested_by: format!("{step_name}, started by {}", self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
+            rules: GateRules::default(),
         });
     }
 

@@ -89,6 +89,11 @@ impl Decider<'_> {
                     self.decided(decision);
                 }
             }
+            Input::Escalated(escalations) => {
+                for escalation in escalations {
+                    self.escalated(&escalation);
+                }
+            }
             Input::Tick => self.tick(),
             Input::Broken => self.fail_run(StepError::new(
                 ErrorClass::Internal,

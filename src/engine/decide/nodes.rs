@@ -102,7 +102,7 @@ impl Decider<'_> {
                 "title": approval.title, "message": approval.message,
                 "payload": approval.payload, "impact": approval.impact, "amount": approval.amount,
                 "currency": approval.currency, "why": approval.why, "confidence": approval.confidence,
-                "reversible_until": approval.reversible_until,
+                "reversible_until": approval.reversible_until, "people": approval.people,
             }),
             NodeKind::Map { items, .. } => Value::String(items.clone()),
             NodeKind::Workflow { input, .. } => input.clone(),

@@ -25,6 +25,7 @@ type Judge = Box<dyn Fn(&str) -> Ruling>;
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
 mod budgets;
+mod gates;
 mod kinds;
 mod limits;
 mod locks;

@@ -1,6 +1,7 @@
 //! What a run executes: a graph of nodes, and the plan that it is compiled to when a run starts (the graph with the
 //! agent versions and tools that the run keeps to its end). Data only; [`validate`] says whether a graph can run.
 
+mod approval;
 pub mod names;
 pub mod policy;
 pub mod template;
@@ -12,11 +13,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use approval::{Approval, MAX_PEOPLE, MAX_QUORUM, OnExpiry};
 pub use names::{BranchName, NodeKey, Port};
 pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
 use super::state::Priority;
-use crate::{access::Role, kernel::Money};
+use crate::kernel::Money;
 
 /// The most nodes that a graph may have, those inside of groups included.
 pub const MAX_NODES: usize = 300;
@@ -159,6 +161,7 @@ impl Node {
                 ] {
                     text(field);
                 }
+                approval.people.iter_mut().for_each(&mut text);
                 [&mut approval.payload, &mut approval.amount, &mut approval.confidence]
                     .into_iter()
                     .for_each(&mut *visit);
@@ -409,72 +412,6 @@ pub struct Branch {
     pub name: BranchName,
     /// Template of one expression: whether it is taken.
     pub when: String,
-}
-
-/// What an approval node asks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Template: what will happen, one sentence.
-    pub title: String,
-    /// Template: what the decider should know.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// Template, anywhere inside: exactly what is approved. It can be edited on approval.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub payload: Value,
-    /// Template: who and what is touched, and what it costs.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub impact: String,
-    /// Template: the money that is moved, a number. Above the organization's limit it is typed to approve what cannot be
-    /// undone.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub amount: Value,
-    /// Template: the amount's currency, as in ISO 4217. Empty means USD.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub currency: String,
-    /// Template: why it is proposed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub why: String,
-    /// Template: how sure the one who proposes it is, a number from 0 to 1.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub confidence: Value,
-    /// Whether what follows can be undone.
-    #[serde(default)]
-    pub reversible: bool,
-    /// Template: until when it can be undone, RFC 3339. Empty means at any time.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reversible_until: String,
-    /// The least role that may decide. None: whoever may decide approvals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
-    /// Seconds until the deadline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_s: Option<u64>,
-    /// What happens then.
-    #[serde(default)]
-    pub on_expiry: OnExpiry,
-}
-
-/// What happens to an approval at its deadline.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnExpiry {
-    /// It counts as rejected.
-    #[default]
-    Reject,
-    /// It counts as approved.
-    Approve,
-}
-
-impl OnExpiry {
-    /// The word in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reject => "reject",
-            Self::Approve => "approve",
-        }
-    }
 }
 
 /// What a tool does to the world.

@@ -13,6 +13,7 @@ use super::{
 use crate::kernel::FieldError;
 use kinds::{Reads, general, kind};
 
+mod deciders;
 mod kinds;
 
 /// The longest text that a node may hold.

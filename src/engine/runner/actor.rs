@@ -422,9 +422,12 @@ impl Actor {
             return;
         }
         match store::settle_approvals(&self.runner.pool, self.runner.node, self.claim).await {
-            Ok((applied, next)) => {
+            Ok(store::Settled { applied, escalated, next }) => {
                 self.decision_at = next;
                 self.inbox.push_back(Input::Decided(applied));
+                if !escalated.is_empty() {
+                    self.inbox.push_back(Input::Escalated(escalated));
+                }
             }
             Err(error) => {
                 tracing::warn!(run = %self.claim.run, %error, "decisions could not be read; looking again soon");

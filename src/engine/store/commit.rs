@@ -115,6 +115,11 @@ struct Columns {
     gate_details: Vec<Value>,
     withdrawn_runs: Vec<uuid::Uuid>,
     withdrawn_steps: Vec<String>,
+    gate_people: Vec<Value>,
+    gate_quorums: Vec<i32>,
+    gate_not_own: Vec<bool>,
+    gate_escalate_to: Vec<Option<String>>,
+    gate_deadlines: Vec<Option<i64>>,
 }
 
 /// Writes many runs' decisions in one statement, which is one transaction. The answer has one entry for each, in order.
@@ -195,6 +200,11 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
         &c.gate_details,
         &c.withdrawn_runs,
         &c.withdrawn_steps,
+        &c.gate_people,
+        &c.gate_quorums,
+        &c.gate_not_own,
+        &c.gate_escalate_to as _,
+        &c.gate_deadlines as _,
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -305,6 +315,11 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
         c.gate_expires.push(gate.expires_at);
         c.gate_on_expiry.push(gate.on_expiry.as_str().to_owned());
         c.gate_details.push(serde_json::to_value(&gate.details).map_err(Error::internal)?);
+        c.gate_people.push(Value::from(gate.rules.people.clone()));
+        c.gate_quorums.push(gate.rules.quorum.cast_signed());
+        c.gate_not_own.push(gate.rules.not_own);
+        c.gate_escalate_to.push(gate.rules.escalate.map(|(role, _)| role.as_str().to_owned()));
+        c.gate_deadlines.push(gate.rules.escalate.map(|(_, seconds)| seconds));
     }
     Ok(())
 }

@@ -93,18 +93,20 @@ steps_written as (
 gates as (
     insert into approvals (
         organization_id, id, run_id, step_id, kind, title, message, payload, payload_sha256, impact, reversible,
-        decider_role, requested_by, expires_at, on_expiry, details
+        decider_role, requested_by, expires_at, on_expiry, details, decider_emails, quorum, not_own, escalate_to,
+        deadline_s
     )
     select
         w.organization_id, t.id, w.id, t.step_id, t.kind, t.title, t.message, t.payload, t.payload_sha256, t.impact,
-        t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry, t.details
+        t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry, t.details,
+        array(select jsonb_array_elements_text(t.people)), t.quorum, t.not_own, t.escalate_to, t.deadline_s
     from unnest(
         $40::uuid[], $41::uuid[], $42::text[], $43::text[], $44::text[], $45::text[], $46::jsonb[], $47::bytea[],
         $48::text[], $49::boolean[], $50::text[], $51::text[], $52::timestamptz[], $53::text[],
-        $54::jsonb[]
+        $54::jsonb[], $57::jsonb[], $58::integer[], $59::boolean[], $60::text[], $61::bigint[]
     ) as t (
         run_id, id, step_id, kind, title, message, payload, payload_sha256, impact, reversible, decider_role,
-        requested_by, expires_at, on_expiry, details
+        requested_by, expires_at, on_expiry, details, people, quorum, not_own, escalate_to, deadline_s
     )
     join written w on w.id = t.run_id
     on conflict (organization_id, run_id, step_id) do nothing

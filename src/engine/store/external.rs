@@ -194,7 +194,31 @@ pub async fn signal(tx: &mut TenantTx, run: RunId, signal: &Signal, events: &[Ev
     signal_run(tx.conn(), org, run, signal, events).await
 }
 
-/// The same in a transaction of the engine's.
+/// Writes into a run's journal what happens around it and does not wake it. `false` when there is no such run or it has
+/// ended: then nothing was written.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn tell(tx: &mut TenantTx, run: RunId, events: &[Event]) -> Result<bool> {
+    let org = tx.org();
+    let last = sqlx::query_scalar!(
+        "update runs set last_seq = last_seq + $3
+          where organization_id = $1 and id = $2 and state not in ('succeeded', 'failed', 'cancelled')
+        returning last_seq",
+        org.uuid(),
+        run.uuid(),
+        events.len() as i64,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(last) = last else { return Ok(false) };
+    for (seq, event) in (last - events.len() as i64 + 1..).zip(events) {
+        append(tx.conn(), org, run, seq, event).await?;
+    }
+    Ok(true)
+}
+
+/// [`signal`] in a transaction of the engine's.
 pub(super) async fn signal_run(
     connection: &mut PgConnection,
     org: OrgId,

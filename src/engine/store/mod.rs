@@ -8,6 +8,7 @@ mod claims;
 mod commit;
 mod events;
 mod external;
+mod gates;
 mod groups;
 mod locks;
 mod owner;
@@ -16,11 +17,12 @@ mod values;
 pub use claims::{Room, Round};
 pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
-pub use external::{Fresh, NewRun, Signal, signal, start_run, take_over};
+pub use external::{Fresh, NewRun, Signal, signal, start_run, take_over, tell};
+pub use gates::{Settled, settle_approvals};
 pub use groups::{Group, admit, admit_after, groups_with_room};
 pub use locks::{LockWish, ask_for_locks, forsaken_locks, held_locks, pass_on, unlock};
 pub use owner::{
-    Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_approvals,
-    settle_writes, signalled, signals_after,
+    Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_writes,
+    signalled, signals_after,
 };
 pub use values::{pack, unpack, value};

@@ -6,17 +6,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sqlx::{Connection, PgConnection, PgPool, postgres::types::PgInterval};
+use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
 
 use super::{Signal, values};
 use crate::{
     engine::{
         journal::Usage,
-        machine::{Applied, Detail, Machine, Ruling, Step},
+        machine::{Detail, Machine, Step},
         plan::Plan,
         state::{RunState, StepId, StepKind, StepState, WaitingOn},
     },
-    kernel::{ApprovalId, Error, Money, NodeId, OrgId, Result, RunId, Timestamp},
+    kernel::{Error, Money, NodeId, OrgId, Result, RunId, Timestamp},
 };
 
 /// A run that this node has just come to own.
@@ -310,86 +310,6 @@ pub async fn retire(pool: &PgPool, node: NodeId) -> Result<()> {
         }
     }
     Ok(gone?)
-}
-
-/// The decisions of a run that have begun to act, those whose deadline has passed included, and when the next one will.
-/// From here on they are final: nobody can take one back.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Result<(Vec<Applied>, Option<Timestamp>)> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
-    let (org, run) = (claim.org.uuid(), claim.run.uuid());
-    let owned = sqlx::query_scalar!(
-        r#"select true as "owned!" from runs
-            where organization_id = $1 and id = $2 and owner = $3 and fence = $4 for share"#,
-        org,
-        run,
-        node.uuid(),
-        claim.fence,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if owned.is_none() {
-        return Ok((Vec::new(), None));
-    }
-    sqlx::query!(
-        "update approvals
-            set state = 'expired', decided_at = now(), effective_at = now(), applied_at = now(),
-                decided_by_name = 'The deadline'
-          where organization_id = $1 and run_id = $2 and state = 'pending' and expires_at <= now()",
-        org,
-        run,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update approvals set applied_at = now()
-          where organization_id = $1 and run_id = $2 and state in ('approved', 'rejected')
-            and applied_at is null and effective_at <= now()",
-        org,
-        run,
-    )
-    .execute(&mut *tx)
-    .await?;
-    let rows = sqlx::query!(
-        r#"select id, step_id, state, asks_changes, skips, on_expiry, decided_by_name, reason, payload, edited_payload
-             from approvals
-            where organization_id = $1 and run_id = $2 and applied_at is not null
-            order by applied_at, id"#,
-        org,
-        run,
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let next = sqlx::query_scalar!(
-        "select min(effective_at) from approvals
-          where organization_id = $1 and run_id = $2 and state in ('approved', 'rejected') and applied_at is null",
-        org,
-        run,
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    let applied = rows
-        .into_iter()
-        .map(|row| Applied {
-            id: ApprovalId::from_uuid(row.id),
-            step: StepId::from_text(row.step_id),
-            ruling: match (row.state.as_str(), row.on_expiry.as_str()) {
-                ("approved", _) if row.skips => Ruling::Skipped,
-                ("approved", _) | ("expired", "approve") => Ruling::Approved,
-                _ if row.asks_changes => Ruling::ChangesRequested,
-                _ => Ruling::Rejected,
-            },
-            expired: row.state == "expired",
-            by: row.decided_by_name.unwrap_or_else(|| "Somebody".to_owned()),
-            reason: row.reason,
-            payload: row.edited_payload.unwrap_or(row.payload),
-        })
-        .collect();
-    Ok((applied, next))
 }
 
 /// The signals of a run after a number, in order.

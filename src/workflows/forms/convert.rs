@@ -12,8 +12,8 @@ use crate::{
     access::Role,
     agents::form::convert::{amount, dollars},
     engine::plan::{
-        Alternative, Approval, Branch, BranchName, Budget, Cache, Gate, Http, Join, MAX_ROUNDS, Node, NodeKey,
-        NodeKind, OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
+        Alternative, Approval, Branch, BranchName, Budget, Cache, Gate, Http, Join, MAX_QUORUM, MAX_ROUNDS, Node,
+        NodeKey, NodeKind, OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
     },
     kernel::{Error, FieldError, Result},
     tools,
@@ -104,7 +104,13 @@ impl StepForm {
                 reversible: flag(approval.reversible),
                 role: approval.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
                 expires_h: approval.expires_s.map(hours).unwrap_or_default(),
-                on_expiry: approval.on_expiry.as_str().to_owned(),
+                people: approval.people.join("\n"),
+                quorum: approval.quorum.to_string(),
+                not_own: flag(approval.not_own),
+                on_expiry: match (approval.on_expiry, approval.escalate_to) {
+                    (OnExpiry::Escalate, Some(to)) if to != Role::Admin => format!("escalate_{}", to.as_str()),
+                    (on_expiry, _) => on_expiry.as_str().to_owned(),
+                },
                 ..self
             },
             NodeKind::Map { items, concurrency, result, max_failures, .. } => Self {
@@ -248,7 +254,15 @@ impl StepForm {
                     let seconds = (hours * 3_600.0).round() as u64;
                     seconds
                 }),
-                on_expiry: if self.on_expiry == "approve" { OnExpiry::Approve } else { OnExpiry::Reject },
+                people: self.people.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+                quorum: form.count("quorum", &self.quorum, 1, u64::from(MAX_QUORUM)).unwrap_or(1),
+                not_own: self.not_own == "true",
+                on_expiry: match self.on_expiry.as_str() {
+                    "approve" => OnExpiry::Approve,
+                    word if word.starts_with("escalate") => OnExpiry::Escalate,
+                    _ => OnExpiry::Reject,
+                },
+                escalate_to: self.on_expiry.strip_prefix("escalate_").and_then(Role::parse),
             })),
             "map" => NodeKind::Map {
                 items: normal(&self.items),
@@ -489,6 +503,9 @@ mod tests {
                     "amount": "{{ input.amount }}", "currency": "EUR", "why": "w", "confidence": 0.9,
                     "reversible": true, "reversible_until": "2026-12-24T18:00:00Z", "role": "admin", "expires_s": 5400,
                     "on_expiry": "approve" }),
+            json!({ "id": "q", "kind": "approval", "title": "Send", "people": ["ana@example.com", "{{ input.boss }}"], "quorum": 2,
+                    "not_own": true, "expires_s": 3600, "on_expiry": "escalate", "escalate_to": "owner" }),
+            json!({ "id": "q", "kind": "approval", "title": "Send", "expires_s": 3600, "on_expiry": "escalate" }),
             json!({ "id": "m", "kind": "map", "items": "{{ input.list }}", "concurrency": 7, "result": "{{ steps.a.output }}",
                     "nodes": [{ "id": "a", "kind": "wait", "seconds": 1 }] }),
             json!({ "id": "w", "kind": "wait", "seconds": "{{ input.n }}" }),

@@ -10,7 +10,9 @@ use super::{
         NodeKind, RetryPolicy, SubWorkflow, ToolEffect,
         template::{self, Piece},
     },
-    Faults, MAX_SECONDS, MAX_TEXT, Scope, scope,
+    Faults, MAX_SECONDS, MAX_TEXT, Scope,
+    deciders::deciders,
+    scope,
 };
 use crate::{access::Permission, approvals::Amount, kernel::Money};
 
@@ -228,6 +230,7 @@ fn approve(approval: &Approval, reads: &Reads<'_>, out: &mut Faults<'_>) {
     if expires_s.is_some_and(|seconds| !(60..=MAX_SECONDS).contains(&seconds)) {
         out.node(reads.path, "expires_s", "The deadline must be between 1 minute and 366 days.");
     }
+    deciders(approval, reads, out);
 }
 
 fn wait(seconds: &Value, until: &Value, reads: &Reads<'_>, out: &mut Faults<'_>) {
@@ -269,7 +272,7 @@ fn value_template(value: &Value, field: &str, reads: &Reads<'_>, out: &mut Fault
     template::for_each_text(value, &mut |text| text_template(text, field, reads, out));
 }
 
-fn text_template(text: &str, field: &str, reads: &Reads<'_>, out: &mut Faults<'_>) {
+pub(super) fn text_template(text: &str, field: &str, reads: &Reads<'_>, out: &mut Faults<'_>) {
     if text.chars().count() > MAX_TEXT {
         out.node(reads.path, field, "The text is too long; 20,000 characters are the most.");
         return;

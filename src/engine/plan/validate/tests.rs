@@ -101,6 +101,30 @@ fn starts_ends_and_ways_between_them() {
 }
 
 #[test]
+fn who_decides_can_be_found_and_can_agree() {
+    let asking = |approval: Value| {
+        let mut ask = json!({ "id": "ask", "kind": "approval", "title": "Pay", "after": ["start"] });
+        ask.as_object_mut().unwrap().extend(approval.as_object().unwrap().clone());
+        json!([{ "id": "start", "kind": "start" }, ask, { "id": "end", "kind": "end", "after": ["ask"] }])
+    };
+    let good = json!({ "people": ["ana@example.com", "{{ input.boss }}"], "quorum": 3, "not_own": true, "expires_s": 60,
+        "on_expiry": "escalate", "escalate_to": "owner" });
+    says(asking(good), &[]);
+    says(asking(json!({ "people": ["ana"] })), &["ask/people.0: “ana” is not an e-mail address"]);
+    says(asking(json!({ "people": ["{{ steps.none }}"] })), &["ask/people.0: It reads “steps.none”"]);
+    says(asking(json!({ "quorum": 0 })), &["ask/quorum: Between 1 and 20"]);
+    let twice = json!({ "people": ["ana@example.com", "Ana@example.com"], "quorum": 2 });
+    says(asking(twice.clone()), &["ask/quorum: 2 have to agree, and 1 may decide"]);
+    let mut or_admins = twice;
+    or_admins["role"] = json!("admin");
+    says(asking(or_admins), &[]);
+    says(asking(json!({ "on_expiry": "escalate" })), &["ask/on_expiry: Say by when"]);
+    says(asking(json!({ "escalate_to": "admin" })), &["ask/escalate_to: This says whom"]);
+    let nobody = json!({ "expires_s": 60, "on_expiry": "escalate", "escalate_to": "viewer" });
+    says(asking(nobody), &["ask/escalate_to: A viewer decides nothing"]);
+}
+
+#[test]
 fn a_cycle_names_its_steps_once() {
     says(
         json!([
