@@ -154,8 +154,8 @@ pub struct Vote {
     pub mine: bool,
 }
 
-/// Who decides, and how many.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Who decides, and how many. By default whoever may decide approvals, and one is enough.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// The people who may, by address in lower case.
     pub people: Vec<String>,
@@ -175,6 +175,22 @@ pub struct Rules {
     pub escalated_at: Option<Timestamp>,
     /// What was proposed first, where somebody has changed that for all.
     pub proposal: Option<Value>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            people: Vec::new(),
+            quorum: 1,
+            votes: Vec::new(),
+            not_own: false,
+            is_own: false,
+            owners_step_in: false,
+            escalates_to: None,
+            escalated_at: None,
+            proposal: None,
+        }
+    }
 }
 
 /// An approval as the inbox and the run page show it.
@@ -238,7 +254,7 @@ pub struct Approval {
     pub refusal: String,
     /// What there is to say about who decides it, sentences.
     pub notes: Vec<String>,
-    /// Who decides and how many, for programs; pages have it in words.
+    /// Who decides and how many, for programs. A browser does not get it: pages say it by the words above.
     #[serde(skip)]
     pub rules: Rules,
     /// The decision, once there is one.

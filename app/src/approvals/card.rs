@@ -148,10 +148,10 @@ fn deadline(approval: &Approval) -> Option<AnyView> {
     if approval.state != ApprovalState::Pending {
         return None;
     }
-    let then = approval.then.clone();
+    let then = format!(", or it {}", approval.then);
     Some(match approval.expires_at {
         Some(at) => view! {
-            <Kv name="Decide by"><Time at=at/> ", or it " {then}</Kv>
+            <Kv name="Decide by"><Time at=at/> {then}</Kv>
         }
         .into_any(),
         None => view! { <Kv name="Decide by">"No deadline: the run waits"</Kv> }.into_any(),

@@ -19,6 +19,7 @@ mod first;
 mod forms;
 mod gate;
 mod gates;
+mod gates_in_graphs;
 mod guarantees;
 mod histories;
 mod http;

@@ -1,11 +1,11 @@
 //! Statements about approvals that need several: each yes, and the proposal that they are about. Under the run's lock.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::Viewer;
 use crate::{
     db::TenantTx,
+    engine::store::digest,
     kernel::{ApprovalId, Result, Timestamp},
 };
 
@@ -74,7 +74,7 @@ pub async fn replace_proposal(tx: &mut TenantTx, id: ApprovalId, payload: &Value
         org.uuid(),
         id.uuid(),
         payload,
-        &Sha256::digest(payload.to_string().as_bytes())[..],
+        digest(payload),
     )
     .execute(tx.conn())
     .await?;

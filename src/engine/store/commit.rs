@@ -3,7 +3,6 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use super::{Claim, values};
@@ -306,7 +305,7 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
         c.gate_kinds.push(gate.kind.as_str().to_owned());
         c.gate_titles.push(gate.title.clone());
         c.gate_messages.push(gate.message.clone());
-        c.gate_hashes.push(Sha256::digest(gate.payload.to_string().as_bytes()).to_vec());
+        c.gate_hashes.push(values::digest(&gate.payload));
         c.gate_payloads.push(gate.payload.clone());
         c.gate_impacts.push(gate.impact.clone());
         c.gate_reversible.push(gate.reversible);

@@ -25,4 +25,4 @@ pub use owner::{
     Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_writes,
     signalled, signals_after,
 };
-pub use values::{pack, unpack, value};
+pub use values::{digest, pack, unpack, value};

@@ -27,6 +27,14 @@ pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> R
     Ok(json!({ "$artifact": hex(&hash), "bytes": text.len() }))
 }
 
+/// SHA-256 of a value as JSON without spaces, keys in order: the same whoever wrote it down and read it again.
+#[must_use]
+pub fn digest(value: &Value) -> Vec<u8> {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    Sha256::digest(sorted.to_string().as_bytes()).to_vec()
+}
+
 /// What an artifact of this text is found by, and how large it is.
 pub(super) fn content(text: &str) -> Result<(Vec<u8>, i32)> {
     let bytes = i32::try_from(text.len()).map_err(|_| {
