@@ -68,11 +68,14 @@ impl LimitKey {
     }
 }
 
+/// The calls to each side of an organization.
+type Windows = HashMap<(OrgId, LimitKey), Arc<Window>>;
+
 /// The limits of all sides. Cheap to clone.
 #[derive(Clone)]
 pub struct Limits {
     db: Db,
-    windows: Arc<Mutex<HashMap<(OrgId, LimitKey), Arc<Window>>>>,
+    windows: Arc<Mutex<Windows>>,
 }
 
 impl Limits {
