@@ -118,19 +118,36 @@ pub async fn admit_after(pool: &PgPool, claim: Claim) -> Result<Vec<RunId>> {
 /// When the database does not answer.
 pub async fn groups_with_room(pool: &PgPool) -> Result<Vec<(OrgId, String)>> {
     let rows = sqlx::query!(
-        r#"select g.organization_id, g.concurrency_key as "concurrency_key!"
-             from (
-               select organization_id, concurrency_key, max(concurrency_limit) as most from runs
-                where concurrency_key is not null and held and state = 'queued' and owner is null
-                  and state not in ('succeeded', 'failed', 'cancelled')
-                group by organization_id, concurrency_key
-             ) g
-            where g.most > (
-              select count(*) from runs r
-               where r.organization_id = g.organization_id and r.concurrency_key = g.concurrency_key and not r.held
-                 and r.state not in ('succeeded', 'failed', 'cancelled')
-            )
-            limit 1000"#,
+        // From group to group by the index, however many runs each holds.
+        r#"with recursive groups as (
+           (
+             select organization_id, concurrency_key from runs
+              where concurrency_key is not null and state not in ('succeeded', 'failed', 'cancelled')
+              order by organization_id, concurrency_key limit 1
+           )
+           union all
+           select n.* from groups g cross join lateral (
+             select organization_id, concurrency_key from runs
+              where (organization_id, concurrency_key) > (g.organization_id, g.concurrency_key)
+                and concurrency_key is not null and state not in ('succeeded', 'failed', 'cancelled')
+              order by organization_id, concurrency_key limit 1
+           ) n
+         )
+         select g.organization_id as "organization_id!", g.concurrency_key as "concurrency_key!"
+           from groups g
+           cross join lateral (
+             select concurrency_limit as most from runs h
+              where h.organization_id = g.organization_id and h.concurrency_key = g.concurrency_key and h.held
+                and h.state = 'queued' and h.owner is null
+                and h.state not in ('succeeded', 'failed', 'cancelled')
+              order by h.priority desc, h.created_at, h.id limit 1
+           ) h
+          where h.most > (
+            select count(*) from runs r
+             where r.organization_id = g.organization_id and r.concurrency_key = g.concurrency_key and not r.held
+               and r.state not in ('succeeded', 'failed', 'cancelled')
+          )
+          limit 1000"#,
     )
     .fetch_all(pool)
     .await?;
