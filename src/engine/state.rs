@@ -68,26 +68,21 @@ impl RunState {
 
 words! {
     /// Which runs of an organization go first. Nobody overtakes another organization by it.
+    #[derive(Default)]
     Priority {
         /// After all others.
         Low = "low",
         /// As they come.
+        #[default]
         Normal = "normal",
         /// Before all others.
         High = "high",
     }
 }
 
-impl Default for Priority {
-    fn default() -> Self {
-        Self::Normal
-    }
-}
-
 impl Priority {
     /// Whether it is the usual one, which need not be said.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub const fn is_normal(&self) -> bool {
         matches!(self, Self::Normal)
     }
