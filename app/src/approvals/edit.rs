@@ -47,7 +47,10 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
 fn fields(proposal: &Value) -> AnyView {
     match proposal {
         Value::Object(entries) if entries.len() <= FIELDS && entries.keys().all(|key| is_plain(key)) => {
-            entries.iter().map(|(key, value)| field(key, value)).collect::<Vec<_>>().into_any()
+            // The server keeps entries in their order and the browser does not: sorted, both draw the same.
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            entries.into_iter().map(|(key, value)| field(key, value)).collect::<Vec<_>>().into_any()
         }
         Value::String(text) => {
             view! { <TextArea name="fields[value]" label="Text" path="payload" value=text.clone() rows=6/> }.into_any()

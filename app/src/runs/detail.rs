@@ -236,7 +236,10 @@ fn OfStep(
 #[component]
 fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
     let id = step.id.clone();
-    let attempt = attempt_words(model, &step);
+    let attempt = {
+        let step = step.clone();
+        move || attempt_words(model, &step).map(|words| view! { <span>{words}</span> })
+    };
     let status = Signal::derive(move || {
         model.data.with(|data| {
             let place = data.tree.find(&id);
@@ -265,7 +268,7 @@ fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
                 <span>{lasted}</span>
                 {words::tokens(step.usage).map(|tokens| view! { <span>{tokens}</span> })}
                 {(step.usage.cost.micros() > 0).then(|| view! { <span>{step.usage.cost.to_string()}</span> })}
-                {attempt.map(|words| view! { <span>{words}</span> })}
+                {attempt}
                 <PartOf model step=step.clone()/>
             </div>
             <Situation model step=step.clone()/>

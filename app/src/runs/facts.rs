@@ -141,7 +141,11 @@ pub fn RunSituation(
         let step = model.data.with(|data| data.view.steps.get(place).cloned())?;
         let words = words::waits(&step, model.now.get()).unwrap_or_else(|| "Waits for a person.".to_owned());
         let href = address(model, step.id.as_str(), Tab::Io);
-        Some(view! { <li><a href=href data-noscroll>{step.name}</a>" "{words}</li> })
+        // What is asked about a failed step is called by that step.
+        let of = step.id.parent().filter(|_| step.id.key().starts_with('~'));
+        let of = of.and_then(|of| model.data.with(|data| data.view.step(&of).map(|of| of.name.clone())));
+        let name = of.unwrap_or(step.name);
+        Some(view! { <li><a href=href data-noscroll>{name}</a>": "{words::lower_first(&words)}</li> })
     };
     move || match state.get() {
         RunState::Paused => Some(

@@ -353,8 +353,10 @@ fn key_of(data: &RunData, wanted: Option<&str>) -> Option<RowKey> {
 /// The step and the attempt of an address.
 #[must_use]
 pub fn step_of(wanted: &str) -> (StepId, u32) {
-    match wanted.rsplit_once('~') {
-        Some((id, attempt)) => (StepId::from_text(id), attempt.parse().unwrap_or_default()),
+    // What mends a step has such a mark in its id, too: `fetch.~alt1`.
+    let attempt = wanted.rsplit_once('~').and_then(|(id, attempt)| Some((id, attempt.parse().ok()?)));
+    match attempt {
+        Some((id, attempt)) => (StepId::from_text(id), attempt),
         None => (StepId::from_text(wanted), 0),
     }
 }

@@ -54,7 +54,7 @@ pub fn waits_itself(step: &StepView) -> bool {
     leaf || step.lock.is_some() || step.approval.is_some() || step.state != StepState::Waiting || waits_for_limit(step)
 }
 
-/// What a step waits for and until when, in a sentence; nothing where it does not wait, or says so elsewhere.
+/// What a step waits for and until when, or whose result it has, in a sentence; nothing where there is nothing to say.
 #[must_use]
 pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
     let in_time = |at: Timestamp| format!("in {} ({})", whole_seconds(at, now), in_full(at));
@@ -79,6 +79,12 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
         (StepState::Running, _) if is_mended(step) => {
             Some("Its own attempts failed. What is tried instead is below it.".to_owned())
         }
+        (StepState::Succeeded, _) if is_mended(step) => {
+            Some("Its own attempts failed. The result is that of what was done instead, below it.".to_owned())
+        }
+        (StepState::Failed, _) if is_mended(step) => Some(
+            "Its own attempts failed, and so did what was tried instead, below it. This is the last error.".to_owned(),
+        ),
         (StepState::Uncertain, _) => Some(
             "It began, and it is not known whether it happened. It is not repeated unless a person says so.".to_owned(),
         ),
@@ -181,7 +187,9 @@ pub fn backoff(failure: &FailedAttempt) -> Option<String> {
     failure.next_at.map(|next_at| text::duration((next_at - failure.at).num_milliseconds()))
 }
 
-fn lower_first(text: &str) -> String {
+/// The text with a small letter at its beginning, for the middle of a sentence.
+#[must_use]
+pub fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -293,6 +301,14 @@ mod tests {
         assert_eq!(sentence.as_deref(), Some("Goes on in 1\u{a0}min 00\u{a0}s (17 Mar 2030, 17:47:41 UTC)."));
         assert_eq!(waiting(StepKind::Http, None, Some(61_000)).0, "Waiting for a rate limit");
         assert_eq!(waiting(StepKind::Map, None, Some(61_000)), ("Running", None), "what it has to end by is no timer");
+    }
+
+    #[test]
+    fn an_address_tells_an_attempt_from_a_step_that_mends_another() {
+        let of = |wanted| crate::runs::model::step_of(wanted);
+        assert_eq!(of("fetch~2"), (StepId::from_text("fetch"), 2));
+        assert_eq!(of("fetch.~alt1"), (StepId::from_text("fetch.~alt1"), 0));
+        assert_eq!(of("fetch.~alt1~2"), (StepId::from_text("fetch.~alt1"), 2));
     }
 
     #[test]
