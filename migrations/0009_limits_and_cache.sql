@@ -44,6 +44,5 @@ alter table call_cache_hours enable row level security;
 alter table call_cache_hours force row level security;
 create policy app on call_cache_hours to agentflow_app using (organization_id = current_organization());
 create policy engine on call_cache_hours to agentflow_engine using (true) with check (true);
-grant select, insert, update, delete on rate_limits, call_cache to agentflow_engine;
-grant select, insert, update on call_cache_hours to agentflow_engine;
+grant select, insert, update, delete on rate_limits, call_cache, call_cache_hours to agentflow_engine;
 grant select on rate_limits, call_cache, call_cache_hours to agentflow_app;

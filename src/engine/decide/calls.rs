@@ -208,7 +208,13 @@ impl Decider<'_> {
                 answer.usage.cost,
             )
         };
+        let cut = step.detail.reserved.filter(|most| answer.usage.tokens_out >= most.tokens_out);
         self.turn.log(LogLevel::Info, Some(id), line);
+        if let Some(most) = cut {
+            let most = text::grouped(most.tokens_out);
+            let line = format!("The answer was cut off: under a budget it has {most} tokens at most.");
+            self.turn.log(LogLevel::Warn, Some(id), line);
+        }
         self.succeed(id, serde_json::to_value(answer).unwrap_or_default());
     }
 

@@ -116,7 +116,7 @@ fn what_is_tried_again_from_the_beginning_is_on_the_same_account() {
     }
     world.machine.plan = Arc::new(plan);
     assert_eq!(world.run(), RunState::Waiting);
-    world.verdicts.insert("each.~ask1".to_owned(), (Ruling::Approved, Value::Null));
+    world.verdicts.insert("each.~ask1".to_owned(), (Ruling::Approved, json!([1, 2, 3, 4])));
     assert_eq!(world.run(), RunState::Succeeded);
     assert_eq!(world.machine.steps[&StepId::root("each")].detail.granted, 1);
     assert_eq!(world.machine.usage.cost, Money(7 * COST), "three of the first time, and four");
