@@ -1,4 +1,4 @@
-//! The database: three pools, one per role that the server takes on, and the transactions that services work in.
+//! The database: four pools, one per role that the server takes on, and the transactions that services work in.
 //!
 //! Nothing here reads the environment. Statements live in the features' `store.rs`; this file has only what opens,
 //! migrates and closes.
@@ -11,10 +11,16 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::kernel::{Error, OrgId, Result};
+use crate::{
+    jobs,
+    kernel::{Error, OrgId, Result},
+};
 
 /// The schema's history, from `migrations/`.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// The advisory lock of whoever brings a database to its version.
+const MIGRATING: i64 = 7_033_601;
 
 /// Why a database cannot be used.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub enum PrepareError {
     Changed(i64),
     /// A step failed.
     Failed(sqlx::migrate::MigrateError),
+    /// The job queue's schema could not be made, or brought to this version.
+    Queue(String),
     /// It may confirm what it has not kept: `synchronous_commit` is this.
     NotDurable(String),
 }
@@ -46,6 +54,7 @@ impl std::fmt::Display for PrepareError {
                  version that made this database, or use a new one."
             ),
             Self::Failed(error) => write!(f, "The database could not be brought to this version: {error}."),
+            Self::Queue(error) => write!(f, "The job queue could not be brought to this version: {error}."),
             Self::NotDurable(value) => write!(
                 f,
                 "The database is set to synchronous_commit = {value}: a power cut could lose what was confirmed. \
@@ -72,14 +81,25 @@ pub async fn prepare(url: &str) -> Result<(), PrepareError> {
     if !matches!(durability.as_str(), "on" | "remote_apply") {
         return Err(PrepareError::NotDurable(durability));
     }
-    // Takes an advisory lock of the database: of several servers that start at once, one migrates and the others wait.
-    let migrated = MIGRATOR.run(&mut connection).await;
-    drop(connection.close().await);
-    migrated.map_err(|error| match error {
+    // Of several servers that start at once, one migrates and the others wait. Free again when the connection ends.
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATING)
+        .execute(&mut connection)
+        .await
+        .map_err(PrepareError::Unreachable)?;
+    let migrated = MIGRATOR.run(&mut connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => PrepareError::Newer(version),
         MigrateError::VersionMismatch(version) => PrepareError::Changed(version),
         other => PrepareError::Failed(other),
-    })
+    });
+    let prepared = match migrated {
+        Ok(()) => {
+            jobs::prepare(&mut connection, &options).await.map_err(|error| PrepareError::Queue(error.to_string()))
+        }
+        Err(error) => Err(error),
+    };
+    drop(connection.close().await);
+    prepared
 }
 
 /// Makes the role and the database of a cluster that is AgentFlow's own, if they are not there. The role owns the
@@ -100,12 +120,16 @@ pub async fn found(mut superuser: PgConnection) -> Result<(), sqlx::Error> {
     superuser.close().await
 }
 
-/// The three pools. Cheap to clone.
+/// Connections of the keeper: two jobs at a time, who listens for new ones, and who looks after time and the dead.
+const KEEPERS: u32 = 5;
+
+/// The four pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
     app: PgPool,
     identity: PgPool,
     engine: PgPool,
+    keeper: PgPool,
 }
 
 impl Db {
@@ -119,6 +143,7 @@ impl Db {
             app: pool(&options, "agentflow_app", connections).await?,
             identity: pool(&options, "agentflow_identity", connections.div_ceil(2)).await?,
             engine: pool(&options, "agentflow_engine", connections).await?,
+            keeper: pool(&options, "agentflow_keeper", KEEPERS).await?,
         })
     }
 
@@ -148,6 +173,12 @@ impl Db {
         &self.engine
     }
 
+    /// The pool of the job queue and of housekeeping.
+    #[must_use]
+    pub fn keeper(&self) -> &PgPool {
+        &self.keeper
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -162,6 +193,7 @@ impl Db {
         self.app.close().await;
         self.identity.close().await;
         self.engine.close().await;
+        self.keeper.close().await;
     }
 }
 

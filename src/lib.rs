@@ -29,7 +29,11 @@ pub mod events;
 #[cfg(feature = "ssr")]
 pub mod expressions;
 #[cfg(feature = "ssr")]
+pub mod housekeeping;
+#[cfg(feature = "ssr")]
 pub mod idempotency;
+#[cfg(feature = "ssr")]
+pub mod jobs;
 pub mod kernel;
 pub mod keys;
 #[cfg(feature = "ssr")]
@@ -38,6 +42,8 @@ pub mod limits;
 pub mod live;
 pub mod mail;
 pub mod models;
+#[cfg(feature = "ssr")]
+pub mod notices;
 pub mod orgs;
 pub mod runs;
 #[cfg(feature = "ssr")]

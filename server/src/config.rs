@@ -27,6 +27,8 @@
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
 //! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
 //! | `SMTP_URL`, `MAIL_FROM` | the mail server, and who writes | mail stays in the local outbox |
+//! | `AGENTFLOW_NOTICE_MINUTES` | the minutes that an approval waits before those who may decide it get e-mail; `off`: no such mail, nor of failed runs | `10` |
+//! | `AGENTFLOW_RETENTION_DAYS` | the days that ended runs are kept, where neither workflow nor organization says; `0`: for ever | `30` |
 //! | `AGENTFLOW_LOG` | what is logged, as in `info,agentflow=debug` | `info,sqlx=warn` |
 //! | `AGENTFLOW_LOG_FORMAT` | `json` or `text` | text on a terminal, JSON elsewhere |
 
@@ -37,7 +39,8 @@ use std::{
 };
 
 use agentflow::{
-    accounts::sessions::Limits, egress::EgressSettings, engine::runner, mail::MailSettings, models::ModelSettings,
+    accounts::sessions::Limits, egress::EgressSettings, engine::runner, housekeeping, mail::MailSettings,
+    models::ModelSettings, notices,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -61,6 +64,10 @@ pub struct Config {
     pub models: ModelSettings,
     /// Where mail goes out.
     pub mail: MailSettings,
+    /// The days that ended runs are kept; 0 for ever.
+    pub retention_days: i32,
+    /// The minutes that an approval waits before people are told of it by e-mail; none: nobody is told of anything.
+    pub notice_minutes: Option<i32>,
     /// What outside calls may and may not reach.
     pub egress: EgressSettings,
     /// The program that expressions run in, a process of their own; none: they run in this one.
@@ -169,6 +176,8 @@ impl Config {
             engine: reader.engine(),
             models: reader.models(),
             mail: reader.mail(),
+            retention_days: reader.retention_days(),
+            notice_minutes: reader.notice_minutes(),
             egress: reader.egress(),
             expression_worker: None,
             log: reader.log(),
@@ -373,6 +382,29 @@ impl Reader<'_> {
             self.defaulted.push("no mail server (SMTP_URL): messages stay in the local outbox".to_owned());
         }
         settings
+    }
+
+    fn retention_days(&mut self) -> i32 {
+        let form = "a number of days up to 3650, or 0 to keep them for ever";
+        let days = self.parsed("AGENTFLOW_RETENTION_DAYS", housekeeping::USUAL_DAYS, form);
+        if !(0..=3_650).contains(&days) {
+            let what = format!("AGENTFLOW_RETENTION_DAYS is {days}.");
+            self.troubles.push(Trouble::new(what, format!("Set it to {form}.")));
+        }
+        days
+    }
+
+    fn notice_minutes(&mut self) -> Option<i32> {
+        if self.text("AGENTFLOW_NOTICE_MINUTES").as_deref() == Some("off") {
+            return None;
+        }
+        let form = "a number of minutes from 0 to 10080 (a week), or off";
+        let minutes = self.parsed("AGENTFLOW_NOTICE_MINUTES", notices::USUAL_MINUTES, form);
+        if !(0..=10_080).contains(&minutes) {
+            let what = format!("AGENTFLOW_NOTICE_MINUTES is {minutes}.");
+            self.troubles.push(Trouble::new(what, format!("Set it to {form}.")));
+        }
+        Some(minutes)
     }
 
     fn egress(&mut self) -> EgressSettings {

@@ -6,6 +6,7 @@ use std::fmt;
 use agentflow::{
     accounts::service::{self as accounts, NewAccount},
     db::{self, Db, PrepareError},
+    jobs,
     models::ProviderSettings,
 };
 use secrecy::ExposeSecret;
@@ -91,7 +92,7 @@ pub async fn connect(url: &str, connections: u32) -> Result<Db, Trouble> {
     Db::connect(url, connections).await.map_err(|error| {
         Trouble::new(
             format!("The database refuses the roles that AgentFlow works with: {error}."),
-            "Let the user of DATABASE_URL take on agentflow_app, agentflow_identity and agentflow_engine.",
+            "Let the user of DATABASE_URL take on agentflow_app, agentflow_identity, agentflow_engine and agentflow_keeper.",
         )
     })
 }
@@ -240,6 +241,15 @@ pub async fn doctor(config: Config) -> Result<(), Trouble> {
     }
     let database = Database::open(&config).await?;
     println!("ok        the database answers, is up to date, and keeps what it confirms");
+    match jobs::failed_for_good(database.db.keeper()).await {
+        Ok(failed) if failed.is_empty() => println!("ok        no background job has failed for good"),
+        Ok(failed) => {
+            for (name, count) in failed {
+                println!("failed    {count} background jobs “{name}” were tried as often as they may be");
+            }
+        }
+        Err(error) => println!("wrong     the job queue cannot be read: {}", error.message),
+    }
     let checked = State::new(config, database.db.clone(), Stop::default()).await;
     if let Ok(state) = &checked {
         match state.deps.mail.check().await {

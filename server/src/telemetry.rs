@@ -14,6 +14,11 @@ pub fn init(config: &Log) {
         Ok(off) => filter.add_directive(off),
         Err(_) => filter,
     };
+    // The library of the job queue tells of each job that it is done.
+    let filter = match "graphile_worker=warn".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let json = match config.format {
         LogFormat::Json => true,
         LogFormat::Text => false,

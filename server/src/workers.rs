@@ -6,18 +6,22 @@ use agentflow::{
     accounts::sessions::Sessions,
     effects::Performer,
     engine::runner::{self, Runner},
+    housekeeping::{Artifacts, Retention, Sweep},
+    jobs::{Crew, Pace},
     live,
+    mail::SendMail,
+    notices::Notices,
 };
 use clap::ValueEnum;
 
-use crate::{shutdown::Stop, state::State};
+use crate::{http::session, shutdown::Stop, state::State};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// Pages, server functions and the API; runs nothing.
     Web,
-    /// Runs workflows; answers the health checks alone.
+    /// Runs workflows and does background work; answers the health checks alone.
     Worker,
     /// Both.
     All,
@@ -30,7 +34,7 @@ impl Role {
         matches!(self, Self::Web | Self::All)
     }
 
-    /// Whether it runs workflows.
+    /// Whether it runs workflows and does background work.
     #[must_use]
     pub fn works(self) -> bool {
         matches!(self, Self::Worker | Self::All)
@@ -42,25 +46,26 @@ pub fn spawn(state: &State, role: Role, stop: &Stop) {
     let deps = &state.deps;
     stop.spawn(live::listen::run(deps.clone(), stop.token()));
     tokio::spawn(runner::notifier(deps.db.engine().clone(), deps.engine.clone()));
-    if role.serves() {
-        stop.spawn(sweep(state.clone(), stop.clone()));
-    }
     if role.works() {
         stop.spawn(node(state.clone(), stop.clone()));
+        stop.spawn(crew(state).run(stop.token()));
     }
 }
 
-/// Removes what has ended and nobody asks for: sessions past a limit, failed sign-ins of yesterday.
-async fn sweep(state: State, stop: Stop) {
-    let sessions = Sessions::new(state.deps.db.clone(), state.config.accounts.sessions);
-    loop {
-        if let Err(error) = sessions.sweep().await {
-            tracing::warn!(%error, "ended sessions could not be removed; trying again in an hour");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
-            () = stop.requested() => return,
-        }
+/// Background work: mail, notices, housekeeping.
+fn crew(state: &State) -> Crew {
+    let State { deps, config, .. } = state;
+    let crew = Crew::new(deps.clone(), Pace::default())
+        .job::<SendMail>()
+        .chore(Sweep { sessions: Sessions::new(deps.db.clone(), config.accounts.sessions) })
+        .chore(Retention { days: config.retention_days })
+        .chore(Artifacts);
+    // Without a mail server there is the outbox, which is for somebody at this machine.
+    let public_url = &config.http.public_url;
+    let is_read = deps.mail.has_server() || session::is_this_machine(public_url);
+    match config.notice_minutes {
+        Some(minutes) if is_read => crew.chore(Notices { minutes, public_url: public_url.clone() }),
+        _ => crew,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Profile {
     pub email: String,
     /// What happens after one's own reversible decision.
     pub undo: UndoWindow,
+    /// Whether they get e-mail about what waits for them.
+    pub email_notices: bool,
 }
 
 /// How long one's own reversible decision can be taken back before it acts.

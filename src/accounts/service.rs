@@ -295,17 +295,17 @@ pub async fn profile(person: &SignedIn) -> Result<Profile> {
     store::profile(&mut tx, person.user).await?.ok_or_else(Error::unauthenticated)
 }
 
-/// Changes one's own name and undo window.
+/// Changes one's own name, undo window, and whether one gets e-mail about what waits.
 ///
 /// # Errors
 /// `invalid`, at the fields.
-pub async fn update_profile(person: &SignedIn, name: &str, undo: &str) -> Result<()> {
+pub async fn update_profile(person: &SignedIn, name: &str, undo: &str, email_notices: bool) -> Result<()> {
     let mut checks = Checks::default();
     let name = checks.take(parse_name("name", name));
     let undo = checks.take(UndoWindow::parse(undo));
     checks.done()?;
     let mut tx = person.deps.db.identity().await?;
-    store::set_profile(&mut tx, person.user, &name, undo).await?;
+    store::set_profile(&mut tx, person.user, &name, undo, email_notices).await?;
     tx.commit().await
 }
 

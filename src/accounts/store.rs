@@ -78,7 +78,7 @@ pub(super) async fn set_hash(tx: &mut IdentityTx, user: UserId, hash: &str) -> R
 }
 
 pub(super) async fn profile(tx: &mut IdentityTx, user: UserId) -> Result<Option<Profile>> {
-    let row = query!("select name, email, undo_window_s from users where id = $1", user.uuid())
+    let row = query!("select name, email, undo_window_s, email_notices from users where id = $1", user.uuid())
         .fetch_optional(tx.conn())
         .await?;
     Ok(row.map(|row| Profile {
@@ -86,13 +86,26 @@ pub(super) async fn profile(tx: &mut IdentityTx, user: UserId) -> Result<Option<
         name: row.name,
         email: row.email,
         undo: UndoWindow::of_seconds(row.undo_window_s),
+        email_notices: row.email_notices,
     }))
 }
 
-pub(super) async fn set_profile(tx: &mut IdentityTx, user: UserId, name: &str, undo: UndoWindow) -> Result<()> {
-    query!("update users set name = $2, undo_window_s = $3 where id = $1", user.uuid(), name, undo.seconds())
-        .execute(tx.conn())
-        .await?;
+pub(super) async fn set_profile(
+    tx: &mut IdentityTx,
+    user: UserId,
+    name: &str,
+    undo: UndoWindow,
+    email_notices: bool,
+) -> Result<()> {
+    query!(
+        "update users set name = $2, undo_window_s = $3, email_notices = $4 where id = $1",
+        user.uuid(),
+        name,
+        undo.seconds(),
+        email_notices,
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

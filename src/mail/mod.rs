@@ -10,7 +10,7 @@ mod store;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "ssr")]
-pub use sender::{Delivery, Letter, Mail, MailSettings, Receipt};
+pub use sender::{Delivery, Letter, Mail, MailSettings, Receipt, SendMail};
 
 use crate::kernel::{EmailId, Timestamp};
 

@@ -1,4 +1,5 @@
-//! Sending: once per idempotency key, whatever happens in between.
+//! Sending: once per idempotency key, whatever happens in between. A step's message is sent by the step, which tells what
+//! became of it; any other is left to a job.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,12 +8,15 @@ use lettre::{
     message::{Mailbox, header::ContentType},
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 
 use super::store;
 use crate::{
-    db::Db,
+    db::{Db, TenantTx},
+    deps::Deps,
     engine::state::{ErrorClass, StepError},
-    kernel::{EmailId, OrgId, Result},
+    jobs::{self, Job},
+    kernel::{EmailId, Error, Kind, OrgId, Result},
 };
 
 /// Where mail goes out.
@@ -143,6 +147,42 @@ impl Mail {
         sent.map(|()| Receipt { id, delivery: Delivery::Sent, repeated })
     }
 
+    /// Leaves a message to be sent soon after the commit, or keeps it in the outbox: at most once per key. Whether it is a
+    /// new one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn leave(&self, tx: &mut TenantTx, key: &str, letter: &Letter) -> Result<bool> {
+        let id = EmailId::new();
+        let state = if self.server.is_some() { "queued" } else { "outbox" };
+        let is_new = store::insert(tx, id, key, letter, state).await?;
+        if is_new && self.server.is_some() {
+            jobs::enqueue(tx, &SendMail { email: id }).await?;
+        }
+        Ok(is_new)
+    }
+
+    /// Sends a message that was left. One whose sending was cut off may have arrived, and is not sent again.
+    async fn send_left(&self, db: &Db, org: OrgId, id: EmailId) -> Result<()> {
+        let Some(server) = &self.server else {
+            return Err(Error::new(Kind::Unavailable, "mail.no_server", "No mail server is set (SMTP_URL)."));
+        };
+        let mut tx = db.tenant(org).await?;
+        let letter = store::take(&mut tx, id).await?;
+        tx.commit().await?;
+        let Some(letter) = letter else { return Ok(()) };
+        let sent = server.send(id, &letter).await;
+        settle(db, org, id, if sent.is_ok() { "sent" } else { "failed" }).await?;
+        match sent {
+            // Refused for good: another try would be refused too.
+            Err(fault) if fault.class == ErrorClass::BadInput => {
+                tracing::warn!(organization = %org, email = %id, code = fault.code, "a message was refused");
+                Ok(())
+            }
+            sent => sent.map_err(|fault| Error::new(Kind::Unavailable, fault.code, fault.message)),
+        }
+    }
+
     /// Writes the message down before anything is sent, so that a later attempt finds it.
     async fn reserve(&self, db: &Db, org: OrgId, key: &str, letter: &Letter) -> Result<Reserved> {
         let id = EmailId::new();
@@ -165,6 +205,26 @@ impl Mail {
         };
         tx.commit().await?;
         Ok(reserved)
+    }
+}
+
+/// Sends a message that [`Mail::leave`] has left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendMail {
+    email: EmailId,
+}
+
+impl Job for SendMail {
+    const NAME: &'static str = "send_mail";
+    // For about a day: the mail server may be away for a night.
+    const MAX_ATTEMPTS: i32 = 13;
+
+    fn key(&self) -> String {
+        self.email.to_string()
+    }
+
+    async fn run(self, deps: &Deps, org: OrgId) -> Result<()> {
+        deps.mail.send_left(&deps.db, org, self.email).await
     }
 }
 

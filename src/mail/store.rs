@@ -66,6 +66,22 @@ pub(super) async fn advance(tx: &mut TenantTx, id: EmailId, from: &str, to: &str
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes a message that waits for being sent, or that was refused before. `None` when there is nothing to be sent.
+pub(super) async fn take(tx: &mut TenantTx, id: EmailId) -> Result<Option<Letter>> {
+    let org = tx.org().uuid();
+    let letter = sqlx::query_as!(
+        Letter,
+        r#"update emails set state = 'sending'
+           where organization_id = $1 and id = $2 and state in ('queued', 'failed')
+           returning recipients as "to", subject, body"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(letter)
+}
+
 /// The newest messages that were not sent for lack of a mail server.
 pub(super) async fn outbox(tx: &mut TenantTx, most: i64) -> Result<Vec<OutboxEntry>> {
     let org = tx.org().uuid();

@@ -16,6 +16,8 @@ pub struct OrgSettings {
     pub typed_amount_micros: i64,
     /// How many runs may be at work at once; none: the operator's default.
     pub max_running: Option<i32>,
+    /// Days that ended runs are kept; 0 for ever. Nothing: as the server keeps them.
+    pub retention_days: Option<i32>,
 }
 
 /// One of a person's organizations, for the switcher.

@@ -10,6 +10,9 @@ use crate::{
     kernel::{Error, OrgId, Result, UserId, text},
 };
 
+/// The longest that ended runs are kept, unless it is for ever: ten years.
+const MAX_RETENTION_DAYS: i32 = 3_650;
+
 /// The context of a person in one of their organizations. The membership is read here, on every call, so a removal or
 /// another role counts from the next call on.
 ///
@@ -97,7 +100,7 @@ pub async fn update_settings(grant: &Grant<right::Deploy>, typed_amount: &str) -
     let typed_amount_micros = typed_micros(typed_amount)
         .ok_or_else(|| Error::invalid("typed_amount", "Enter an amount from 0 on, such as 1000 or 1,000.50."))?;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::update_typed_amount(&mut tx, typed_amount_micros).await?;
+    store::set_typed_amount(&mut tx, typed_amount_micros).await?;
     tx.commit().await
 }
 
@@ -116,7 +119,26 @@ pub async fn update_max_running(grant: &Grant<right::Deploy>, most: &str) -> Res
         ),
     };
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::update_max_running(&mut tx, most).await?;
+    store::set_max_running(&mut tx, most).await?;
+    tx.commit().await
+}
+
+/// Settles how many days ended runs are kept, as it was typed: nothing for the server's setting, 0 for ever.
+///
+/// # Errors
+/// `invalid`, when it is no number of days.
+pub async fn update_retention(grant: &Grant<right::Deploy>, days: &str) -> Result<()> {
+    let days = match days.trim() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .ok()
+                .filter(|days| (0..=MAX_RETENTION_DAYS).contains(days))
+                .ok_or_else(|| Error::invalid("retention_days", "Enter days from 0 to 3650, or leave it empty."))?,
+        ),
+    };
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::set_retention(&mut tx, days).await?;
     tx.commit().await
 }
 

@@ -80,22 +80,32 @@ pub(super) async fn organization(tx: &mut IdentityTx, slug: &str) -> Result<Opti
 
 pub(super) async fn settings(tx: &mut TenantTx) -> Result<OrgSettings> {
     let org = tx.org();
-    Ok(query_as!(OrgSettings, "select typed_amount_micros, max_running from organizations where id = $1", org.uuid())
-        .fetch_one(tx.conn())
-        .await?)
+    Ok(query_as!(
+        OrgSettings,
+        "select typed_amount_micros, max_running, retention_days from organizations where id = $1",
+        org.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?)
 }
 
-pub(super) async fn update_max_running(tx: &mut TenantTx, most: Option<i32>) -> Result<()> {
+pub(super) async fn set_max_running(tx: &mut TenantTx, most: Option<i32>) -> Result<()> {
     let org = tx.org();
     query!("update organizations set max_running = $2 where id = $1", org.uuid(), most).execute(tx.conn()).await?;
     Ok(())
 }
 
-pub(super) async fn update_typed_amount(tx: &mut TenantTx, limit: i64) -> Result<()> {
+pub(super) async fn set_typed_amount(tx: &mut TenantTx, limit_micros: i64) -> Result<()> {
     let org = tx.org();
-    query!("update organizations set typed_amount_micros = $2 where id = $1", org.uuid(), limit)
+    query!("update organizations set typed_amount_micros = $2 where id = $1", org.uuid(), limit_micros)
         .execute(tx.conn())
         .await?;
+    Ok(())
+}
+
+pub(super) async fn set_retention(tx: &mut TenantTx, days: Option<i32>) -> Result<()> {
+    let org = tx.org();
+    query!("update organizations set retention_days = $2 where id = $1", org.uuid(), days).execute(tx.conn()).await?;
     Ok(())
 }
 

@@ -44,7 +44,8 @@ pub enum Edit {
         /// Earlier, or later.
         up: bool,
     },
-    /// What the whole workflow says: the input's form, the runs' title, the deadline, which go first, how many at once.
+    /// What the whole workflow says: the input's form, the runs' title, the deadline, how long runs are kept, which go
+    /// first, how many at once.
     Settings {
         /// JSON Schema of the input.
         input: Value,
@@ -52,6 +53,8 @@ pub enum Edit {
         title: String,
         /// Seconds.
         deadline_s: Option<u64>,
+        /// Days.
+        retention_days: Option<u32>,
         /// Whether its runs go before others.
         #[serde(default)]
         priority: Priority,
@@ -80,10 +83,11 @@ impl Edit {
             Self::Set { path, node } => set(&mut graph, path, node)?,
             Self::Remove { path } => remove(&mut graph, path)?,
             Self::Move { path, up } => shift(&mut graph, path, *up)?,
-            Self::Settings { input, title, deadline_s, priority, concurrency } => {
+            Self::Settings { input, title, deadline_s, retention_days, priority, concurrency } => {
                 input.clone_into(&mut graph.input);
                 title.clone_into(&mut graph.title);
                 graph.deadline_s = *deadline_s;
+                graph.retention_days = *retention_days;
                 graph.priority = *priority;
                 graph.concurrency.clone_from(concurrency);
                 "Changed the settings".to_owned()

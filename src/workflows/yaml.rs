@@ -29,6 +29,8 @@ struct Written<'a> {
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_days: Option<u32>,
     #[serde(skip_serializing_if = "Priority::is_normal")]
     priority: Priority,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,8 @@ struct Read {
     #[serde(default)]
     deadline_s: Option<u64>,
     #[serde(default)]
+    retention_days: Option<u32>,
+    #[serde(default)]
     priority: Priority,
     #[serde(default)]
     concurrency: Option<Concurrency>,
@@ -65,12 +69,13 @@ struct Read {
 /// # Errors
 /// `internal`, when a value cannot be written.
 pub fn export(workflow: &NewWorkflow) -> Result<String> {
-    let Graph { input, title, deadline_s, priority, concurrency, nodes } = &workflow.graph;
+    let Graph { input, title, deadline_s, retention_days, priority, concurrency, nodes } = &workflow.graph;
     let written = Written {
         name: &workflow.name,
         description: &workflow.description,
         title,
         deadline_s: *deadline_s,
+        retention_days: *retention_days,
         priority: *priority,
         concurrency,
         input,
@@ -150,6 +155,7 @@ pub fn import(file: &str) -> Result<NewWorkflow> {
         input: read.input.unwrap_or_else(|| blank().input),
         title: read.title,
         deadline_s: read.deadline_s,
+        retention_days: read.retention_days,
         priority: read.priority,
         concurrency: read.concurrency,
         nodes,

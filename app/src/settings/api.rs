@@ -46,10 +46,14 @@ pub async fn load_settings(org: String) -> Result<Settings, ApiError> {
     Ok(Settings { profile, role: cx.role(), organization, keys })
 }
 
-/// Changes one's own name and undo window.
+/// Changes one's own name and undo window. A box that is not ticked is not sent.
 #[server]
-pub async fn update_profile(name: String, undo: String) -> Result<(), ApiError> {
-    Ok(accounts::update_profile(&door::person().await?, &name, &undo).await?)
+pub async fn update_profile(
+    name: String,
+    undo: String,
+    #[server(default)] email_notices: bool,
+) -> Result<(), ApiError> {
+    Ok(accounts::update_profile(&door::person().await?, &name, &undo, email_notices).await?)
 }
 
 /// Changes what the organization has settled for itself. The amount is as it was typed.
@@ -62,6 +66,12 @@ pub async fn update_organization(org: String, typed_amount: String) -> Result<()
 #[server]
 pub async fn update_max_running(org: String, #[server(default)] max_running: String) -> Result<(), ApiError> {
     Ok(orgs::update_max_running(&door::ctx(&org).await?.grant()?, &max_running).await?)
+}
+
+/// Changes how many days ended runs are kept, as it was typed.
+#[server]
+pub async fn update_retention(org: String, retention_days: String) -> Result<(), ApiError> {
+    Ok(orgs::update_retention(&door::ctx(&org).await?.grant()?, &retention_days).await?)
 }
 
 /// Makes an API key, for somebody who signed in a short while ago. Its secret is in this answer and in no other.

@@ -7,7 +7,7 @@ use agentflow::{
 };
 use leptos::prelude::*;
 
-use super::api::{UpdateMaxRunning, UpdateOrganization};
+use super::api::{UpdateMaxRunning, UpdateOrganization, UpdateRetention};
 use crate::kit::{Card, Field, Form, FormAction, Kv, KvList, Look, Submit};
 
 /// The organization's rules, to be changed by those who may.
@@ -20,6 +20,7 @@ pub(super) fn OrganizationCard(
     /// One's own role.
     role: Role,
 ) -> impl IntoView {
+    let runs = retention(org.clone(), settings, role);
     let action = FormAction::new::<UpdateOrganization>();
     let limit = in_units(settings.typed_amount_micros);
     let rules = if role.may(Permission::Deploy) {
@@ -41,7 +42,37 @@ pub(super) fn OrganizationCard(
     } else {
         view! { <KvList><Kv name="The amount is typed to approve more than">{limit}</Kv></KvList> }.into_any()
     };
-    view! { <Card title="Approvals">{rules}</Card> }.into_any()
+    view! {
+        <Card title="Approvals">{rules}</Card>
+        <Card title="Ended runs">{runs}</Card>
+    }
+    .into_any()
+}
+
+/// How long ended runs are kept, to be changed by those who may.
+fn retention(org: String, settings: OrgSettings, role: Role) -> AnyView {
+    let days = settings.retention_days.map(|days| days.to_string());
+    if !role.may(Permission::Deploy) {
+        let days = days.unwrap_or_else(|| "as this server does".to_owned());
+        return view! { <KvList><Kv name="Days that they are kept">{days}</Kv></KvList> }.into_any();
+    }
+    let action = FormAction::new::<UpdateRetention>();
+    view! {
+        <Form action done="It is saved. What is older goes within the hour.">
+            <input type="hidden" name="org" value=org/>
+            <Field
+                name="retention_days"
+                label="Keep ended runs for days"
+                hint="Older ones are removed with their steps, approvals and logs. Empty: as this server does. 0: for ever. A workflow's own number comes first."
+                value=days.unwrap_or_default()
+                optional=true
+                inputmode="numeric"
+                class="short"
+            />
+            <Submit look=Look::Default>"Save days"</Submit>
+        </Form>
+    }
+    .into_any()
 }
 
 /// How much of the organization runs at once, to be changed by those who may.

@@ -3,7 +3,7 @@
 use agentflow::accounts::{Profile, UndoWindow};
 use leptos::prelude::*;
 
-use crate::kit::{Choice, Field, Form, FormAction, Kv, KvList, RadioGroup, Submit};
+use crate::kit::{Checkbox, Choice, Field, Form, FormAction, Kv, KvList, RadioGroup, Submit};
 
 /// The name that others see, and how long a decision can be undone.
 #[component]
@@ -30,6 +30,12 @@ pub(super) fn ProfileForm(
                     hint="After you approve or reject, the decision waits this long before it acts."
                     choices=windows.to_vec()
                     value=profile.undo.as_str()
+                />
+                <Checkbox
+                    name="email_notices"
+                    label="Send me e-mail"
+                    hint="When an approval waits that you may decide, and when a run of yours fails."
+                    checked=profile.email_notices
                 />
                 <Submit look=crate::kit::Look::Default>"Save profile"</Submit>
             </Form>

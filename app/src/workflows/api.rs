@@ -94,6 +94,8 @@ pub struct WorkflowPage {
     pub concurrency_limit: String,
     /// Which of them count together.
     pub concurrency_key: String,
+    /// Days that ended runs are kept.
+    pub retention_days: String,
     /// JSON Schema of the input, as text.
     pub input: String,
     /// The fields of the run form; nothing when only JSON can fill it.
@@ -329,12 +331,14 @@ pub async fn save_settings(
     base: i32,
     title: String,
     deadline_h: String,
+    #[server(default)] retention_days: String,
     #[server(default)] priority: String,
     #[server(default)] concurrency_limit: String,
     #[server(default)] concurrency_key: String,
     input: String,
 ) -> Result<(), ApiError> {
-    let edit = views::settings(title, &deadline_h, &priority, (&concurrency_limit, &concurrency_key), &input)?;
+    let groups = (&*concurrency_limit, &*concurrency_key);
+    let edit = views::settings(title, &deadline_h, &retention_days, &priority, groups, &input)?;
     service::edit(&door::ctx(&org).await?.grant()?, workflow, base, &edit).await?;
     Ok(())
 }

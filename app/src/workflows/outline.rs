@@ -76,7 +76,7 @@ fn problems(here: &str, faults: &[Fault], can_edit: bool) -> Option<AnyView> {
                 None if can_edit
                     && matches!(
                         fault.field.as_str(),
-                        "input" | "title" | "deadline_s" | "concurrency_limit" | "concurrency_key"
+                        "input" | "title" | "deadline_s" | "retention_days" | "concurrency_limit" | "concurrency_key"
                     ) =>
                 {
                     Some(format!("{here}/settings"))

@@ -65,6 +65,7 @@ fn describe(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
 fn runs(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
     let entries = entries(org, page);
     let (title, deadline_h, input) = (page.title.clone(), page.deadline_h.clone(), page.input.clone());
+    let retention_days = page.retention_days.clone();
     let (priority, limit, key) = (page.priority.clone(), page.concurrency_limit.clone(), page.concurrency_key.clone());
     let save = FormAction::new::<SaveSettings>();
     on_success(save, move || renewed.update(|count| *count += 1));
@@ -89,6 +90,10 @@ fn runs(org: &str, page: &WorkflowPage, renewed: RwSignal<u32>) -> AnyView {
                 <Field
                     name="deadline_h" label="Must end within hours" optional=true class="short" inputmode="decimal"
                     value=deadline_h hint="A run that takes longer fails. Empty: no limit."
+                />
+                <Field
+                    name="retention_days" label="Keep ended runs for days" optional=true class="short" inputmode="numeric"
+                    value=retention_days hint="0: for ever. Empty: as the organization does."
                 />
                 <Select
                     name="priority" label="Priority" choices=priorities value=priority

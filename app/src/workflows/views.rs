@@ -54,6 +54,7 @@ pub fn workflow(detail: WorkflowDetail, may: May) -> WorkflowPage {
         agents: detail.agents.into_iter().filter(|agent| named.contains(&agent.key)).collect(),
         title: shown.graph.title,
         deadline_h: shown.graph.deadline_s.map(hours).unwrap_or_default(),
+        retention_days: shown.graph.retention_days.map(|days| days.to_string()).unwrap_or_default(),
         priority: shown.graph.priority.to_string(),
         concurrency_limit: shown.graph.concurrency.as_ref().map(|most| most.limit.to_string()).unwrap_or_default(),
         concurrency_key: shown.graph.concurrency.map(|most| most.key).unwrap_or_default(),
@@ -374,6 +375,7 @@ pub async fn setting(
 pub fn settings(
     title: String,
     deadline_h: &str,
+    retention_days: &str,
     priority: &str,
     (limit, key): (&str, &str),
     input: &str,
@@ -396,6 +398,16 @@ pub fn settings(
             }
         },
     };
+    let retention_days = match retention_days.trim() {
+        "" => None,
+        text => text.parse().map_or_else(
+            |_| {
+                fault("retention_days", "Enter days from 0 to 3650, or leave it empty.".to_owned());
+                None
+            },
+            Some,
+        ),
+    };
     let concurrency = match (limit.trim(), key.trim()) {
         ("", "") => None,
         (limit, key) => {
@@ -410,7 +422,8 @@ pub fn settings(
         return Err(error);
     }
     let priority = Priority::parse(priority).unwrap_or_default();
-    Ok(Edit::Settings { input, title: title.trim().to_owned(), deadline_s, priority, concurrency })
+    let title = title.trim().to_owned();
+    Ok(Edit::Settings { input, title, deadline_s, retention_days, priority, concurrency })
 }
 
 fn hours(seconds: u64) -> String {

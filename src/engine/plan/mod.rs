@@ -48,6 +48,9 @@ pub struct Graph {
     /// Seconds from its start in which a run must end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    /// Days that ended runs are kept; 0 for ever. None: as the organization keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
     /// Whether its runs go before the organization's others.
     #[serde(default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,

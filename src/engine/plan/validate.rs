@@ -112,6 +112,9 @@ fn settings(graph: &Graph, out: &mut Faults<'_>) {
     if graph.deadline_s.is_some_and(|seconds| !(1..=MAX_SECONDS).contains(&seconds)) {
         out.graph("deadline_s", "The deadline must be between 1 second and 366 days.");
     }
+    if graph.retention_days.is_some_and(|days| days > 3_650) {
+        out.graph("retention_days", "Ended runs are kept for 3650 days at most, or with 0 for ever.");
+    }
     if let Some(concurrency) = &graph.concurrency {
         settings_of_groups(concurrency, out);
     }

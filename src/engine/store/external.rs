@@ -101,7 +101,7 @@ pub enum Signal {
 pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) -> Result<Option<Fresh>> {
     let org = tx.org();
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
-    let (plan_hash, plan_bytes) = values::content(&plan.to_string())?;
+    let (plan_hash, plan_bytes) = values::address(&plan.to_string())?;
     let input = values::pack(tx.conn(), org, &run.input).await?;
     // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);

@@ -23,7 +23,19 @@ pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> R
     if text.len() <= INLINE_BYTES && value.get("$artifact").is_none() {
         return Ok(value.clone());
     }
-    let hash = store(connection, org, value, &text).await?;
+    let (hash, bytes) = address(&text)?;
+    // One that is there already is made young again: housekeeping removes old ones that nothing refers to yet.
+    sqlx::query!(
+        "insert into artifacts (organization_id, sha256, bytes, body) values ($1, $2, $3, $4)
+         on conflict (organization_id, sha256) do update set created_at = now()
+          where artifacts.created_at < now() - interval '1 hour'",
+        org.uuid(),
+        hash,
+        bytes,
+        value,
+    )
+    .execute(connection)
+    .await?;
     Ok(json!({ "$artifact": hex(&hash), "bytes": text.len() }))
 }
 
@@ -35,28 +47,12 @@ pub fn digest(value: &Value) -> Vec<u8> {
     Sha256::digest(sorted.to_string().as_bytes()).to_vec()
 }
 
-/// What an artifact of this text is found by, and how large it is.
-pub(super) fn content(text: &str) -> Result<(Vec<u8>, i32)> {
+/// The key of a value, and its length.
+pub(super) fn address(text: &str) -> Result<(Vec<u8>, i32)> {
     let bytes = i32::try_from(text.len()).map_err(|_| {
         Error::new(crate::kernel::Kind::TooLarge, "engine.value_too_large", "A value is larger than 2 GiB.")
     })?;
     Ok((Sha256::digest(text.as_bytes()).to_vec(), bytes))
-}
-
-/// Writes a value by its content and returns the hash.
-async fn store(connection: &mut PgConnection, org: OrgId, value: &Value, text: &str) -> Result<Vec<u8>> {
-    let (hash, bytes) = content(text)?;
-    sqlx::query!(
-        "insert into artifacts (organization_id, sha256, bytes, body) values ($1, $2, $3, $4)
-         on conflict (organization_id, sha256) do nothing",
-        org.uuid(),
-        hash,
-        bytes,
-        value,
-    )
-    .execute(connection)
-    .await?;
-    Ok(hash)
 }
 
 /// The value that a row stands for, looked up where it is a reference.

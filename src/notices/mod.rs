@@ -1,0 +1,152 @@
+//! Notices by e-mail: an approval that waits, to those who may decide it; a run that failed, to whoever started it. Once
+//! for each person, with a link to the page. The link decides nothing: that takes a form on the page.
+
+mod store;
+
+use std::fmt::Write as _;
+
+use url::Url;
+
+use crate::{
+    deps::Deps,
+    jobs::{Chore, Every},
+    kernel::{ApprovalId, OrgId, Result, RunId, Timestamp, UserId},
+    mail::Letter,
+};
+
+/// The minutes that an approval waits before people are told of it by e-mail, where nothing else was said.
+pub const USUAL_MINUTES: i32 = 10;
+
+/// The most that one round takes on: the next one is a minute away.
+const ROUND: i64 = 200;
+/// The most characters of a title in a subject.
+const SUBJECT: usize = 120;
+
+/// Finds what people have not been told of, and tells them.
+#[derive(Debug)]
+pub struct Notices {
+    /// The minutes that an approval waits first.
+    pub minutes: i32,
+    /// The address that people open AgentFlow at.
+    pub public_url: Url,
+}
+
+/// Somebody to tell.
+pub(crate) struct Recipient {
+    pub user: UserId,
+    pub email: String,
+}
+
+/// An approval that nobody was told of.
+pub(crate) struct Waiting {
+    pub title: String,
+    pub workflow: String,
+    pub slug: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A failed run that nobody was told of.
+pub(crate) struct FailedRun {
+    pub title: String,
+    pub workflow: String,
+    pub slug: String,
+    pub message: Option<String>,
+}
+
+impl Chore for Notices {
+    const NAME: &'static str = "notices";
+    const EVERY: Every = Every::Minute;
+
+    async fn run(&self, deps: &Deps) -> Result<()> {
+        for (org, approval) in store::waiting(deps.db.keeper(), self.minutes, ROUND).await? {
+            self.tell_of_approval(deps, org, approval).await?;
+        }
+        for (org, run) in store::failed(deps.db.keeper(), ROUND).await? {
+            self.tell_of_failure(deps, org, run).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Notices {
+    /// The mark, the messages and the jobs that send them come to be together or not at all.
+    async fn tell_of_approval(&self, deps: &Deps, org: OrgId, id: ApprovalId) -> Result<()> {
+        let mut tx = deps.db.tenant(org).await?;
+        let Some(waiting) = store::mark_approval(&mut tx, id).await? else { return Ok(()) };
+        let link = self.link(&waiting.slug, &format!("approvals?sel={id}"));
+        let letter = |to: String| {
+            let mut body = format!(
+                "{}\n\nThe workflow “{}” has waited for a decision since {}.\n",
+                waiting.title,
+                waiting.workflow,
+                moment(waiting.created_at),
+            );
+            if let Some(until) = waiting.expires_at {
+                _ = writeln!(body, "It must be decided until {}.", moment(until));
+            }
+            _ = write!(body, "\nLook at it and decide:\n{link}\n{}", self.footer(&waiting.slug, "you may decide it"));
+            Letter { to: vec![to], subject: subject("Waiting for a decision", &waiting.title), body }
+        };
+        for Recipient { user, email } in store::deciders(&mut tx, id).await? {
+            deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter(email)).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn tell_of_failure(&self, deps: &Deps, org: OrgId, id: RunId) -> Result<()> {
+        let mut tx = deps.db.tenant(org).await?;
+        let Some(failed) = store::mark_failure(&mut tx, id).await? else { return Ok(()) };
+        let link = self.link(&failed.slug, &format!("runs/{id}"));
+        let letter = |to: String| {
+            let mut body = format!("{}\n\nThis run of the workflow “{}” failed.\n", failed.title, failed.workflow);
+            if let Some(message) = &failed.message {
+                _ = writeln!(body, "{message}");
+            }
+            _ = write!(
+                body,
+                "\nSee what happened, and try again:\n{link}\n{}",
+                self.footer(&failed.slug, "it is yours")
+            );
+            Letter { to: vec![to], subject: subject("Failed", &failed.title), body }
+        };
+        for Recipient { user, email } in store::answerable(&mut tx, id).await? {
+            deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter(email)).await?;
+        }
+        tx.commit().await
+    }
+
+    fn link(&self, slug: &str, rest: &str) -> String {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        format!("{base}/o/{slug}/{rest}")
+    }
+
+    fn footer(&self, slug: &str, why: &str) -> String {
+        let settings = self.link(slug, "settings");
+        format!("\n--\nYou get this message because {why}. You can switch such messages off:\n{settings}\n")
+    }
+}
+
+/// A subject on one line, and not too long.
+fn subject(what: &str, title: &str) -> String {
+    let line: String = title.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let short: String = line.chars().take(SUBJECT).collect();
+    let end = if short.len() < line.len() { "…" } else { "" };
+    format!("{what}: {}{end}", short.trim())
+}
+
+fn moment(at: Timestamp) -> String {
+    at.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_one_line_whatever_the_title_is() {
+        assert_eq!(subject("Failed", "Ticket 7\r\nBcc: x@example.com"), "Failed: Ticket 7  Bcc: x@example.com");
+        let long = subject("Failed", &"ä".repeat(500));
+        assert_eq!(long.chars().count(), "Failed: ".len() + SUBJECT + 1);
+    }
+}

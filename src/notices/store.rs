@@ -1,0 +1,134 @@
+//! What people have not been told of, whom to tell, and the mark that they were.
+
+use sqlx::PgPool;
+
+use super::{FailedRun, Recipient, Waiting};
+use crate::{
+    db::TenantTx,
+    kernel::{ApprovalId, OrgId, Result, RunId, UserId},
+};
+
+/// Approvals that have waited so long and that nobody was told of, of all organizations.
+pub(super) async fn waiting(keeper: &PgPool, minutes: i32, most: i64) -> Result<Vec<(OrgId, ApprovalId)>> {
+    let rows = sqlx::query!(
+        r#"select organization_id as "org: OrgId", id as "id: ApprovalId" from approvals
+           where state = 'pending' and noticed_at is null and created_at <= now() - make_interval(mins => $1)
+           order by created_at
+           limit $2"#,
+        minutes,
+        most,
+    )
+    .fetch_all(keeper)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.org, row.id)).collect())
+}
+
+/// Runs that failed within the last day and that nobody was told of, of all organizations.
+pub(super) async fn failed(keeper: &PgPool, most: i64) -> Result<Vec<(OrgId, RunId)>> {
+    let rows = sqlx::query!(
+        r#"select organization_id as "org: OrgId", id as "id: RunId" from runs
+           where state = 'failed' and failure_noticed_at is null and finished_at > now() - interval '1 day'
+           order by finished_at
+           limit $1"#,
+        most,
+    )
+    .fetch_all(keeper)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.org, row.id)).collect())
+}
+
+/// Marks an approval as told of. `None` when it was decided or told of meanwhile.
+pub(super) async fn mark_approval(tx: &mut TenantTx, id: ApprovalId) -> Result<Option<Waiting>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        Waiting,
+        r#"with told as (
+             update approvals set noticed_at = now()
+             where organization_id = $1 and id = $2 and state = 'pending' and noticed_at is null
+             returning run_id, title, created_at, expires_at
+           )
+           select t.title, w.name as workflow, o.slug, t.created_at, t.expires_at
+           from told t
+           join organizations o on o.id = $1
+           join runs r on r.organization_id = $1 and r.id = t.run_id
+           join workflows w on w.organization_id = $1 and w.id = r.workflow_id"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
+/// Those who may decide an approval and want e-mail: as the inbox knows them.
+pub(super) async fn deciders(tx: &mut TenantTx, id: ApprovalId) -> Result<Vec<Recipient>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        Recipient,
+        r#"select u.id as "user: UserId", u.email
+           from approvals a
+           join memberships m on m.organization_id = a.organization_id
+           join users u on u.id = m.user_id
+           where a.organization_id = $1
+             and a.id = $2
+             and u.email_notices
+             and (m.user_id = any(a.decider_ids)
+                  or (a.decider_ids = '{}' or a.decider_role is not null)
+                     and case coalesce(a.decider_role, 'member')
+                             when 'owner' then m.role = 'owner'
+                             when 'admin' then m.role in ('owner', 'admin')
+                             else m.role in ('owner', 'admin', 'member')
+                         end)
+           order by u.id"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Marks a failed run as told of. `None` when it was told of meanwhile.
+pub(super) async fn mark_failure(tx: &mut TenantTx, id: RunId) -> Result<Option<FailedRun>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        FailedRun,
+        r#"with told as (
+             update runs set failure_noticed_at = now()
+             where organization_id = $1 and id = $2 and state = 'failed' and failure_noticed_at is null
+             returning workflow_id, title, error
+           )
+           select t.title, w.name as workflow, o.slug, t.error ->> 'message' as message
+           from told t
+           join organizations o on o.id = $1
+           join workflows w on w.organization_id = $1 and w.id = t.workflow_id"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
+/// Who answers for a run and wants e-mail: the person who started it, or, where a schedule did, owners and
+/// administrators. Nobody for a program's run or a test.
+pub(super) async fn answerable(tx: &mut TenantTx, id: RunId) -> Result<Vec<Recipient>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        Recipient,
+        r#"select u.id as "user: UserId", u.email
+           from runs r
+           join memberships m on m.organization_id = r.organization_id
+           join users u on u.id = m.user_id
+           where r.organization_id = $1
+             and r.id = $2
+             and u.email_notices
+             and case
+                     when r.trigger in ('person', 'retry', 'rerun', 'fork') then r.started_by = 'user:' || u.id
+                     when r.trigger = 'schedule' then m.role in ('owner', 'admin')
+                     else false
+                 end
+           order by u.id"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
