@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use graphile_worker::{
     Cron, CronBuilder, CrontabFill, CrontabTimerError, IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -168,11 +168,18 @@ impl<J: Job> TaskHandler for Task<J> {
     }
 }
 
-/// A chore as the queue keeps it: nothing but its name.
+/// A chore as the queue keeps it: nothing but its name. What the clock writes beside it, such as `null`, is not looked at.
 #[derive(Serialize, Deserialize)]
+#[serde(from = "IgnoredAny", bound = "")]
 struct Round<C> {
     #[serde(skip)]
     chore: PhantomData<fn() -> C>,
+}
+
+impl<C> From<IgnoredAny> for Round<C> {
+    fn from(_: IgnoredAny) -> Self {
+        Self { chore: PhantomData }
+    }
 }
 
 impl<C: Chore> TaskHandler for Round<C> {

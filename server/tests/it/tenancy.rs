@@ -24,6 +24,18 @@ const UNIQUE_EVERYWHERE: [(&str, &str); 1] =
 /// What the sign-in's role may touch; everything else is closed to it.
 const IDENTITY: [&str; 6] = ["api_keys", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
 
+/// What the keeper's role, which sees all organizations, may change; everything else it may read at most.
+const KEEPER: [&str; 8] = [
+    "DELETE artifacts",
+    "DELETE context_entries",
+    "DELETE emails",
+    "DELETE event_waits",
+    "DELETE idempotency_keys",
+    "DELETE inbound_events",
+    "DELETE runs",
+    "UPDATE runs.retry_of",
+];
+
 async fn run(connection: &mut PgConnection, text: &str) -> Result<u64, sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(connection).await.map(|done| done.rows_affected())
 }
@@ -306,12 +318,12 @@ async fn no_role_of_the_server_can_get_around_the_wall() {
     let strong = names(
         &mut owner,
         "select rolname::text from pg_roles
-         where rolname like 'agentflow\\_%' and rolname in ('agentflow_app', 'agentflow_engine', 'agentflow_identity')
+         where rolname in ('agentflow_app', 'agentflow_engine', 'agentflow_identity', 'agentflow_keeper')
            and (rolsuper or rolbypassrls or rolcanlogin or rolcreaterole or rolcreatedb)",
     )
     .await;
     assert!(strong.is_empty(), "{strong:?}");
-    for role in ["agentflow_app", "agentflow_engine", "agentflow_identity"] {
+    for role in ["agentflow_app", "agentflow_engine", "agentflow_identity", "agentflow_keeper"] {
         let mut connection = PgConnection::connect(world.database_url()).await.expect("connection");
         run(&mut connection, &format!("set role {role}")).await.expect("role");
         assert_eq!(code(run(&mut connection, "create table own (id integer)").await), "42501", "{role} makes tables");
@@ -340,6 +352,22 @@ async fn no_role_of_the_server_can_get_around_the_wall() {
     )
     .await;
     assert_eq!(identity, IDENTITY, "the sign-in's role");
+    let keeper = names(
+        &mut owner,
+        "select privilege_type || ' ' || table_name from information_schema.table_privileges
+         where grantee = 'agentflow_keeper' and table_schema = 'public' and privilege_type not in ('SELECT', 'UPDATE')
+         union
+         select privilege_type || ' ' || table_name || '.' || column_name from information_schema.column_privileges
+         where grantee = 'agentflow_keeper' and table_schema = 'public' and privilege_type <> 'SELECT'
+         order by 1",
+    )
+    .await;
+    assert_eq!(keeper, KEEPER, "the keeper's role");
+    let private = "select has_any_column_privilege('agentflow_keeper', 'users', 'select')
+                       or has_column_privilege('agentflow_keeper', 'emails', 'body', 'select')
+                       or has_column_privilege('agentflow_keeper', 'artifacts', 'body', 'select')";
+    let readable: bool = sqlx::query_scalar(private).fetch_one(&mut owner).await.expect("privilege");
+    assert!(!readable, "housekeeping reads nobody's messages and values");
     let hashes = "select has_column_privilege('agentflow_app', 'users', 'password_hash', 'select')
                       or has_column_privilege('agentflow_engine', 'users', 'password_hash', 'select')";
     let readable: bool = sqlx::query_scalar(hashes).fetch_one(&mut owner).await.expect("privilege");

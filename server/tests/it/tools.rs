@@ -302,7 +302,7 @@ async fn where_people_use_another_address_nobody_counts_as_sitting_at_this_machi
 }
 
 /// A mail server that takes messages, or says for the first ones that it cannot now.
-async fn smtp(refusals: usize) -> (String, Arc<Mutex<Vec<String>>>) {
+pub async fn smtp(refusals: usize) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let taken: Arc<Mutex<Vec<String>>> = Arc::default();

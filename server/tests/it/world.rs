@@ -246,7 +246,8 @@ impl Reply {
     }
 }
 
-fn base_url() -> Url {
+/// The database that tests make theirs beside.
+pub fn base_url() -> Url {
     #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where to make databases")]
     let text = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL: run `make test`, or name a database");
     Url::parse(&text).expect("TEST_DATABASE_URL")
