@@ -93,6 +93,9 @@ pub struct Detail {
     /// How it stands with them; nothing before it asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
+    /// The key of the agent's node whose answer it waits for, or waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
@@ -172,11 +175,18 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether it waits for what a person decides, and for nothing after that: its locks, or another side's leave.
+    /// Whether it waits for what a person decides, and for nothing after that: its locks, another side's leave, another
+    /// agent's answer.
     #[must_use]
     pub fn waits_for_person(&self) -> bool {
-        let waits_on = self.detail.limit.is_some() || self.waits_for_lock();
+        let waits_on = self.detail.limit.is_some() || self.waits_for_lock() || self.waits_for_answer();
         self.state == StepState::Waiting && self.detail.approval.is_some() && !waits_on
+    }
+
+    /// Whether it waits for another agent's answer.
+    #[must_use]
+    pub fn waits_for_answer(&self) -> bool {
+        self.state == StepState::Waiting && self.detail.asks.is_some()
     }
 
     /// Whether it stands in the queue for its locks.
@@ -571,6 +581,8 @@ impl Machine {
                 StepState::Waiting if step.waits_for_person() => WaitingOn::Approval,
                 StepState::Waiting if step.detail.limit.is_some() => WaitingOn::Limit,
                 StepState::Waiting if step.waits_for_lock() => WaitingOn::Lock,
+                // Whoever is to answer waits, too, or does not come: then there is only the time.
+                StepState::Waiting if step.waits_for_answer() => WaitingOn::Timer,
                 StepState::Waiting if step.kind == StepKind::WaitEvent => WaitingOn::Event,
                 StepState::Waiting if step.kind == StepKind::Wait => WaitingOn::Timer,
                 StepState::Retrying => WaitingOn::Retry,

@@ -193,6 +193,15 @@ impl Place {
             tools: BTreeMap::from([("echo".to_owned(), tool)]),
             workflows: BTreeMap::new(),
         };
+        self.run_of(plan, deadline_s)
+    }
+
+    /// Starts a run of a plan as it is.
+    pub async fn start_plan(&self, plan: Plan, deadline_s: Option<u64>) -> RunId {
+        self.start_new(self.run_of(plan, deadline_s)).await
+    }
+
+    fn run_of(&self, plan: Plan, deadline_s: Option<u64>) -> NewRun {
         NewRun {
             id: RunId::new(),
             workflow: self.workflow,

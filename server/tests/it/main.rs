@@ -29,6 +29,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod locks;
+mod messages;
 mod models;
 mod node_kinds;
 mod notices;

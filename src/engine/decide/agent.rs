@@ -139,7 +139,8 @@ impl Decider<'_> {
         }
         let Some(node) = self.m.steps.get(agent).map(|step| step.node.clone()) else { return };
         let model = agent.child(format_args!("model{turn}"));
-        let reserved = match self.room_for(agent, &model) {
+        let told = self.to_tell(agent, spec);
+        let reserved = match self.room_for(agent, &model, &told) {
             Room::There(reserved) => reserved,
             Room::Later => {
                 self.m.short.insert(agent.clone());
@@ -149,9 +150,15 @@ impl Decider<'_> {
         };
         let detail = Detail { about: Some(spec.model.clone()), reserved, ..Detail::default() };
         self.open_step(model.clone(), &node, StepKind::Model, &format!("Model call {turn}"), detail);
+        let mut input = json!({ "model": spec.model, "turn": turn });
+        if !told.is_empty() {
+            input["told"] = json!(told);
+            self.set_input(&model, input.clone());
+        }
         // What is new since the last turn: the conversation is not stored again with each.
         let news = self.conversation(agent, turn).split_off(self.conversation(agent, turn - 1).len());
-        self.set_input(&model, json!({ "model": spec.model, "turn": turn, "messages": news }));
+        input["messages"] = json!(news);
+        self.set_input(&model, input);
         self.start_attempt(&model);
     }
 
@@ -171,8 +178,12 @@ impl Decider<'_> {
         }
         let prompt = self.m.steps.get(agent).and_then(|step| step.input.as_ref()?.get("prompt")?.as_str());
         messages.push(Message::User { text: prompt.unwrap_or_default().to_owned() });
-        for past in 1..turn {
+        for past in 1..=turn {
             let model = agent.child(format_args!("model{past}"));
+            messages.extend(self.told_before(&model));
+            if past == turn {
+                break;
+            }
             let Some(answer) = self.answer(&model) else { continue };
             if let Some(fault) = answer.fault {
                 messages.push(Message::Assistant { text: answer.text, tool_calls: Vec::new() });

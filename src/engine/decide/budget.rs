@@ -44,13 +44,14 @@ impl Decider<'_> {
         found
     }
 
-    /// Whether the next model call of an agent fits.
-    pub(super) fn room_for(&self, agent: &StepId, model: &StepId) -> Room {
+    /// Whether the next model call of an agent fits, which is told these messages of others.
+    pub(super) fn room_for(&self, agent: &StepId, model: &StepId, told: &[StepId]) -> Room {
         let budgets = self.budgets_over(agent);
         if budgets.is_empty() {
             return Room::There(None);
         }
         let Some(Call::Model(mut call)) = self.model_call(agent, model) else { return Room::There(None) };
+        call.messages.extend(self.told(told));
         call.max_tokens = Some(MAX_ANSWER);
         let most = Usage { tokens_out: MAX_ANSWER, ..self.m.most.of(&call) };
         let mut later = false;

@@ -22,6 +22,9 @@ const DEFAULT_TIMEOUT_S: u64 = 60;
 impl Decider<'_> {
     /// Begins the next attempt of a call. Its start is written before the call is performed.
     pub(super) fn start_attempt(&mut self, id: &StepId) {
+        if !self.lock_is_over(id) && self.message(id) {
+            return;
+        }
         let Some(call) = self.call_of(id) else {
             return self.fail(
                 id,

@@ -128,13 +128,19 @@ impl Decider<'_> {
         let head = step.head();
         self.turn.events.push(Event::StepSkipped { step: head });
         self.touch(id);
+        if kind == StepKind::Agent {
+            self.agent_gone(node.id.as_str());
+        }
     }
 
     /// A step has ended: what it belongs to goes on.
     pub(super) fn ended(&mut self, id: &StepId) {
         let Some(step) = self.m.steps.get(id) else { return };
         let (kind, state, error) = (step.kind, step.state, step.error.clone());
-        let parent = id.parent();
+        let (parent, node) = (id.parent(), step.node.clone());
+        if kind == StepKind::Agent {
+            self.agent_gone(&node);
+        }
         match (kind, &parent) {
             (_, Some(of)) if is_effort(id) => self.effort_ended(of, id),
             (StepKind::Item, Some(map)) => self.item_ended(map, id, state, error),

@@ -10,6 +10,7 @@
 //! - `agent`: an agent's turns.
 //! - `budget`: what model calls below a node may use together.
 //! - `gates`: approvals and questions.
+//! - `messages`: what agents of a run say to each other.
 //! - `locks`: named locks, held while a step works.
 //! - `scope`: what a template's expressions see.
 //! - `suspects`: calls whose process died under them.
@@ -22,6 +23,7 @@ mod gates;
 mod groups;
 mod locks;
 mod mend;
+mod messages;
 mod nodes;
 mod scope;
 mod suspects;
@@ -236,6 +238,9 @@ impl Decider<'_> {
                 (StepKind::Wait, StepState::Waiting) => self.succeed(&id, Value::Null),
                 (StepKind::WaitEvent, StepState::Waiting) => self.late_event(&id),
                 (_, StepState::Waiting) if self.is_put_off(&id) => self.start_attempt(&id),
+                (StepKind::Tool, StepState::Waiting) if self.m.steps.get(&id).is_some_and(Step::waits_for_answer) => {
+                    self.late_answer(&id);
+                }
                 (_, StepState::Running) => self.late_group(&id),
                 // A deadline of an approval is decided in the database, where a person may be faster.
                 _ => {}

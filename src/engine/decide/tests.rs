@@ -29,6 +29,7 @@ mod gates;
 mod kinds;
 mod limits;
 mod locks;
+mod messages;
 mod model;
 
 /// A run and its world. `rows` and `events` are what a database would hold.
@@ -228,21 +229,7 @@ impl World {
                 Some(Input::Performed(scope.step, scope.attempt, result, vec![(LogLevel::Info, "done".to_owned())]))
             }
             Effect::Expect(step, _) => Some(Input::Evaluated(step, Ok(Value::Null))),
-            Effect::Lock(step, names, limit_s) => {
-                let now = self.now;
-                if self.held.get(&step).is_some_and(|(_, grant)| grant.until <= now) {
-                    self.held.remove(&step);
-                }
-                if !self.held.contains_key(&step) {
-                    self.wanted.insert(step.clone(), (names.clone(), limit_s));
-                    self.grant(&step);
-                }
-                let answer = match self.held.get(&step) {
-                    Some((_, grant)) => LockAnswer::Granted(*grant),
-                    None => LockAnswer::Queued { name: names[0].clone(), holder: None },
-                };
-                Some(Input::Locked(step, answer))
-            }
+            Effect::Lock(step, names, limit_s) => Some(self.lock(step, names, limit_s)),
             Effect::Unlock(step) => {
                 self.held.remove(&step);
                 self.wanted.remove(&step);
@@ -250,38 +237,6 @@ impl World {
             }
             Effect::AbortAll | Effect::AbortBelow(_) => None,
         }
-    }
-
-    /// A call is made under the locks that its step, or what it stands in, needs.
-    fn is_locked(&self, scope: &CallScope) {
-        for above in std::iter::successors(Some(scope.step.clone()), StepId::parent) {
-            let Some(step) = self.machine.steps.get(&above).filter(|step| Machine::is_of_node(step)) else { continue };
-            let named = Machine::node_of(&self.machine.plan, &above).is_some_and(|node| !node.locks.is_empty());
-            if named && step.detail.locks.as_ref().is_none_or(|names| !names.is_empty()) {
-                let (_, grant) =
-                    self.held.get(&above).unwrap_or_else(|| panic!("{} without the lock of {above}", scope.step));
-                assert!(grant.until > self.now && scope.until <= grant.until && scope.lock_fence == Some(grant.fence));
-            }
-        }
-    }
-
-    /// Gives a step its locks, if they are free. Returns whether it did.
-    fn grant(&mut self, step: &StepId) -> bool {
-        let rows = &self.rows;
-        let has_ended = |step: &StepId| rows.values().any(|row| row.id == *step && row.state.is_end());
-        let now = self.now;
-        self.held.retain(|step, (_, grant)| grant.until > now && !has_ended(step));
-        let Some((names, limit_s)) = self.wanted.get(step) else { return false };
-        let mut held = self.held.values().flat_map(|(names, _)| names).chain(&self.taken);
-        if held.any(|name| names.contains(name)) {
-            return false;
-        }
-        self.fence += 1;
-        let until = self.now + TimeDelta::seconds(i64::from(*limit_s));
-        let grant = LockGrant { fence: self.fence, since: self.now, until };
-        self.held.insert(step.clone(), (names.clone(), grant));
-        self.wanted.remove(step);
-        true
     }
 
     fn wake(&mut self) -> Option<Input> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use approval::{Approval, MAX_PEOPLE, MAX_QUORUM, OnExpiry};
-pub use names::{BranchName, NodeKey, Port};
+pub use names::{BranchName, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGE_TOOLS, MESSAGES_READ, NodeKey, Port};
 pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 
 use super::state::Priority;

@@ -4,6 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// The tools by which the agents of a run speak to each other. The engine performs them itself.
+pub const MESSAGE_TOOLS: [&str; 4] = [MESSAGE_SEND, MESSAGE_ASK, MESSAGE_REPLY, MESSAGES_READ];
+/// Sends a message to an agent, or to all.
+pub const MESSAGE_SEND: &str = "message_send";
+/// Asks an agent, and waits for the answer.
+pub const MESSAGE_ASK: &str = "message_ask";
+/// Answers a question.
+pub const MESSAGE_REPLY: &str = "message_reply";
+/// Reads what came in.
+pub const MESSAGES_READ: &str = "messages_read";
+
 fn is_name(text: &str) -> bool {
     text.len() <= 40
         && text.starts_with(|first: char| first.is_ascii_lowercase())

@@ -15,7 +15,10 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::Runner;
+use super::{
+    Runner,
+    locks::{lock, unlock},
+};
 use crate::{
     engine::{
         decide::{decide, is_suspect},
@@ -503,32 +506,6 @@ async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) ->
                 tracing::warn!(run = %claim.run, %error, "an event could not be waited for; trying again");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-        }
-    }
-}
-
-/// Asks for a step's locks, as long as it takes: until then the run is not let go.
-async fn lock(runner: Arc<Runner>, claim: Claim, step: StepId, wish: LockWish) -> Input {
-    loop {
-        match store::ask_for_locks(&runner.pool, claim, &step, &wish).await {
-            Ok((told, answer)) => {
-                told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
-                return Input::Locked(step, answer);
-            }
-            Err(error) => {
-                tracing::warn!(run = %claim.run, %error, "locks could not be asked for; trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-}
-
-/// Lets go of a step's locks. Where it fails they count as free all the same, and whoever looks next passes them on.
-async fn unlock(runner: Arc<Runner>, claim: Claim, step: StepId) {
-    match store::unlock(&runner.pool, claim, &step).await {
-        Ok(told) => told.into_iter().for_each(|run| runner.engine.committed(claim.org, run)),
-        Err(error) => {
-            tracing::warn!(run = %claim.run, %error, "locks could not be let go of; they are passed on later")
         }
     }
 }

@@ -4,6 +4,7 @@
 mod actor;
 mod clock;
 mod doors;
+mod locks;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -308,21 +309,6 @@ impl Runner {
         };
         if let Err(error) = deliver.await {
             tracing::warn!(%error, "looking for events that nobody was told of failed");
-        }
-    }
-
-    /// Hands locks on whose holders are gone, or have had their time.
-    async fn pass_on_locks(&self) {
-        let pass_on = async {
-            for (org, names) in store::forsaken_locks(&self.pool).await? {
-                for run in store::pass_on(&self.pool, org, &names).await? {
-                    self.engine.committed(org, run);
-                }
-            }
-            Ok::<(), crate::kernel::Error>(())
-        };
-        if let Err(error) = pass_on.await {
-            tracing::warn!(%error, "looking for locks that nobody holds any more failed");
         }
     }
 
