@@ -9,7 +9,7 @@ use crate::kernel::{OrgId, Result, Timestamp, WorkflowId};
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 8] = [
+pub(super) const PAST: [(&str, &str); 11] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -46,6 +46,21 @@ pub(super) const PAST: [(&str, &str); 8] = [
                and c.updated_at < now() - interval '1 day'
                and not exists (select from runs r where r.organization_id = c.organization_id and r.id = c.scope)
              limit $1)",
+    ),
+    (
+        "remembered answers past their time",
+        "delete from call_cache where (organization_id, key) in (
+             select organization_id, key from call_cache where expires_at < now() limit $1)",
+    ),
+    (
+        "old counts of remembered answers",
+        "delete from call_cache_hours where (organization_id, hour) in (
+             select organization_id, hour from call_cache_hours where hour < now() - interval '400 days' limit $1)",
+    ),
+    (
+        "rate limits that are over",
+        "delete from rate_limits where (organization_id, key) in (
+             select organization_id, key from rate_limits where blocked_until < now() - interval '1 day' limit $1)",
     ),
     (
         "messages that were never sent",
