@@ -66,18 +66,13 @@ pub(super) async fn deciders(tx: &mut TenantTx, id: ApprovalId) -> Result<Vec<Re
         Recipient,
         r#"select u.id as "user: UserId", u.email
            from approvals a
+           join runs r on r.organization_id = a.organization_id and r.id = a.run_id
            join memberships m on m.organization_id = a.organization_id
            join users u on u.id = m.user_id
            where a.organization_id = $1
              and a.id = $2
              and u.email_notices
-             and (m.user_id = any(a.decider_ids)
-                  or (a.decider_ids = '{}' or a.decider_role is not null)
-                     and case coalesce(a.decider_role, 'member')
-                             when 'owner' then m.role = 'owner'
-                             when 'admin' then m.role in ('owner', 'admin')
-                             else m.role in ('owner', 'admin', 'member')
-                         end)
+             and may_decide(a, r.started_by, 'user:' || m.user_id::text, lower(u.email), m.role)
            order by u.id"#,
         org,
         id.uuid(),

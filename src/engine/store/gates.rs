@@ -49,7 +49,8 @@ pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Resu
     sqlx::query!(
         "update approvals
             set decider_role = coalesce(escalate_to, 'admin'), decider_emails = '{}', on_expiry = 'reject',
-                escalated_at = now(), expires_at = now() + make_interval(secs => coalesce(deadline_s, 86400))
+                escalated_at = now(), expires_at = now() + make_interval(secs => coalesce(deadline_s, 86400)),
+                noticed_at = null
           where organization_id = $1 and run_id = $2 and state = 'pending' and on_expiry = 'escalate'
             and expires_at <= now()",
         org,
