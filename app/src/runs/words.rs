@@ -298,7 +298,7 @@ mod tests {
         );
         let (word, sentence) = waiting(StepKind::Wait, None, Some(61_000));
         assert_eq!(word, "Scheduled");
-        assert_eq!(sentence.as_deref(), Some("Goes on in 1\u{a0}min 00\u{a0}s (17 Mar 2030, 17:47:41 UTC)."));
+        assert_eq!(sentence.as_deref(), Some("Goes on in 1\u{a0}min\u{a0}00\u{a0}s (17 Mar 2030, 17:47:41 UTC)."));
         assert_eq!(waiting(StepKind::Http, None, Some(61_000)).0, "Waiting for a rate limit");
         assert_eq!(waiting(StepKind::Map, None, Some(61_000)), ("Running", None), "what it has to end by is no timer");
     }

@@ -434,6 +434,10 @@ fn step_faults(events: &[EventRow]) -> Vec<(String, String)> {
                     faults.push((step.to_owned(), format!("attempt {attempt} begins after attempt {before}")));
                 }
             }
+            // Held back by another side's limit before it went out: the same attempt begins again.
+            "step.waiting" if event.data["approval"].is_null() => {
+                begun.entry(step).and_modify(|attempt| *attempt = attempt.saturating_sub(1));
+            }
             "step.succeeded" | "step.failed" | "step.retrying" => {
                 let current = begun.get(step).copied().unwrap_or(attempt);
                 if attempt != current || ended.contains(step) {
