@@ -119,7 +119,7 @@ impl Faults {
 /// where that commit is not there, as in a clone without history.
 fn former() -> Result<Option<PathBuf>> {
     let git = |arguments: &[&str]| shell::output(Command::new("git").args(arguments).current_dir(places::root()));
-    let Ok(newest) = git(&["log", "-1", "--format=%H", "--", "migrations"]) else { return Ok(None) };
+    let Ok(newest) = git(&["log", "-1", "--diff-filter=A", "--format=%H", "--", "migrations"]) else { return Ok(None) };
     let Ok(commit) = git(&["rev-parse", "--verify", "--quiet", &format!("{}^", newest.trim())]) else {
         return Ok(None);
     };
