@@ -140,8 +140,8 @@ pub enum Input {
     Resume(String),
     /// A step that asked for its locks was answered.
     Locked(StepId, LockAnswer),
-    /// The locks that steps of the run hold.
-    Held(Vec<(StepId, LockGrant)>),
+    /// The steps of the run that have asked for locks, and what they hold.
+    Held(Vec<(StepId, Option<LockGrant>)>),
     /// The events that steps waited for, as far as they came.
     Received(Vec<(StepId, Value)>),
     /// Approvals were decided.

@@ -10,7 +10,7 @@ use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
         machine::{Detail, Machine, Step},
-        plan::{AgentSpec, NodeKind, Plan, ToolEffect, ToolPermission},
+        plan::{ASK_HUMAN, AgentSpec, NodeKind, Plan, ToolEffect, ToolPermission},
         port::{Call, Message, ModelAnswer, ModelCall, ToolOffer, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
@@ -244,7 +244,8 @@ impl Decider<'_> {
         }
         let held_back = match permission {
             ToolPermission::Allowed => false,
-            ToolPermission::NeedsApproval => true,
+            // A question is a gate itself, and a step has one.
+            ToolPermission::NeedsApproval => tool.name != ASK_HUMAN,
             ToolPermission::Policy => tool.effect != ToolEffect::Read,
         };
         if held_back {

@@ -140,6 +140,10 @@ impl Decider<'_> {
         let (parent, node) = (id.parent(), step.node.clone());
         if kind == StepKind::Agent {
             self.agent_gone(&node);
+            // Whoever waited for its answer may have ended the run by that.
+            if self.m.state.is_end() {
+                return;
+            }
         }
         match (kind, &parent) {
             (_, Some(of)) if is_effort(id) => self.effort_ended(of, id),

@@ -80,6 +80,29 @@ impl Decider<'_> {
         self.turn.effects.push(Effect::Lock(id.clone(), names, limit.clamp(1, 86_400)));
     }
 
+    /// How the steps stand that have asked for locks. One that waits and stands in no queue was granted its locks and not
+    /// there in time: it asks anew.
+    pub(super) fn locks_stand(&mut self, asked: Vec<(StepId, Option<LockGrant>)>) {
+        let is_lost = |step: &&Step| {
+            step.waits_for_lock()
+                && !self.m.evaluating.contains_key(&step.id)
+                && !asked.iter().any(|(id, _)| *id == step.id)
+        };
+        let mut lost: Vec<_> =
+            self.m.steps.values().filter(is_lost).map(|step| (step.ordinal, step.id.clone())).collect();
+        lost.sort();
+        for (step, grant) in asked {
+            if let Some(grant) = grant {
+                self.lock_came(&step, grant);
+            }
+        }
+        for (_, id) in lost {
+            if !self.m.is_held() && !self.m.state.is_end() {
+                self.ask_again(&id);
+            }
+        }
+    }
+
     /// A run that was held goes on: what waited for its locks may have been passed by, and is told anew how it stands.
     pub(super) fn ask_for_all_locks(&mut self) {
         let mut waiting: Vec<_> = self.m.steps.values().filter(|step| step.waits_for_lock()).collect();

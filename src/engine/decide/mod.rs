@@ -73,11 +73,7 @@ impl Decider<'_> {
             Input::Evaluated(step, result) => self.evaluated(&step, result),
             Input::Performed(step, attempt, result, lines) => self.performed(&step, attempt, result, lines),
             Input::Locked(step, answer) => self.locks_answered(&step, answer),
-            Input::Held(grants) => {
-                for (step, grant) in grants {
-                    self.lock_came(&step, grant);
-                }
-            }
+            Input::Held(asked) => self.locks_stand(asked),
             Input::Cancel(by) => self.cancel(&by),
             Input::Pause(by) => self.pause(&by),
             Input::Resume(by) => self.resume(&by),
@@ -286,6 +282,9 @@ impl Decider<'_> {
     }
 
     fn fail_run(&mut self, error: StepError) {
+        if self.m.state.is_end() {
+            return;
+        }
         self.tear_down();
         self.m.state = RunState::Failed;
         self.turn.needs_sync = true;

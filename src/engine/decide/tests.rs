@@ -244,7 +244,9 @@ impl World {
             for step in self.wanted.keys().cloned().collect::<Vec<_>>() {
                 if self.grant(&step) {
                     let (_, grant) = self.held[&step];
-                    return Some(Input::Held(vec![(step, grant)]));
+                    // The others of the run stand where they stood.
+                    let others = self.wanted.keys().map(|step| (step.clone(), None)).collect::<Vec<_>>();
+                    return Some(Input::Held([vec![(step, Some(grant))], others].concat()));
                 }
             }
         }

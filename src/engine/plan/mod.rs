@@ -406,6 +406,8 @@ fn get() -> String {
 
 /// The tool that performs HTTP nodes.
 pub const HTTP_TOOL: &str = "http_request";
+/// The tool that asks a person.
+pub const ASK_HUMAN: &str = "ask_human";
 
 /// One branch of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -221,7 +221,8 @@ impl Actor {
             self.failures += u32::from(error.kind == Kind::Internal);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let results = taken.into_iter().filter(|input| matches!(input, Input::Performed(..) | Input::Evaluated(..)));
+        // Templates are filled in anew: an old answer could be taken for that of a later one.
+        let results = taken.into_iter().filter(|input| matches!(input, Input::Performed(..)));
         self.inbox = results.collect();
         Next::Reload
     }
@@ -542,7 +543,11 @@ async fn perform(
 ) -> Input {
     // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
     let turn = async {
-        let place = runner.effects.place(&call, &scope).await;
+        // One that is alone has every slot: those that hold the places of a side may be waiting for one.
+        let place = match &alone {
+            Some(_) => None,
+            None => runner.effects.place(&call, &scope).await,
+        };
         let slot = match &alone {
             Some(alone) => alone.one.acquire().await,
             None => {

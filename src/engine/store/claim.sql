@@ -35,9 +35,20 @@ around as (
     ) n
 ),
 -- The first organizations with due runs, and of which priorities. Reading stops when there are enough.
+-- What is at work now. Read only where an organization has a limit.
+at_work as materialized (
+    select organization_id, count(*) as runs from runs where owner is not null group by organization_id
+),
 queues as (
     select organization_id, priority from (select * from ahead union all select * from around) q
     where wake_at <= now()
+        -- One that is at its limit would take a place and get nothing.
+        and not exists (
+            select from organizations o
+            where o.id = q.organization_id and coalesce(o.max_running, $6::integer) is not null
+                and coalesce(o.max_running, $6::integer)
+                    <= (select w.runs from at_work w where w.organization_id = o.id)
+        )
     limit $2
 ),
 due as materialized (
@@ -69,7 +80,10 @@ ranked as (
     ) d
     where ($7 is not null or (select count(*) from due) < $3)
         and (d.organization_id is distinct from $4 or d.turn <= $5)
-        and d.turn <= coalesce(d.most, d.turn)
+        and case
+            when d.most is null then true
+            else d.turn <= d.most - coalesce((select runs from at_work w where w.organization_id = d.organization_id), 0)
+        end
 ),
 wanted as (
     select organization_id, count(*) as runs from ranked where most is not null and place <= $2 group by organization_id

@@ -150,22 +150,26 @@ pub async fn pass_on(pool: &PgPool, org: OrgId, names: &[String]) -> Result<Vec<
     Ok(told)
 }
 
-/// What the steps of a run hold.
+/// The steps of a run that have asked for locks, and what they hold; nothing while they stand in the queue.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_locks(pool: &PgPool, claim: Claim) -> Result<Vec<(StepId, LockGrant)>> {
+pub async fn held_locks(pool: &PgPool, claim: Claim) -> Result<Vec<(StepId, Option<LockGrant>)>> {
     let rows = sqlx::query!(
-        r#"select distinct on (step_id) step_id, fence as "fence!", granted_at as "since!", expires_at as "expires!"
-             from locks
-            where organization_id = $1 and run_id = $2 and fence is not null"#,
+        "select distinct on (step_id) step_id, fence, granted_at, expires_at
+           from locks
+          where organization_id = $1 and run_id = $2
+          order by step_id, fence nulls last",
         claim.org.uuid(),
         claim.run.uuid(),
     )
     .fetch_all(pool)
     .await?;
-    let held = rows.into_iter();
-    Ok(held.map(|row| (StepId::from_text(row.step_id), grant(row.fence, row.since, row.expires))).collect())
+    let asked = rows.into_iter().map(|row| {
+        let held = row.fence.zip(row.granted_at).zip(row.expires_at);
+        (StepId::from_text(row.step_id), held.map(|((fence, since), expires)| grant(fence, since, expires)))
+    });
+    Ok(asked.collect())
 }
 
 /// The names that steps wait for and nobody holds any more: a process died before it let go, or a holder's time is over.
