@@ -67,7 +67,7 @@ nodes: [{ id: start, kind: start }, { id: end, kind: end, after: [start] }]
 `;
 const FORMS = [
   { what: 'an agent', at: 'agents/new', kept: 'Instructions', refused: 'Turns', button: 'Create agent' },
-  { what: 'a step', at: 'steps/new?kind=transform', kept: 'Value', refused: 'Attempts', button: 'Add step' },
+  { what: 'a step', at: 'steps/new?kind=map', kept: 'List', refused: 'Items at the same time', button: 'Add step' },
   { what: 'a run', at: 'run', kept: 'Beans', refused: 'Times', button: 'Start run' },
   { what: 'an imported workflow', at: 'workflows/new', kept: 'YAML', refused: 'YAML', button: 'Import workflow' },
 ];
