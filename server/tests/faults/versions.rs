@@ -40,7 +40,9 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     load.begin(Duration::from_millis(here.extent.pace_ms), here.tables.clone());
     let beside = Duration::from_secs(here.extent.beside_s);
     tokio::time::sleep(beside).await;
-    // Whatever one of them leaves, the other takes up.
+    // Whatever one of them leaves, the other takes up. The former one does not start on a newer schema: who is killed
+    // comes back as this version.
+    olds.iter().for_each(|place| here.fleet.set_binary(*place, None));
     let mut breaker = Breaker::new(here.clone(), here.client.clone(), here.options.seed + 9);
     breaker.perform(Fault::KillAtCall, &mut part).await;
     breaker.perform(Fault::KillAtAnswer, &mut part).await;
@@ -50,7 +52,6 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
         let ended = here.fleet.ended(place, Duration::from_secs(35)).await;
         part.find_if(!ended.is_some_and(|status| status.success()), "G14", || format!("it ended with {ended:?}"));
         part.fault("replaced by this version");
-        here.fleet.set_binary(place, None);
         assert!(here.fleet.start(place).await, "this version does not start");
         tokio::time::sleep(beside / 3).await;
     }
