@@ -12,9 +12,9 @@ use agentflow::{
         plan::Concurrency,
         runner::Settings,
         state::{Priority, RunState},
-        store::{self, Group, NewRun},
+        store::{self, Group, NewRun, Room, Round},
     },
-    kernel::RunId,
+    kernel::{NodeId, RunId},
     orgs,
     runs::service::{self as runs, Start},
 };
@@ -151,6 +151,38 @@ async fn the_limit_of_an_organization_holds_over_two_nodes() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!((seen, most_at_once(&world).await), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn organizations_at_their_limit_take_no_places_of_a_claim() {
+    let world = World::new().await;
+    let (pool, busy, node) = (world.deps().db.engine(), NodeId::new(), NodeId::new());
+    for node in [busy, node] {
+        store::register(pool, node, "test", 60_000).await.unwrap();
+    }
+    let mut full = Vec::new();
+    for number in 0..5 {
+        let place = Place::named(&world, &format!("Full {number}"), &format!("ana{number}@example.com")).await;
+        orgs::service::update_max_running(&place.ctx.grant().unwrap(), "1").await.unwrap();
+        let at_work = place.start(chain(&["one"]), None).await;
+        let work = "update runs set owner = $2, fence = 1, wake_at = null, state = 'running' where id = $1";
+        sqlx::query(work).bind(at_work).bind(busy).execute(pool).await.unwrap();
+        let due = place.start(chain(&["one"]), None).await;
+        full.push((place, due));
+    }
+    // Behind all of them, by the time and by the organization.
+    let free = Place::named(&world, "Free", "bea@example.com").await;
+    let claim = async || {
+        let run = free.start(chain(&["one"]), None).await;
+        let claims = Round::default().claim(pool, node, &Room::of(4)).await.unwrap();
+        assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), [run]);
+    };
+    claim().await;
+    // So many that a node goes round.
+    for (place, due) in &full {
+        place.copies(&world, *due, 40).await;
+    }
+    claim().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

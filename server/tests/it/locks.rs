@@ -9,11 +9,12 @@ use std::{
 use agentflow::{
     engine::{
         journal::Event,
+        machine::LockAnswer,
         port::{Answer, Call, CallScope, Effects, Evaluation, Progress},
-        state::{ErrorClass, RunState, StepError},
-        store::Signal,
+        state::{ErrorClass, RunState, StepError, StepId},
+        store::{self, Claim, LockWish, Room, Round, Signal},
     },
-    kernel::RunId,
+    kernel::{NodeId, RunId},
 };
 use serde_json::{Value, json};
 
@@ -123,6 +124,20 @@ fn holding(step: &str, locks: &[&str], lock_s: u32) -> Value {
 
 async fn rows(world: &World) -> i64 {
     sqlx::query_scalar("select count(*) from locks").fetch_one(world.deps().db.engine()).await.unwrap()
+}
+
+/// A run in the hands of nobody in particular, for asking in its name.
+async fn claimed(world: &World, place: &Place) -> Claim {
+    let (pool, node) = (world.deps().db.engine(), NodeId::new());
+    place.start(holding("work", &["till"], 60), None).await;
+    store::register(pool, node, "test", 60_000).await.unwrap();
+    Round::default().claim(pool, node, &Room::of(1)).await.unwrap()[0]
+}
+
+async fn ask(world: &World, claim: Claim, step: &str, names: &[&str], limit_s: u32) -> LockAnswer {
+    let wish = LockWish { names: names.iter().map(|name| (*name).to_owned()).collect(), limit_s };
+    let asked = store::ask_for_locks(world.deps().db.engine(), claim, &StepId::root(step), &wish).await;
+    asked.unwrap().1
 }
 
 /// Until nobody holds or waits any more.
@@ -342,4 +357,49 @@ async fn a_group_holds_a_lock_for_all_that_is_in_it() {
         assert_eq!((pair[0].0, pair[0].2), (pair[1].0, pair[1].2), "nobody came in between: {calls:?}");
         assert!(pair[0].2.is_some());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_and_passed_on_while_nobody_was_there_is_asked_for_anew() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let gauge = Gauge::default();
+    let mut first = Node::start(&world, &gauge).await;
+    let holder = place.start(holding("hang", &["till"], 60), None).await;
+    gauge.until_calls(1).await;
+    let mut waiters = Vec::new();
+    for limit_s in [1, 60] {
+        let run = place.start(holding("work", &["till"], limit_s), None).await;
+        until_waiting(&world, &place, run).await;
+        waiters.push(run);
+    }
+    first.lose();
+    // Its holder has ended, and while no node is there the first that waits is granted the lock, and after its second the
+    // next one.
+    let pool = world.deps().db.engine();
+    let end = "update runs set state = 'cancelled', finished_at = now(), owner = null, wake_at = null where id = $1";
+    sqlx::query(end).bind(holder).execute(pool).await.unwrap();
+    let till = ["till".to_owned()];
+    assert_eq!(store::pass_on(pool, place.ctx.org_id(), &till).await.unwrap(), [waiters[0]]);
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(store::pass_on(pool, place.ctx.org_id(), &till).await.unwrap(), [waiters[1]]);
+    let _second = Node::start(&world, &gauge).await;
+    for run in waiters {
+        place.until(run, RunState::Succeeded).await;
+    }
+    until_free(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_told_how_each_of_its_steps_stands_that_has_asked() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let claim = claimed(&world, &place).await;
+    let LockAnswer::Granted(grant) = ask(&world, claim, "holds", &["till"], 60).await else { panic!("it is free") };
+    for (step, names) in [("waits", &["till"][..]), ("both", &["drawer", "till"])] {
+        assert!(matches!(ask(&world, claim, step, names, 60).await, LockAnswer::Queued { .. }));
+    }
+    let stand = store::held_locks(world.deps().db.engine(), claim).await.unwrap();
+    let of = |step: &str, grant| (StepId::root(step), grant);
+    assert_eq!(stand, [of("both", None), of("holds", Some(grant)), of("waits", None)]);
 }

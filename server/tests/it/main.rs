@@ -39,6 +39,7 @@ mod people;
 mod private_postgres;
 mod recorded;
 mod runs;
+mod seams;
 mod smoke;
 mod stream;
 mod tenancy;

@@ -82,3 +82,33 @@ fn a_deadline_that_hands_over_moves_the_next_one_and_is_told_once() {
     assert_eq!(world.run(), RunState::Succeeded);
     assert!(decide(&mut world.machine, escalated(), world.now).is_silent());
 }
+
+#[test]
+fn a_question_needs_no_leave_to_be_asked() {
+    let graph = json!({ "nodes": [
+        { "id": "start", "kind": "start" },
+        { "id": "work", "kind": "agent", "agent": "helper", "prompt": "Ask.", "after": ["start"] },
+        { "id": "end", "kind": "end", "after": ["work"] },
+    ]});
+    let mut world = World::new(graph, Value::Null, |call, _, _| match call {
+        Call::Model(model) if model.messages.len() == 1 => said("", vec![wants("ask_human")]),
+        Call::Model(_) => said("done", Vec::new()),
+        Call::Tool(_) => Ok(Answer::AskHuman { question: "Is it ready?".to_owned() }),
+    });
+    let mut plan = (*world.machine.plan).clone();
+    let spec = ToolSpec { name: "ask_human".to_owned(), ..plan.tools["look"].clone() };
+    plan.tools.insert("ask_human".to_owned(), spec);
+    let helper = plan.agents.get_mut("helper").unwrap();
+    helper.tools.insert("ask_human".to_owned(), ToolPermission::NeedsApproval);
+    world.machine.plan = Arc::new(plan);
+    assert_eq!(world.run(), RunState::Waiting);
+    world.verdicts.insert("work.tool1_1".to_owned(), (Ruling::Approved, Value::Null));
+    assert_eq!(world.run(), RunState::Succeeded);
+    let asked = world.events.iter().filter_map(|stored| match &stored.event {
+        Event::ApprovalRequested { title, .. } => Some(title.as_str()),
+        _ => None,
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), ["Is it ready?"]);
+    let call = &world.machine.steps[&StepId::from_text("work.tool1_1")];
+    assert_eq!(call.output, Some(json!({ "answer": "because" })), "what the person said");
+}

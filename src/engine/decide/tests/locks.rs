@@ -260,3 +260,59 @@ fn locks_do_not_nest() {
     assert_eq!(world.run(), RunState::Failed);
     assert_eq!(world.machine.error.clone().unwrap().code, "lock.nested");
 }
+
+#[test]
+fn what_was_granted_and_passed_on_while_nobody_was_there_is_asked_for_anew() {
+    let mut world = World::new(pay(json!({})), json!({ "account": "till" }), echo);
+    world.taken.insert("till".to_owned());
+    assert_eq!(world.run(), RunState::Waiting);
+    let asks = |turn: &Turn| turn.effects.iter().filter(|effect| matches!(effect, Effect::Lock(..))).count();
+    let queued = Input::Held(vec![(StepId::root("pay"), None)]);
+    assert_eq!(asks(&decide(&mut world.machine, queued, world.now)), 0, "it stands in the queue");
+    // It was granted its locks, was not there, and somebody else has them now: it stands in no queue any more.
+    world.wanted.clear();
+    let turn = decide(&mut world.machine, Input::Held(Vec::new()), world.now);
+    world.write(&turn);
+    assert_eq!(asks(&turn), 1);
+    assert_eq!(asks(&decide(&mut world.machine, Input::Held(Vec::new()), world.now)), 0, "it has asked already");
+    for effect in turn.effects {
+        let input = world.act(effect).unwrap();
+        let turn = decide(&mut world.machine, input, world.now);
+        world.write(&turn);
+    }
+    assert_eq!((world.machine.waiting_on, world.wanted.len()), (Some(WaitingOn::Lock), 1));
+    world.taken.clear();
+    assert_eq!(world.run(), RunState::Succeeded);
+    assert_eq!(world.times("pay"), 1);
+}
+
+#[test]
+fn of_several_steps_the_one_that_stands_in_no_queue_asks_anew_unless_the_run_is_held() {
+    let wants = |id: &str| json!({ "id": id, "kind": "tool", "tool": "look", "after": ["start"], "locks": [id] });
+    let nodes = graph(json!([wants("a"), wants("b"), wants("c")]));
+    let mut world = World::new(nodes, Value::Null, echo);
+    world.taken.extend(["a", "b", "c"].map(str::to_owned));
+    assert_eq!(world.run(), RunState::Waiting);
+    let grant = LockGrant { fence: 7, since: world.now, until: world.now + TimeDelta::seconds(60) };
+    let stand = || Input::Held(vec![(StepId::root("a"), Some(grant)), (StepId::root("b"), None)]);
+    let turn = decide(&mut world.machine, Input::Pause("Ana".to_owned()), world.now);
+    world.write(&turn);
+    assert!(decide(&mut world.machine, stand(), world.now).effects.is_empty(), "nothing begins while it is held");
+    let turn = decide(&mut world.machine, Input::Resume("Ana".to_owned()), world.now);
+    world.write(&turn);
+    // Each of them is told how it stands, so that nobody has to be asked again for now.
+    for id in ["a", "b", "c"] {
+        let answer = LockAnswer::Queued { name: id.to_owned(), holder: None };
+        let turn = decide(&mut world.machine, Input::Locked(StepId::root(id), answer), world.now);
+        world.write(&turn);
+    }
+    let turn = decide(&mut world.machine, stand(), world.now);
+    let asked = turn.effects.iter().filter_map(|effect| match effect {
+        Effect::Lock(step, ..) => Some(step.as_str()),
+        _ => None,
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), ["c"]);
+    assert!(
+        turn.effects.iter().any(|effect| matches!(effect, Effect::Perform(_, scope, _) if scope.step.as_str() == "a"))
+    );
+}

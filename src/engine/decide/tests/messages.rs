@@ -171,3 +171,22 @@ fn nobody_waits_for_who_waits_for_them() {
     assert!(error_of(&world, "reviewer.tool1_1").contains("Reply first"), "{}", error_of(&world, "reviewer.tool1_1"));
     assert_eq!(step(&world, "writer.tool1_1").state, StepState::Succeeded);
 }
+
+#[test]
+fn a_run_that_fails_by_whom_it_asked_fails_once() {
+    let mut world = office(|_, _| Err(StepError::new(ErrorClass::BadInput, "test", "no")));
+    let mut plan = (*world.machine.plan).clone();
+    let question = json!({ "to": "reviewer", "question": "Is it short?" });
+    let graph = json!({ "nodes": [
+        { "id": "start", "kind": "start" },
+        { "id": "ask", "kind": "tool", "tool": "message_ask", "arguments": question, "after": ["start"], "on_error": "fail" },
+        { "id": "reviewer", "kind": "agent", "agent": "reviewer", "prompt": "Begin.", "after": ["start"], "on_error": "fail" },
+        { "id": "end", "kind": "end", "after": ["ask", "reviewer"] },
+    ]});
+    plan.graph = serde_json::from_value(graph).unwrap();
+    world.machine.plan = Arc::new(plan);
+    assert_eq!(world.run(), RunState::Failed);
+    assert_eq!(error_of(&world, "ask"), "bad_input Reviewer ended without an answer.");
+    let failed = world.events.iter().filter(|stored| matches!(stored.event, Event::RunFailed { .. }));
+    assert_eq!(failed.count(), 1);
+}

@@ -1,0 +1,226 @@
+//! Where parts of the engine meet: a run that is worked on alone while others hold the places of a side, a write that is
+//! refused while answers of templates are under way, and what a run takes over from another.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use agentflow::{
+    deps::Deps,
+    engine::{
+        port::{self, Answer, Call, CallScope, Effects, Evaluation, Progress},
+        runner::Settings,
+        state::{RunState, StepError, StepId},
+        store::{self, Signal},
+    },
+    kernel::RunId,
+    runs,
+};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    engine::{Node, Place, Script, chain, fast},
+    world::World,
+};
+
+/// Effects with a side that answers one call at a time. `doom…` never comes back on its first two attempts, `busy…` when it
+/// is let go.
+#[derive(Clone)]
+struct OneAtATime {
+    window: Arc<Semaphore>,
+    calls: Arc<Mutex<Vec<(String, u32)>>>,
+    released: Arc<AtomicBool>,
+}
+
+impl Default for OneAtATime {
+    fn default() -> Self {
+        Self { window: Arc::new(Semaphore::new(1)), calls: Arc::default(), released: Arc::default() }
+    }
+}
+
+impl OneAtATime {
+    fn calls_of(&self, step: &str) -> Vec<u32> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(called, _)| called == step).map(|(_, attempt)| *attempt).collect()
+    }
+
+    async fn until_called(&self, step: &str) {
+        let begun = Instant::now();
+        while self.calls_of(step).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{step} was not called");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A place at the side's window.
+struct AtTheWindow {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl port::Place for AtTheWindow {
+    fn came_back(&self, _: &Result<Answer, StepError>) {}
+}
+
+#[async_trait::async_trait]
+impl Effects for OneAtATime {
+    async fn place(&self, _: &Call, _: &CallScope) -> Option<Box<dyn port::Place>> {
+        let permit = self.window.clone().acquire_owned().await.unwrap();
+        Some(Box::new(AtTheWindow { _permit: permit }))
+    }
+
+    async fn perform(
+        &self,
+        _: Call,
+        scope: &CallScope,
+        _: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        let name = scope.step.as_str();
+        self.calls.lock().unwrap().push((name.to_owned(), scope.attempt));
+        if name.starts_with("doom") && scope.attempt <= 2 {
+            std::future::pending::<()>().await;
+        }
+        while name.starts_with("busy") && !self.released.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(Answer::Tool { output: Value::Null })
+    }
+
+    async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {
+        Ok(evaluation.template)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_worked_on_alone_waits_for_nobodys_place() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let doom = place.start(chain(&["doom"]), None).await;
+    for _ in 0..2 {
+        let effects = OneAtATime::default();
+        let mut node = Node::start(&world, &effects).await;
+        effects.until_called("doom").await;
+        node.lose();
+    }
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(place.start(chain(&["busy"]), None).await);
+    }
+    let effects = OneAtATime::default();
+    let _node = Node::start_with(&world, &effects, Settings { max_calls: 1, ..fast() }).await;
+    effects.until_called("busy").await;
+    let begun = Instant::now();
+    let claims = "select fence from runs where id = $1 and owner is not null";
+    while sqlx::query_scalar(claims).bind(doom).fetch_optional(world.deps().db.engine()).await.unwrap() != Some(3_i64) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it was not taken up again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // It waits for the only slot; when it has it, the next one of the others has the place at the window and waits for it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    effects.released.store(true, Ordering::Relaxed);
+    place.until(doom, RunState::Succeeded).await;
+    for run in others {
+        place.until(run, RunState::Succeeded).await;
+    }
+    assert_eq!((effects.calls_of("doom"), effects.calls_of("busy")), (vec![3], vec![1; 3]));
+}
+
+/// Effects that know the answers to two conditions. Just before the second is answered for the first time, the run is told
+/// something, so that the write that follows from the answer is refused.
+#[derive(Clone)]
+struct Judge {
+    deps: Deps,
+    /// How often the first was asked for, by run.
+    asked: Arc<Mutex<BTreeMap<RunId, u32>>>,
+    script: Script,
+}
+
+#[async_trait::async_trait]
+impl Effects for Judge {
+    async fn perform(
+        &self,
+        call: Call,
+        scope: &CallScope,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        self.script.perform(call, scope, progress).await
+    }
+
+    async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {
+        if evaluation.template == "{{ first }}" {
+            *self.asked.lock().unwrap().entry(evaluation.run).or_default() += 1;
+            return Ok(json!(false));
+        }
+        if self.asked.lock().unwrap()[&evaluation.run] == 1 {
+            let mut tx = self.deps.db.tenant(evaluation.org).await.unwrap();
+            let signal = Signal::Event { step: StepId::root("size") };
+            store::signal(&mut tx, evaluation.run, &signal, &[]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        Ok(json!(true))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_before_a_refused_write_is_not_taken_for_a_later_one() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let judge = Judge { deps: world.deps().clone(), asked: Arc::default(), script: Script::default() };
+    let _node = Node::start(&world, &judge).await;
+    let tool = |id: &str, after: &str| json!({ "id": id, "kind": "tool", "tool": "echo", "arguments": { "q": 1 }, "after": [after] });
+    let nodes = json!([
+        { "id": "start", "kind": "start" },
+        { "id": "size", "kind": "decision", "after": ["start"],
+          "branches": [{ "name": "first", "when": "{{ first }}" }, { "name": "second", "when": "{{ second }}" }] },
+        tool("wrong", "size.first"),
+        tool("right", "size.second"),
+        { "id": "end", "kind": "end", "after": ["wrong", "right"] },
+    ]);
+    for _ in 0..5 {
+        let run = place.start(nodes.clone(), None).await;
+        place.until(run, RunState::Succeeded).await;
+    }
+    assert_eq!((judge.script.calls_of("wrong"), judge.script.calls_of("right")), (vec![], vec![1; 5]));
+    // Now and then the node may have heard of the signal before it wrote.
+    let asked = judge.asked.lock().unwrap();
+    assert!(asked.values().any(|times| *times > 1), "no write was refused: {asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_and_approvals_stay_with_the_run_that_they_were_given_to() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let mut node = Node::start(&world, &Script::default()).await;
+    let nodes = json!([
+        { "id": "start", "kind": "start" },
+        { "id": "again", "kind": "loop", "until": "{{ true }}", "max": 1, "after": ["start"], "nodes": [
+            { "id": "one", "kind": "tool", "tool": "echo" },
+            { "id": "rest", "kind": "wait", "seconds": 3600, "after": ["one"] },
+        ] },
+        { "id": "end", "kind": "end", "after": ["again"] },
+    ]);
+    let run = place.start(nodes, Some(1)).await;
+    place.until(run, RunState::Failed).await;
+    node.lose();
+    let pool = world.deps().db.engine();
+    // What stands there once a person let it begin, and gave it more twice, and it has used that up.
+    let notes = json!({ "count": 1, "granted": 2, "spent": true, "approval": uuid::Uuid::nil() });
+    let note = "update steps set detail = detail || $2 where run_id = $1 and id = 'again'";
+    sqlx::query(note).bind(run).bind(notes).execute(pool).await.unwrap();
+    let retry = runs::control::retry(&place.ctx.grant().unwrap(), run, None).await.unwrap().run;
+    let detail: Value = sqlx::query_scalar("select detail from steps where run_id = $1 and id = 'again'")
+        .bind(retry)
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(detail["count"], 1, "how far it is stays: {detail}");
+    for note in ["granted", "spent", "approval"] {
+        assert_eq!(detail.get(note), None, "{detail}");
+    }
+}
