@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_LOCK_NAME, MAX_LOCKS, MAX_ROUNDS, Node,
-        NodeKind, RetryPolicy, SubWorkflow, ToolEffect,
+        ASK_HUMAN, Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_LOCK_NAME, MAX_LOCKS,
+        MAX_ROUNDS, Node, NodeKind, RetryPolicy, SubWorkflow, ToolEffect,
         template::{self, Piece},
     },
     Faults, MAX_SECONDS, MAX_TEXT, Scope,
@@ -385,6 +385,13 @@ pub(super) fn general(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     let works = calls || matches!(node.kind, NodeKind::Agent { .. } | NodeKind::Workflow { .. });
     if !works && node.requires_approval != Gate::Never {
         let message = "Only a tool, a request, an agent and a workflow can be held back. Put an approval before it.";
+        out.node(path, "requires_approval", message);
+    }
+    if matches!(&node.kind, NodeKind::Tool { tool, .. } if tool == ASK_HUMAN) && node.requires_approval != Gate::Never {
+        let message = format!(
+            "The tool “{ASK_HUMAN}” asks a person itself, and a step asks once. Leave this out, or put an approval \
+             before the step."
+        );
         out.node(path, "requires_approval", message);
     }
     if node.at_most_once && !calls {

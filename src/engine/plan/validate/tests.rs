@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::engine::plan::ToolEffect;
+use crate::engine::plan::{ASK_HUMAN, ToolEffect};
 
 fn faults(graph: &Graph) -> Vec<Fault> {
     let agents = BTreeSet::from(["writer".to_owned()]);
@@ -20,7 +20,8 @@ fn faults(graph: &Graph) -> Vec<Fault> {
         effect: ToolEffect::Write,
         timeout_s: 5,
     };
-    let tools = BTreeMap::from([("post".to_owned(), tool)]);
+    let asks = ToolSpec { name: ASK_HUMAN.into(), parameters: Value::Null, effect: ToolEffect::Read, ..tool.clone() };
+    let tools = BTreeMap::from([("post".to_owned(), tool), (ASK_HUMAN.to_owned(), asks)]);
     // Enough of a schema check for these tests: the type.
     let check = |schema: &Value, value: &Value| {
         let fits = match schema["type"].as_str() {
@@ -420,4 +421,20 @@ fn a_budget_bounds_what_calls_models_and_says_how_much() {
     says(with(agent, json!({ "cost": 1, "tokens": 0 })), &["x/budget.tokens"]);
     let value = json!({ "kind": "transform", "value": 1 });
     says(with(value, json!({ "cost": 1 })), &["x/budget: Only an agent, a map, a loop and a workflow"]);
+}
+
+#[test]
+fn a_step_that_asks_a_person_is_not_held_back_for_one() {
+    let with = |tool: &str, gate: &str| {
+        json!([
+            { "id": "start", "kind": "start" },
+            { "id": "x", "kind": "tool", "tool": tool, "arguments": { "to": "a" }, "requires_approval": gate, "after": ["start"] },
+            { "id": "end", "kind": "end", "after": ["x"] },
+        ])
+    };
+    says(with("post", "always"), &[]);
+    says(with(ASK_HUMAN, "never"), &[]);
+    for gate in ["always", "{{ input.amount > 500 }}"] {
+        says(with(ASK_HUMAN, gate), &["x/requires_approval: The tool “ask_human” asks a person itself"]);
+    }
 }
