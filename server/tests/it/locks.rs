@@ -403,3 +403,31 @@ async fn a_run_is_told_how_each_of_its_steps_stands_that_has_asked() {
     let of = |step: &str, grant| (StepId::root(step), grant);
     assert_eq!(stand, [of("both", None), of("holds", Some(grant)), of("waits", None)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_when_its_own_time_is_over_is_granted_anew_or_waits() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let claim = claimed(&world, &place).await;
+    let ask = async |step: &str| ask(&world, claim, step, &["till"], 20).await;
+    // A holder is cut off a second before somebody else may have its lock, and begins nothing new just before that.
+    let pass = async |seconds: f64| {
+        let pass = "update locks set granted_at = granted_at - make_interval(secs => $1),
+                                     expires_at = expires_at - make_interval(secs => $1)";
+        sqlx::query(pass).bind(seconds).execute(world.deps().db.engine()).await.unwrap();
+    };
+    let LockAnswer::Granted(first) = ask("holds").await else { panic!("it is free") };
+    assert_eq!(ask("holds").await, LockAnswer::Granted(first), "there is time");
+    pass(19.5).await;
+    let LockAnswer::Granted(second) = ask("holds").await else { panic!("nobody else asks") };
+    assert!(second.fence > first.fence && second.until > first.until, "{first:?} {second:?}");
+    assert!(matches!(ask("waits").await, LockAnswer::Queued { .. }));
+    pass(18.98).await;
+    assert_eq!(
+        ask("holds").await,
+        LockAnswer::Queued { name: "till".to_owned(), holder: Some(claim.run) },
+        "who has waited is first"
+    );
+    let stand = store::held_locks(world.deps().db.engine(), claim).await.unwrap();
+    assert!(matches!(&stand[..], [(_, None), (waits, Some(_))] if waits.as_str() == "waits"), "{stand:?}");
+}

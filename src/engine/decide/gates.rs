@@ -245,7 +245,10 @@ impl Decider<'_> {
         if !waits || self.m.state.is_end() {
             return;
         }
-        if applied.expired {
+        // A deadline that was acted upon is the step's no more, whatever follows: it is told once, also by a successor.
+        let deadline = self.m.steps.get_mut(&id).and_then(|step| step.wake_at.take());
+        self.touch(&id);
+        if applied.expired && deadline.is_some() {
             self.turn.events.push(Event::ApprovalDecided {
                 approval: applied.id,
                 step: id.clone(),
@@ -265,8 +268,7 @@ impl Decider<'_> {
             line = format!("{} {verb}: {reason}", applied.by);
         }
         self.turn.log(LogLevel::Info, Some(&id), line);
-        let Some(step) = self.m.steps.get_mut(&id) else { return };
-        step.wake_at = None;
+        let Some(step) = self.m.steps.get(&id) else { return };
         let approved = applied.ruling == Ruling::Approved;
         match (step.kind, step.attempt) {
             _ if is_effort(&id) && step.kind == StepKind::Approval => self.what_now(&id, applied),

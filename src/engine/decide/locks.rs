@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{Decider, mend::is_effort};
@@ -21,9 +20,6 @@ use crate::{
 /// only the names of its locks filled in.
 const ASKED: usize = usize::MAX;
 pub(super) const NAMES: usize = usize::MAX - 1;
-
-/// What is left of a lock's time when nothing new begins any more.
-const TOO_LATE: TimeDelta = TimeDelta::milliseconds(50);
 
 impl Decider<'_> {
     /// The names of a step's locks are known. Empty ones are none.
@@ -295,7 +291,7 @@ impl Decider<'_> {
 }
 
 fn is_over(grant: LockGrant, now: crate::kernel::Timestamp) -> bool {
-    grant.until <= now + TOO_LATE
+    grant.until <= now + LockGrant::TOO_LATE
 }
 
 /// What a step fails of when the time of its locks is over.

@@ -1,5 +1,6 @@
 //! A step in its owner's memory: its row, and the notes that the state machine keeps in it.
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,6 +110,11 @@ pub struct LockGrant {
     pub since: Timestamp,
     /// When it is cut off.
     pub until: Timestamp,
+}
+
+impl LockGrant {
+    /// What is left of its time when nothing new begins any more.
+    pub const TOO_LATE: TimeDelta = TimeDelta::milliseconds(50);
 }
 
 /// What a step that asks for its locks is told.

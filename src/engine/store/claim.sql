@@ -34,11 +34,11 @@ around as (
         order by organization_id, priority, wake_at limit 1
     ) n
 ),
--- The first organizations with due runs, and of which priorities. Reading stops when there are enough.
 -- What is at work now. Read only where an organization has a limit.
 at_work as materialized (
     select organization_id, count(*) as runs from runs where owner is not null group by organization_id
 ),
+-- The first organizations with due runs, and of which priorities. Reading stops when there are enough.
 queues as (
     select organization_id, priority from (select * from ahead union all select * from around) q
     where wake_at <= now()

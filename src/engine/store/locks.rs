@@ -2,6 +2,7 @@
 //! at each of them it is the first that waits and nobody holds it. So nobody waits in a circle, and nobody is passed over.
 //! One at a time for an organization looks and grants. A holder counts until its step or run ends, or its time is over.
 
+use chrono::TimeDelta;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::{Claim, Signal, external};
@@ -15,7 +16,7 @@ use crate::{
 
 /// The most that a holder is cut off before its time is over, so that it has let go before the next one begins although
 /// its process knows the database's clock only nearly.
-const MARGIN_MS: i64 = 1_000;
+const MARGIN: TimeDelta = TimeDelta::seconds(1);
 
 /// What a step asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,20 +41,25 @@ pub async fn ask_for_locks(
     let mut tx = connection.begin().await?;
     one_at_a_time(&mut tx, claim.org).await?;
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
-    // What it asked for under other names, or held for too long, is over.
+    // What it asked for under other names, or held for too long, is over: by the same measure as for its owner, who would
+    // ask again and again for as long as it was told of a grant that it cannot use.
     let freed = sqlx::query_scalar!(
         r#"with mine as (
-             select name, expires_at from locks where organization_id = $1 and run_id = $2 and step_id = $3
+             select name, expires_at - least((expires_at - granted_at) / 10, make_interval(secs => $5)) as until
+               from locks where organization_id = $1 and run_id = $2 and step_id = $3
            )
            delete from locks
             where organization_id = $1 and run_id = $2 and step_id = $3
-              and (exists (select from mine where name <> all($4) or expires_at <= clock_timestamp())
+              and (exists (select from mine
+                            where name <> all($4) or until <= clock_timestamp() + make_interval(secs => $6))
                    or (select count(*) from mine) <> cardinality($4::text[]))
         returning name"#,
         org,
         run,
         step.as_str(),
         &wish.names,
+        seconds(MARGIN),
+        seconds(LockGrant::TOO_LATE),
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -319,6 +325,10 @@ async fn grant_next(
 }
 
 fn grant(fence: i64, since: Timestamp, expires: Timestamp) -> LockGrant {
-    let margin = ((expires - since) / 10).min(chrono::TimeDelta::milliseconds(MARGIN_MS));
+    let margin = ((expires - since) / 10).min(MARGIN);
     LockGrant { fence, since, until: expires - margin }
+}
+
+fn seconds(time: TimeDelta) -> f64 {
+    time.num_milliseconds() as f64 / 1_000.0
 }

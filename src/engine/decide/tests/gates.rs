@@ -84,6 +84,46 @@ fn a_deadline_that_hands_over_moves_the_next_one_and_is_told_once() {
 }
 
 #[test]
+fn a_deadline_is_told_once_although_the_owner_is_lost_before_what_follows() {
+    let graph = json!({ "nodes": [
+        { "id": "start", "kind": "start" },
+        { "id": "pay", "kind": "tool", "tool": "look", "requires_approval": "always", "locks": ["till"], "after": ["start"] },
+        { "id": "end", "kind": "end", "after": ["pay"] },
+    ]});
+    let mut world = World::new(graph, Value::Null, echo);
+    assert_eq!(world.run(), RunState::Waiting);
+    // As a gate with a deadline stands there.
+    let (pay, deadline) = (StepId::root("pay"), world.now + TimeDelta::seconds(60));
+    let step = world.machine.steps.get_mut(&pay).unwrap();
+    step.wake_at = Some(deadline);
+    let (ordinal, id) = (step.ordinal, step.detail.approval.unwrap());
+    world.rows.get_mut(&(ordinal, pay.clone())).unwrap().wake_at = Some(deadline);
+    world.now = deadline;
+    let expired = Applied {
+        id,
+        step: pay.clone(),
+        ruling: Ruling::Approved,
+        expired: true,
+        by: "The deadline".to_owned(),
+        reason: None,
+        payload: json!({ "q": 1 }),
+    };
+    // Lost each time before it has its lock.
+    for _ in 0..3 {
+        let turn = decide(&mut world.machine, Input::Decided(vec![expired.clone()]), world.now);
+        world.write(&turn);
+        assert!(matches!(&turn.effects[..], [Effect::Lock(step, ..)] if *step == pay), "{:?}", turn.effects);
+        world.crash();
+        let turn = decide(&mut world.machine, Input::Loaded, world.now);
+        world.write(&turn);
+    }
+    let told = world.events.iter().filter(|stored| matches!(stored.event, Event::ApprovalDecided { .. }));
+    assert_eq!(told.count(), 1);
+    world.verdicts.insert("pay".to_owned(), (Ruling::Approved, json!({ "q": 1 })));
+    assert_eq!(world.run(), RunState::Succeeded);
+}
+
+#[test]
 fn a_question_needs_no_leave_to_be_asked() {
     let graph = json!({ "nodes": [
         { "id": "start", "kind": "start" },
