@@ -9,7 +9,8 @@ mod store;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tokio::sync::broadcast;
@@ -41,11 +42,48 @@ pub struct Partial {
     pub text: String,
 }
 
+/// A committed event on its way to its readers. It is written as JSON once, however many they are.
+#[derive(Debug)]
+pub struct Told {
+    stored: StoredEvent,
+    json: OnceLock<String>,
+}
+
+impl Told {
+    /// The event as JSON, in one line.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn json(&self) -> Result<&str, serde_json::Error> {
+        match self.json.get() {
+            Some(json) => Ok(json),
+            None => {
+                let json = serde_json::to_string(&self.stored)?;
+                Ok(self.json.get_or_init(|| json))
+            }
+        }
+    }
+}
+
+impl From<StoredEvent> for Told {
+    fn from(stored: StoredEvent) -> Self {
+        Self { stored, json: OnceLock::new() }
+    }
+}
+
+impl Deref for Told {
+    type Target = StoredEvent;
+
+    fn deref(&self) -> &StoredEvent {
+        &self.stored
+    }
+}
+
 /// What a reader of a run hears.
 #[derive(Debug, Clone)]
 pub enum Live {
     /// The events of one commit, in order.
-    Events(Arc<[StoredEvent]>),
+    Events(Arc<[Arc<Told>]>),
     /// Streamed tokens.
     Partial(Arc<Partial>),
 }
@@ -156,7 +194,8 @@ impl Hub {
         {
             topic.seen = last.max(topic.seen);
             // Fails when the last reader is just leaving: nobody is left to be told.
-            drop(topic.sender.send(Live::Events(events)));
+            let events = events.iter().map(|event| Arc::new(Told::from(event.clone())));
+            drop(topic.sender.send(Live::Events(events.collect())));
         }
         inner.tick(org, tick);
     }

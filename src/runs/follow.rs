@@ -8,7 +8,7 @@ use crate::{
     access::{Ctx, Grant, right},
     engine::journal::StoredEvent,
     kernel::{Result, RunId},
-    live::{Live, Partial, Subscription},
+    live::{Live, Partial, Subscription, Told},
 };
 
 /// The most events that are read at once.
@@ -16,12 +16,11 @@ const BATCH: i64 = 500;
 
 /// What a follower of a run is told.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 pub enum News {
     /// The number that it gave does not exist (yet): forget what was seen, the run's events follow from the first on.
     Reset,
     /// The next event.
-    Event(StoredEvent),
+    Event(Arc<Told>),
     /// Streamed tokens; not kept.
     Partial(Arc<Partial>),
     /// It was too slow, or the table could not be read: come again with the last number. Nothing follows.
@@ -35,7 +34,7 @@ pub struct Follower {
     /// The number of the last event that was handed out.
     seen: i64,
     /// Events that are about to be handed out.
-    next: VecDeque<StoredEvent>,
+    next: VecDeque<Arc<Told>>,
     /// Whether the table may hold more than was handed out.
     behind: bool,
     reset: bool,
@@ -104,11 +103,11 @@ impl Follower {
         if let Some(last) = events.last() {
             self.live.has_read(last.seq);
         }
-        self.next = events.into();
+        self.next = events.into_iter().map(|event| Arc::new(event.into())).collect();
     }
 
     /// Events of a commit. What was handed out already is left out; where one is missing, the table has it.
-    fn hear(&mut self, events: &[StoredEvent]) {
+    fn hear(&mut self, events: &[Arc<Told>]) {
         for event in events {
             let wanted = self.seen + 1 + self.next.len() as i64;
             if event.seq > wanted {

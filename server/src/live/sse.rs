@@ -43,6 +43,9 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often it is asked again whether the reader may still read.
 const CHECK: Duration = Duration::from_secs(15);
+/// How long a connection stays open after the end of its run: where many readers wait for it, all read it before the work
+/// of closing begins.
+const CLOSE: Duration = Duration::from_millis(100);
 /// The shortest time between two ticks of one stream.
 const TICK_PAUSE: Duration = Duration::from_millis(300);
 /// Runs that one tab follows at most.
@@ -169,7 +172,8 @@ fn events_of(follower: Follower, ends: bool) -> impl Stream<Item = Event> + Send
             News::Event(stored) => {
                 let name = stored.event.name();
                 let is_end = ends && matches!(name, "run.succeeded" | "run.failed" | "run.cancelled");
-                let event = Event::default().id(stored.seq.to_string()).event(name).json_data(&stored);
+                let event =
+                    stored.json().map(|json| Event::default().id(stored.seq.to_string()).event(name).data(json));
                 Some((event.unwrap_or_default(), (!is_end).then_some(follower)))
             }
             News::Partial(partial) => {
@@ -245,7 +249,11 @@ where
         };
         [Some(reconnect(reason)), None]
     };
-    let events = events.map(Some).chain(stream::iter([None]));
+    let close = async {
+        tokio::time::sleep(CLOSE).await;
+        None
+    };
+    let events = events.map(Some).chain(stream::once(close));
     let end = stream::once(end).flat_map(stream::iter);
     let until_end = stream::select(end, events)
         .take_while(|event| std::future::ready(event.is_some()))
