@@ -123,6 +123,10 @@ pub async fn found(mut superuser: PgConnection) -> Result<(), sqlx::Error> {
 /// Connections of the keeper: two jobs at a time, who listens for new ones, and who looks after time and the dead.
 const KEEPERS: u32 = 5;
 
+/// The engine's statements are few and all go by an index: each is planned once, not anew for every write; and a plan that
+/// was made while a table was small must not read the whole of it later.
+const ENGINE: &str = "; set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
+
 /// The four pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -140,10 +144,10 @@ impl Db {
     pub async fn connect(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?.application_name("agentflow");
         Ok(Self {
-            app: pool(&options, "agentflow_app", connections).await?,
-            identity: pool(&options, "agentflow_identity", connections.div_ceil(2)).await?,
-            engine: pool(&options, "agentflow_engine", connections).await?,
-            keeper: pool(&options, "agentflow_keeper", KEEPERS).await?,
+            app: pool(&options, "agentflow_app", connections, "").await?,
+            identity: pool(&options, "agentflow_identity", connections.div_ceil(2), "").await?,
+            engine: pool(&options, "agentflow_engine", connections, ENGINE).await?,
+            keeper: pool(&options, "agentflow_keeper", KEEPERS, "").await?,
         })
     }
 
@@ -197,7 +201,12 @@ impl Db {
     }
 }
 
-async fn pool(options: &PgConnectOptions, role: &'static str, connections: u32) -> Result<PgPool, sqlx::Error> {
+async fn pool(
+    options: &PgConnectOptions,
+    role: &'static str,
+    connections: u32,
+    settings: &'static str,
+) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
@@ -208,7 +217,7 @@ async fn pool(options: &PgConnectOptions, role: &'static str, connections: u32) 
             Box::pin(async move {
                 connection
                     .execute(sqlx::AssertSqlSafe(format!(
-                        "set role {role}; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'"
+                        "set role {role}; set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'{settings}"
                     )))
                     .await?;
                 Ok(())

@@ -8,7 +8,12 @@ use std::{
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{counters::Counters, journal::StoredEvent, state::StepId, store::Fresh};
+use super::{
+    counters::Counters,
+    journal::StoredEvent,
+    state::StepId,
+    store::{Begin, First, Fresh, NewRun},
+};
 use crate::kernel::{NodeId, OrgId, RunId};
 
 /// Who wants to see events as they are committed: the live hub.
@@ -52,7 +57,11 @@ struct LocalNode {
     /// With this many runs at work it takes up no more of them directly.
     most: usize,
     runs: mpsc::UnboundedSender<Fresh>,
+    first: Arc<DecidesFirst>,
 }
+
+/// Says what a run that is about to be started does first, where its node can say it.
+type DecidesFirst = dyn Fn(OrgId, &NewRun) -> Option<First> + Send + Sync;
 
 /// That a run has events up to a number.
 pub(super) type News = (OrgId, RunId, i64);
@@ -83,29 +92,42 @@ impl Engine {
         &self.inner.counters
     }
 
-    /// The node of this process, if it has room for a run that is about to be started.
+    /// How the node of this process begins a run that is about to be started, if it has room for it.
     #[must_use]
-    pub fn free_node(&self) -> Option<NodeId> {
-        let most = self.node().as_ref().map(|node| (node.id, node.most));
-        most.filter(|(_, most)| self.active_count() < *most).map(|(id, _)| id)
+    pub fn begin(&self, org: OrgId, run: &NewRun) -> Option<Begin> {
+        let (node, most, first) = self.node().as_ref().map(|node| (node.id, node.most, node.first.clone()))?;
+        (self.active_count() < most).then(|| Begin { node, first: first(org, run) })
     }
 
     /// A service has committed a run, perhaps in the hands of this process's node: it goes on at once. Whoever else waits
     /// for runs is told.
     pub fn started(&self, org: OrgId, run: RunId, fresh: Option<Fresh>) {
-        match (fresh, self.node().as_ref()) {
-            // One that reaches nobody, because the process is about to end, is given back with all that the node owns.
-            (Some(fresh), Some(node)) => drop(node.runs.send(fresh)),
-            (Some(_), None) => {}
-            (None, _) => self.heard(run),
+        let Some(mut fresh) = fresh else { return self.committed(org, run) };
+        let events = Arc::from(std::mem::take(&mut fresh.events));
+        // One that reaches nobody, because the process is about to end, is given back with all that the node owns.
+        if let Some(node) = self.node().as_ref() {
+            drop(node.runs.send(fresh));
         }
-        self.tell_others(org, run, UNKNOWN);
+        self.publish(org, run, events);
+    }
+
+    /// Events of a run have been committed: the readers here see them, and the other processes are told.
+    pub(super) fn publish(&self, org: OrgId, run: RunId, events: Arc<[StoredEvent]>) {
+        if let Some(last) = events.last().map(|event| event.seq) {
+            self.inner.readers.committed(org, run, events);
+            self.tell_others(org, run, last);
+        }
     }
 
     /// The node of this process takes up runs that are started here, as long as fewer than `most` are at work.
-    pub(super) fn open(&self, id: NodeId, most: usize) -> mpsc::UnboundedReceiver<Fresh> {
+    pub(super) fn open(
+        &self,
+        id: NodeId,
+        most: usize,
+        first: impl Fn(OrgId, &NewRun) -> Option<First> + Send + Sync + 'static,
+    ) -> mpsc::UnboundedReceiver<Fresh> {
         let (runs, fresh) = mpsc::unbounded_channel();
-        *self.node() = Some(LocalNode { id, most, runs });
+        *self.node() = Some(LocalNode { id, most, runs, first: Arc::new(first) });
         fresh
     }
 
@@ -128,7 +150,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_others(&self, org: OrgId, run: RunId, last_seq: i64) {
+    fn tell_others(&self, org: OrgId, run: RunId, last_seq: i64) {
         // Nobody listens any more only while the process ends.
         let _ = self.inner.news.send((org, run, last_seq));
     }

@@ -112,9 +112,7 @@ async fn bounded(pool: &PgPool, node: NodeId, commits: &[Commit], engine: &Engin
 }
 
 fn tell(engine: &Engine, commit: &Commit, outcome: &Committed) {
-    let Committed::Written(events) = outcome else { return };
-    if let Some(last) = events.last() {
-        engine.readers().committed(commit.claim.org, commit.claim.run, events.clone());
-        engine.tell_others(commit.claim.org, commit.claim.run, last.seq);
+    if let Committed::Written(events) = outcome {
+        engine.publish(commit.claim.org, commit.claim.run, events.clone());
     }
 }

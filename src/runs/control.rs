@@ -1,5 +1,7 @@
 //! Use cases of runs that are there: hold, let go on, stop, and run again.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{
@@ -142,10 +144,10 @@ pub async fn again(
         retry_of: Some(run),
         priority: plan.graph.priority,
         group: group(before.workflow_id, &plan.graph, &input),
-        plan,
+        plan: Arc::new(plan),
         input,
     };
-    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.free_node()).await?;
+    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.begin(grant.org_id(), &new)).await?;
     engine::take_over(&mut tx, run, id, &reuse).await?;
     finish(grant, tx, id, fresh).await
 }

@@ -1,5 +1,7 @@
 //! Use cases of runs: start one, and look at them. Holding, stopping and running again is in [`super::control`].
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -95,10 +97,10 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
         retry_of: None,
         priority: start.priority.unwrap_or(ready.plan.graph.priority),
         group: group(start.workflow, &ready.plan.graph, &start.input),
-        plan: ready.plan,
+        plan: Arc::new(ready.plan),
         input: start.input,
     };
-    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.free_node()).await?;
+    let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.begin(grant.org_id(), &new)).await?;
     finish(grant, tx, new.id, fresh).await
 }
 

@@ -48,7 +48,7 @@ pub async fn measure(place: &Place, options: &Options, report: &mut Report) -> R
         }
         let begun = Instant::now();
         let mut tx = node.db.tenant(place.org).await.map_err(said)?;
-        let fresh = engine::start_run(&mut tx, &run, node.engine.free_node()).await.map_err(said)?;
+        let fresh = engine::start_run(&mut tx, &run, node.engine.begin(place.org, &run)).await.map_err(said)?;
         tx.commit().await.map_err(said)?;
         node.engine.started(place.org, run.id, fresh);
         ended += 1;

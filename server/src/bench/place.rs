@@ -1,6 +1,6 @@
 //! Where the benchmark's runs live: an organization with a workflow that runs can name, in a fresh database.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use agentflow::{
     access::{Actor, Ctx, Role},
@@ -77,7 +77,7 @@ impl Place {
             id: RunId::new(),
             workflow: self.workflow,
             workflow_version: 1,
-            plan: plan.clone(),
+            plan: Arc::new(plan.clone()),
             title: "A run".to_owned(),
             trigger: "test",
             started_by: "bench".to_owned(),

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     process::Stdio,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use agentflow::{
         plan::Concurrency,
         runner::Settings,
         state::{Priority, RunState},
-        store::{self, Group, NewRun, Room, Round},
+        store::{self, Begin, Group, NewRun, Room, Round},
     },
     kernel::{NodeId, RunId},
     orgs,
@@ -31,7 +32,7 @@ impl Place {
     /// A run of a group that `limit` runs share at once.
     fn grouped(&self, key: &str, limit: u32, priority: Priority, steps: &[&str]) -> NewRun {
         let mut run = self.new_run(chain(steps), None);
-        run.plan.graph.concurrency = Some(Concurrency { limit, key: key.to_owned() });
+        Arc::make_mut(&mut run.plan).graph.concurrency = Some(Concurrency { limit, key: key.to_owned() });
         run.group = Some(Group { key: key.to_owned(), limit });
         run.priority = priority;
         run
@@ -272,29 +273,44 @@ async fn a_run_starts_in_the_hands_of_the_process_that_took_it_in() {
     let place = Place::new(&world).await;
     world.work();
     let engine = &world.deps().engine;
-    while engine.free_node().is_none() {
+    let org = place.ctx.org_id();
+    while engine.begin(org, &place.new_run(chain(&[]), None)).is_none() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let sum = || {
+        let sum = json!({ "id": "sum", "kind": "transform", "value": "{{ 1 + 1 }}", "after": ["start"] });
+        place.new_run(crate::node_kinds::through(&[sum], "sum"), None)
+    };
     for _ in 0..20 {
-        let run = place.start_at_once().await;
-        place.until(run, RunState::Succeeded).await;
+        let run = sum();
+        let mut tx = place.ctx.deps().db.tenant(org).await.unwrap();
+        let fresh = store::start_run(&mut tx, &run, engine.begin(org, &run)).await.unwrap();
+        tx.commit().await.unwrap();
+        engine.started(org, run.id, fresh);
+        place.until(run.id, RunState::Succeeded).await;
     }
     let claimed = || engine.counters().claimed.get();
     assert_eq!((claimed(), engine.counters().loaded.get()), (0, 0), "somebody had to look for them");
     // The process dies between the commit and the word to its node: the run is found all the same.
-    let mut tx = place.ctx.deps().db.tenant(place.ctx.org_id()).await.unwrap();
-    let run = place.new_run(chain(&[]), None);
-    let fresh = store::start_run(&mut tx, &run, engine.free_node()).await.unwrap();
+    let mut tx = place.ctx.deps().db.tenant(org).await.unwrap();
+    let run = sum();
+    let fresh = store::start_run(&mut tx, &run, engine.begin(org, &run)).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(fresh.is_some());
+    let names: Vec<_> = fresh.unwrap().events.iter().map(|stored| stored.event.name()).collect();
+    assert_eq!(names[..2], ["run.queued", "run.started"], "it has begun with the start's own commit");
+    let written: Vec<_> = place.events(run.id).await.iter().map(agentflow::engine::journal::Event::name).collect();
+    assert_eq!(written, names);
     place.until(run.id, RunState::Succeeded).await;
     assert_eq!(claimed(), 1);
     // A node that is not alive gets none.
     let mut tx = place.ctx.deps().db.tenant(place.ctx.org_id()).await.unwrap();
-    let run = place.new_run(chain(&[]), None);
-    let fresh = store::start_run(&mut tx, &run, Some(agentflow::kernel::NodeId::new())).await.unwrap();
+    let run = sum();
+    let begin = engine.begin(org, &run).unwrap();
+    let begin = Begin { node: NodeId::new(), ..begin };
+    let fresh = store::start_run(&mut tx, &run, Some(begin)).await.unwrap();
     assert!(fresh.is_none());
     tx.commit().await.unwrap();
+    assert_eq!(place.events(run.id).await.len(), 1, "what was decided for the other node is not written");
     place.until(run.id, RunState::Succeeded).await;
     // Where runs are counted, they are claimed.
     orgs::service::update_max_running(&place.ctx.grant().unwrap(), "1").await.unwrap();
@@ -403,4 +419,15 @@ async fn one_process_serves_and_another_works() {
     }
     let reply = start().await.unwrap();
     assert_eq!(reply.status(), 202);
+}
+
+#[tokio::test]
+async fn an_input_is_seen_from_the_first_as_the_database_gives_it_back() {
+    let world = World::new().await;
+    let text = r#"{"bb": {"zz": 1, "a": [1e16, -0.0, 0.1, 1e300, 5e-324, 1.5e-10, 2e3, 100.0, 18446744073709551615, -7]},
+                   "a": "é\"\\\n", "ab": {"é": null, "e": true, "ee": 1e22}, "": [], "c": {}, "B": 0.0}"#;
+    let value: Value = serde_json::from_str(text).unwrap();
+    let back: Value =
+        sqlx::query_scalar("select $1::jsonb").bind(&value).fetch_one(&mut world.owner().await).await.unwrap();
+    assert_eq!(store::as_stored(value).to_string(), back.to_string());
 }

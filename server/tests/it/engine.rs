@@ -206,7 +206,7 @@ impl Place {
             id: RunId::new(),
             workflow: self.workflow,
             workflow_version: 1,
-            plan,
+            plan: Arc::new(plan),
             title: "A run".to_owned(),
             trigger: "test",
             started_by: self.ctx.actor().reference(),

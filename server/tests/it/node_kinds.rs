@@ -65,7 +65,7 @@ impl Desk {
     }
 }
 
-fn through(nodes: &[Value], output: &str) -> Value {
+pub fn through(nodes: &[Value], output: &str) -> Value {
     let mut all = vec![json!({ "id": "start", "kind": "start" })];
     all.extend_from_slice(nodes);
     let last = nodes.last().unwrap()["id"].clone();

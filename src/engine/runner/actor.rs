@@ -3,13 +3,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
-use futures::FutureExt;
 use tokio::{
     sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, JoinSet},
@@ -17,19 +15,19 @@ use tokio::{
 
 use super::{
     Runner,
+    clock::DbClock,
     locks::{lock, unlock},
+    tasks::{evaluate, expect, perform},
 };
 use crate::{
     engine::{
         decide::{decide, is_suspect},
-        journal::LogLevel,
         machine::{Effect, Input, Machine, Most, Step, Turn},
         plan::template,
-        port::{Answer, Call, CallScope, Evaluation, Progress},
-        state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
+        state::{RunState, StepId, StepKind, StepState},
         store::{self, Claim, Commit, Committed, Loaded, LockWish, Signal},
     },
-    kernel::{Error, Kind, Result, Timestamp, text},
+    kernel::{Error, Kind, Result, Timestamp},
 };
 
 /// A run whose next moment is this near is kept in memory instead of being let go and claimed again.
@@ -64,20 +62,28 @@ struct Actor {
 }
 
 /// That nobody else on this node calls anything: every slot of the calls, and a place at the head of those who want them.
-struct Alone {
+pub(super) struct Alone {
     /// Its own calls go one after the other.
-    one: Semaphore,
+    pub(super) one: Semaphore,
     _slots: OwnedSemaphorePermit,
     _first: OwnedMutexGuard<()>,
 }
 
-/// Works on a run until it ends, waits, or belongs to somebody else. One that was started just now comes along whole.
-pub(super) async fn work(runner: Arc<Runner>, claim: Claim, fresh: Option<Box<Machine>>, nudge: Arc<Notify>) {
-    let loaded = match fresh {
-        Some(machine) => Some(Loaded { machine: at_work(*machine, &runner), has_signals: false }),
-        None => load(&runner, claim).await,
+/// Works on a run until it ends, waits, or belongs to somebody else. One that was started just now comes along whole, with
+/// what it does first.
+pub(super) async fn work(
+    runner: Arc<Runner>,
+    claim: Claim,
+    begun: Option<(Box<Machine>, Vec<Effect>)>,
+    nudge: Arc<Notify>,
+) {
+    let (machine, first, has_signals) = match begun {
+        Some((machine, first)) => (*machine, Some(first), false),
+        None => match load(&runner, claim).await {
+            Some(Loaded { machine, has_signals }) => (machine, None, has_signals),
+            None => return,
+        },
     };
-    let Some(Loaded { machine, has_signals }) = loaded else { return };
     let turn = match is_suspect(&machine) {
         false => None,
         true => match alone(&runner, claim).await {
@@ -89,14 +95,23 @@ pub(super) async fn work(runner: Arc<Runner>, claim: Claim, fresh: Option<Box<Ma
         runner,
         claim,
         machine,
-        inbox: VecDeque::from([Input::Loaded]),
+        inbox: VecDeque::new(),
         tasks: JoinSet::new(),
         under_way: HashMap::new(),
         decision_at: None,
         failures: 0,
         turn,
     };
-    actor.read_news(true, has_signals).await;
+    match first {
+        Some(effects) => {
+            actor.act(effects);
+            actor.wait(&nudge).await;
+        }
+        None => {
+            actor.inbox.push_back(Input::Loaded);
+            actor.read_news(true, has_signals).await;
+        }
+    }
     loop {
         match actor.turn().await {
             Next::Done => return,
@@ -130,7 +145,7 @@ async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
 }
 
 /// A run in the hands of this node, with what the node's settings and its effects say.
-fn at_work(mut machine: Machine, runner: &Runner) -> Machine {
+pub(super) fn at_work(mut machine: Machine, runner: &Runner) -> Machine {
     let effects = runner.effects.clone();
     machine.poison = runner.settings.poison;
     machine.most = Most::new(move |call| effects.most(call));
@@ -175,7 +190,7 @@ impl Actor {
             turn.absorb(decide(&mut self.machine, input.clone(), self.runner.clock.now()));
             taken.push(input);
         }
-        self.fill_in_constants(&mut turn);
+        fill_in_constants(&mut self.machine, &mut turn, &self.runner.clock);
         let release = self.release();
         self.runner.engine.counters().decide.add_time(begun.elapsed());
         if turn.is_silent() && release.is_none() {
@@ -194,23 +209,6 @@ impl Actor {
             }
             Ok(Committed::Refused) => self.not_written(taken, None).await,
             Err(error) => self.not_written(taken, Some(error)).await,
-        }
-    }
-
-    /// Templates without an expression are what they are: what follows from them belongs to the same write.
-    fn fill_in_constants(&mut self, turn: &mut Turn) {
-        let is_constant =
-            |effect: &mut Effect| matches!(effect, Effect::Evaluate(_, work) if template::is_constant(&work.template));
-        loop {
-            let constants: Vec<_> = turn.effects.extract_if(.., is_constant).collect();
-            if constants.is_empty() {
-                return;
-            }
-            for effect in constants {
-                let Effect::Evaluate(step, work) = effect else { continue };
-                let input = Input::Evaluated(step, Ok(work.template));
-                turn.absorb(decide(&mut self.machine, input, self.runner.clock.now()));
-            }
         }
     }
 
@@ -485,116 +483,23 @@ impl Actor {
     }
 }
 
-async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> Input {
-    let work = AssertUnwindSafe(runner.effects.evaluate(evaluation)).catch_unwind();
-    let mut result = work.await.unwrap_or_else(|_| Err(panicked())).map_err(storable);
-    if let Ok(value) = &mut result {
-        text::clean(value);
-    }
-    Input::Evaluated(step, result)
-}
-
-/// Notes that a step waits for an event, as long as it takes: until then the run is not let go.
-async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) -> Input {
+/// Templates without an expression are what they are: what follows from them belongs to the same write.
+pub(super) fn fill_in_constants(machine: &mut Machine, turn: &mut Turn, clock: &DbClock) {
+    let is_constant =
+        |effect: &mut Effect| matches!(effect, Effect::Evaluate(_, work) if template::is_constant(&work.template));
     loop {
-        match store::expect_event(&runner.pool, claim, &step, &key).await {
-            Ok((told, came)) => {
-                told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
-                let came = came.map_or(serde_json::Value::Null, |data| serde_json::json!({ "received": data }));
-                return Input::Evaluated(step, Ok(came));
-            }
-            Err(error) => {
-                tracing::warn!(run = %claim.run, %error, "an event could not be waited for; trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
+        let constants: Vec<_> = turn.effects.extract_if(.., is_constant).collect();
+        if constants.is_empty() {
+            return;
+        }
+        for effect in constants {
+            let Effect::Evaluate(step, work) = effect else { continue };
+            let input = Input::Evaluated(step, Ok(work.template));
+            turn.absorb(decide(machine, input, clock.now()));
         }
     }
 }
 
 fn waits_for_news(step: &Step) -> bool {
     step.waits_for_lock() || (step.kind == StepKind::WaitEvent && step.state == StepState::Waiting)
-}
-
-/// What comes from outside may hold what the database does not store: that must not keep the rest from being written.
-fn storable(mut error: StepError) -> StepError {
-    error.message = text::without_nul(error.message);
-    error
-}
-
-fn make_storable(answer: &mut Answer) {
-    match answer {
-        Answer::Model(answer) => {
-            answer.text = text::without_nul(std::mem::take(&mut answer.text));
-            answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
-        }
-        Answer::Tool { output } => text::clean(output),
-        Answer::AskHuman { question } => *question = text::without_nul(std::mem::take(question)),
-        Answer::Cached(answer) => make_storable(answer),
-        Answer::Later { why, .. } => *why = text::without_nul(std::mem::take(why)),
-    }
-}
-
-async fn perform(
-    runner: Arc<Runner>,
-    alone: Option<Arc<Alone>>,
-    call: Call,
-    mut scope: CallScope,
-    time: TimeDelta,
-) -> Input {
-    // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
-    let turn = async {
-        // One that is alone has every slot: those that hold the places of a side may be waiting for one.
-        let place = match &alone {
-            Some(_) => None,
-            None => runner.effects.place(&call, &scope).await,
-        };
-        let slot = match &alone {
-            Some(alone) => alone.one.acquire().await,
-            None => {
-                // One of an organization at a time stands in the line for a slot: so the line goes round.
-                let door = runner.doors.of(scope.org);
-                let _first = door.lock().await;
-                runner.calls.acquire().await
-            }
-        };
-        (place, slot)
-    };
-    let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
-    scope.until = scope.until.min(runner.clock.now() + time);
-    let (step, attempt) = (scope.step.clone(), scope.attempt);
-    let lines = Mutex::new(Vec::new());
-    let progress = |progress: Progress| match progress {
-        Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
-        Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
-    };
-    let mut place = None;
-    let result = match turn {
-        Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),
-        Ok((given, _slot)) => {
-            place = given;
-            let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
-            match tokio::time::timeout(runner.clock.until(scope.until), work).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(StepError { effect_unknown: true, ..panicked() }),
-                Err(_) => {
-                    let error = late("The call did not answer within the time that its step allows.");
-                    Err(StepError { effect_unknown: true, ..error })
-                }
-            }
-        }
-    };
-    place.into_iter().for_each(|place| place.came_back(&result));
-    let mut result = result.map_err(storable);
-    result.iter_mut().for_each(make_storable);
-    let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
-    Input::Performed(step, attempt, result, lines)
-}
-
-fn late(message: &str) -> StepError {
-    StepError::new(ErrorClass::Timeout, "step.timeout", message)
-}
-
-fn panicked() -> StepError {
-    StepError::new(ErrorClass::Internal, "engine.panic", "The step hit a fault of ours. Please report it.")
 }

@@ -4,9 +4,18 @@
 mod actor;
 mod clock;
 mod doors;
+mod first;
 mod locks;
+mod tasks;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use sqlx::PgPool;
 use tokio::{
@@ -17,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     handle::Engine,
-    machine::{Machine, POISON},
+    machine::{Effect, Machine, POISON},
     port::Effects,
     store::{self, Claim, Fresh, Plans, Room, Round},
     writer::Writer,
@@ -91,6 +100,8 @@ pub struct Runner {
     /// The drain limit has passed: drop what is under way.
     abort: CancellationToken,
     actors: TaskTracker,
+    /// Whether there may be due runs that this node had no room for: then it looks again when a run ends.
+    hungry: AtomicBool,
 }
 
 impl Runner {
@@ -117,6 +128,7 @@ impl Runner {
             alone: Arc::default(),
             clock: DbClock::new(now, settings.heartbeat * 2),
             actors: TaskTracker::new(),
+            hungry: AtomicBool::new(true),
             abort: CancellationToken::new(),
             pool,
             engine,
@@ -142,7 +154,7 @@ impl Runner {
         keepers.spawn(self.clone().watch(alive.clone()));
         // Where runs of an organization are counted, a claim does it.
         if self.settings.max_runs_per_organization.is_none() {
-            let fresh = self.engine.open(self.node, self.settings.max_runs.div_ceil(2));
+            let fresh = self.engine.open(self.node, self.settings.max_runs.div_ceil(2), self.decides_first());
             keepers.spawn(self.clone().take_in(fresh));
         }
         self.claim_until_stopped().await;
@@ -178,6 +190,8 @@ impl Runner {
     async fn claim_until_stopped(self: &Arc<Self>) {
         let mut round = Round::default();
         while !self.stop.is_cancelled() {
+            // Before it looks: a run that ends meanwhile makes it look again.
+            self.hungry.store(true, Relaxed);
             let room = self.room();
             let limit = room.limit;
             let claims = match limit {
@@ -196,6 +210,7 @@ impl Runner {
                 self.engine.counters().claimed.add(claims.len() as u64);
             }
             let more = limit > 0 && claims.len() == limit;
+            self.hungry.store(limit == 0 || !round.took_all(), Relaxed);
             for claim in claims {
                 self.take_up(claim, None);
             }
@@ -211,17 +226,17 @@ impl Runner {
 
     /// Takes up the runs that are started in this node's hands.
     async fn take_in(self: Arc<Self>, mut fresh: mpsc::UnboundedReceiver<Fresh>) {
-        while let Some(Fresh { claim, machine }) = fresh.recv().await {
-            self.take_up(claim, machine);
+        while let Some(Fresh { claim, work, .. }) = fresh.recv().await {
+            self.take_up(claim, work);
         }
     }
 
-    fn take_up(self: &Arc<Self>, claim: Claim, machine: Option<Box<Machine>>) {
+    fn take_up(self: &Arc<Self>, claim: Claim, begun: Option<(Box<Machine>, Vec<Effect>)>) {
         let nudge = self.engine.enter(claim.org, claim.run);
         let runner = self.clone();
         self.actors.spawn(async move {
             // An actor that panics is a fault of ours: its run is freed like that of a lost node, and the process lives.
-            let work = tokio::spawn(actor::work(runner.clone(), claim, machine, nudge.clone()));
+            let work = tokio::spawn(actor::work(runner.clone(), claim, begun, nudge.clone()));
             if let Err(error) = work.await {
                 tracing::error!(run = %claim.run, %error, "a run's task failed");
                 if let Err(error) = store::give_back(&runner.pool, runner.node, claim).await {
@@ -229,7 +244,9 @@ impl Runner {
                 }
             }
             runner.engine.leave(claim.run, &nudge);
-            runner.engine.wake_claimer();
+            if runner.hungry.load(Relaxed) {
+                runner.engine.wake_claimer();
+            }
         });
     }
 

@@ -39,6 +39,8 @@ pub struct Round {
     crowded: bool,
     /// The organization that was served last.
     served: Uuid,
+    /// Whether the last look left nothing that was due.
+    took_all: bool,
 }
 
 /// What one look found.
@@ -59,6 +61,12 @@ impl Found {
 }
 
 impl Round {
+    /// Whether the last claim left nothing that was due: no run that ends makes room for another one.
+    #[must_use]
+    pub fn took_all(&self) -> bool {
+        self.took_all
+    }
+
     /// Takes runs that nobody owns and whose time has come: in turn between organizations, and of one organization by
     /// priority and then by how long they have been due. So a run that wakes often is always behind those that wait.
     ///
@@ -75,6 +83,7 @@ impl Round {
             self.crowded = !found.is_less_than(room.limit);
         }
         self.served = found.served.unwrap_or(self.served);
+        self.took_all = !self.crowded && found.claims.len() as i64 == found.seen;
         let mut claims = found.claims;
         for (org, runs) in found.limited {
             match claim_limited(pool, node, org, runs, room.per_organization).await {

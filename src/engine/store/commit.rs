@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 
-use super::{Claim, values};
+use super::{Claim, gates, values};
 use crate::{
     engine::{
         counters::Counters,
@@ -13,7 +13,7 @@ use crate::{
         machine::{NewApproval, Step},
         state::{RunState, StepError, StepId, WaitingOn},
     },
-    kernel::{Error, NodeId, OrgId, Result, Timestamp},
+    kernel::{Error, NodeId, OrgId, Result, RunId, Timestamp},
 };
 
 /// One run's part of a commit: all that one decision changes.
@@ -74,51 +74,35 @@ struct Columns {
     synced: Vec<bool>,
     released: Vec<bool>,
     wakes: Vec<Option<Timestamp>>,
-    event_runs: Vec<uuid::Uuid>,
-    event_places: Vec<i64>,
-    event_kinds: Vec<String>,
-    event_steps: Vec<Option<String>>,
-    event_data: Vec<Value>,
-    step_runs: Vec<uuid::Uuid>,
-    step_ids: Vec<String>,
-    step_parents: Vec<Option<String>>,
-    step_nodes: Vec<String>,
-    step_kinds: Vec<String>,
-    step_names: Vec<String>,
-    step_ordinals: Vec<i32>,
-    step_states: Vec<String>,
-    step_attempts: Vec<i32>,
-    step_inputs: Vec<Option<Value>>,
-    step_outputs: Vec<Option<Value>>,
-    step_errors: Vec<Option<Value>>,
-    step_details: Vec<Value>,
-    step_tokens_in: Vec<i64>,
-    step_tokens_out: Vec<i64>,
-    step_costs: Vec<i64>,
-    step_queued: Vec<Timestamp>,
-    step_wakes: Vec<Option<Timestamp>>,
-    gate_runs: Vec<uuid::Uuid>,
-    gate_ids: Vec<uuid::Uuid>,
-    gate_steps: Vec<String>,
-    gate_kinds: Vec<String>,
-    gate_titles: Vec<String>,
-    gate_messages: Vec<String>,
-    gate_payloads: Vec<Value>,
-    gate_hashes: Vec<Vec<u8>>,
-    gate_impacts: Vec<String>,
-    gate_reversible: Vec<bool>,
-    gate_roles: Vec<Option<String>>,
-    gate_askers: Vec<String>,
-    gate_expires: Vec<Option<Timestamp>>,
-    gate_on_expiry: Vec<String>,
-    gate_details: Vec<Value>,
-    withdrawn_runs: Vec<uuid::Uuid>,
-    withdrawn_steps: Vec<String>,
-    gate_people: Vec<Value>,
-    gate_quorums: Vec<i32>,
-    gate_not_own: Vec<bool>,
-    gate_escalate_to: Vec<Option<String>>,
-    gate_deadlines: Vec<Option<i64>>,
+    journal: Journal,
+}
+
+/// The columns of events and of steps.
+#[derive(Default)]
+pub(super) struct Journal {
+    pub(super) event_runs: Vec<uuid::Uuid>,
+    pub(super) event_places: Vec<i64>,
+    pub(super) event_kinds: Vec<String>,
+    pub(super) event_steps: Vec<Option<String>>,
+    pub(super) event_data: Vec<Value>,
+    pub(super) step_runs: Vec<uuid::Uuid>,
+    pub(super) step_ids: Vec<String>,
+    pub(super) step_parents: Vec<Option<String>>,
+    pub(super) step_nodes: Vec<String>,
+    pub(super) step_kinds: Vec<String>,
+    pub(super) step_names: Vec<String>,
+    pub(super) step_ordinals: Vec<i32>,
+    pub(super) step_states: Vec<String>,
+    pub(super) step_attempts: Vec<i32>,
+    pub(super) step_inputs: Vec<Option<Value>>,
+    pub(super) step_outputs: Vec<Option<Value>>,
+    pub(super) step_errors: Vec<Option<Value>>,
+    pub(super) step_details: Vec<Value>,
+    pub(super) step_tokens_in: Vec<i64>,
+    pub(super) step_tokens_out: Vec<i64>,
+    pub(super) step_costs: Vec<i64>,
+    pub(super) step_queued: Vec<Timestamp>,
+    pub(super) step_wakes: Vec<Option<Timestamp>>,
 }
 
 /// Writes many runs' decisions in one statement, which is one transaction. The answer has one entry for each, in order.
@@ -141,81 +125,27 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
     columns.renumber(commits, &numbers);
     let c = columns;
     let gathered = Instant::now();
-    let rows = sqlx::query_file!(
-        "src/engine/store/commit.sql",
-        node.uuid(),
-        &c.orgs,
-        &c.runs,
-        &c.fences,
-        &c.counts,
-        &c.states,
-        &c.waiting as _,
-        &c.outputs as _,
-        &c.errors as _,
-        &c.tokens_in,
-        &c.tokens_out,
-        &c.costs,
-        &c.seen,
-        &c.synced,
-        &c.released,
-        &c.wakes as _,
-        &c.event_runs,
-        &c.event_places,
-        &c.event_kinds,
-        &c.event_steps as _,
-        &c.event_data,
-        &c.step_runs,
-        &c.step_ids,
-        &c.step_parents as _,
-        &c.step_nodes,
-        &c.step_kinds,
-        &c.step_names,
-        &c.step_ordinals,
-        &c.step_states,
-        &c.step_attempts,
-        &c.step_inputs as _,
-        &c.step_outputs as _,
-        &c.step_errors as _,
-        &c.step_details,
-        &c.step_tokens_in,
-        &c.step_tokens_out,
-        &c.step_costs,
-        &c.step_queued,
-        &c.step_wakes as _,
-        &c.gate_runs,
-        &c.gate_ids,
-        &c.gate_steps,
-        &c.gate_kinds,
-        &c.gate_titles,
-        &c.gate_messages,
-        &c.gate_payloads,
-        &c.gate_hashes,
-        &c.gate_impacts,
-        &c.gate_reversible,
-        &c.gate_roles as _,
-        &c.gate_askers,
-        &c.gate_expires as _,
-        &c.gate_on_expiry,
-        &c.gate_details,
-        &c.withdrawn_runs,
-        &c.withdrawn_steps,
-        &c.gate_people,
-        &c.gate_quorums,
-        &c.gate_not_own,
-        &c.gate_escalate_to as _,
-        &c.gate_deadlines as _,
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    // Only where people are asked, or asked no more, there is more to write than one statement does.
+    let asks = commits.iter().any(|commit| !commit.approvals.is_empty() || !commit.withdrawn.is_empty());
+    let written = if asks {
+        let mut tx = connection.begin().await?;
+        let written = write(&mut tx, node, &c).await?;
+        let runs = || commits.iter().filter(|commit| written.contains_key(&commit.claim.run.uuid()));
+        gates::open(&mut tx, runs()).await?;
+        gates::withdraw(&mut tx, runs()).await?;
+        tx.commit().await?;
+        written
+    } else {
+        write(&mut connection, node, &c).await?
+    };
     counters.serialise.add_time(gathered - begun);
     counters.database.add_time(gathered.elapsed());
     counters.commits.add(1);
     counters.decisions.add(commits.len() as u64);
-    counters.events.add(c.event_runs.len() as u64);
-    counters.steps.add(c.step_runs.len() as u64);
+    counters.events.add(c.journal.event_runs.len() as u64);
+    counters.steps.add(c.journal.step_runs.len() as u64);
     #[cfg(agentflow_fault = "serial_feed")]
     super::broken::end(&mut connection).await?;
-    let written: HashMap<_, _> = rows.into_iter().map(|row| (row.id, (row.base, row.at))).collect();
     #[cfg(agentflow_fault = "serial_feed")]
     let written: HashMap<_, _> = commits
         .iter()
@@ -239,6 +169,60 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
         .collect())
 }
 
+/// For each run that was written: the number of its last event before, and the moment.
+async fn write(
+    connection: &mut PgConnection,
+    node: NodeId,
+    c: &Columns,
+) -> Result<HashMap<uuid::Uuid, (i64, Timestamp)>> {
+    let j = &c.journal;
+    let rows = sqlx::query_file!(
+        "src/engine/store/commit.sql",
+        node.uuid(),
+        &c.orgs,
+        &c.runs,
+        &c.fences,
+        &c.counts,
+        &c.states,
+        &c.waiting as _,
+        &c.outputs as _,
+        &c.errors as _,
+        &c.tokens_in,
+        &c.tokens_out,
+        &c.costs,
+        &c.seen,
+        &c.synced,
+        &c.released,
+        &c.wakes as _,
+        &j.event_runs,
+        &j.event_places,
+        &j.event_kinds,
+        &j.event_steps as _,
+        &j.event_data,
+        &j.step_runs,
+        &j.step_ids,
+        &j.step_parents as _,
+        &j.step_nodes,
+        &j.step_kinds,
+        &j.step_names,
+        &j.step_ordinals,
+        &j.step_states,
+        &j.step_attempts,
+        &j.step_inputs as _,
+        &j.step_outputs as _,
+        &j.step_errors as _,
+        &j.step_details,
+        &j.step_tokens_in,
+        &j.step_tokens_out,
+        &j.step_costs,
+        &j.step_queued,
+        &j.step_wakes as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, (row.base, row.at))).collect())
+}
+
 #[cfg(agentflow_fault = "serial_feed")]
 impl Columns {
     /// The statement counts on from the run's last event: places that lead to the numbers that were given before.
@@ -246,11 +230,11 @@ impl Columns {
         self.counts.iter_mut().for_each(|count| *count = 0);
         let back =
             commits.iter().zip(numbers).flat_map(|(commit, (base, last))| vec![base - last; commit.events.len()]);
-        self.event_places.iter_mut().zip(back).for_each(|(place, back)| *place += back);
+        self.journal.event_places.iter_mut().zip(back).for_each(|(place, back)| *place += back);
     }
 }
 
-async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &Commit) -> Result<()> {
+async fn gather(connection: &mut PgConnection, c: &mut Columns, commit: &Commit) -> Result<()> {
     let Claim { org, run, fence } = commit.claim;
     c.orgs.push(org.uuid());
     c.runs.push(run.uuid());
@@ -267,63 +251,51 @@ async fn gather(connection: &mut sqlx::PgConnection, c: &mut Columns, commit: &C
     c.synced.push(commit.needs_sync);
     c.released.push(commit.release.is_some());
     c.wakes.push(commit.release.flatten());
-    for step in &commit.withdrawn {
-        c.withdrawn_runs.push(run.uuid());
-        c.withdrawn_steps.push(step.to_string());
-    }
-    for (place, event) in (1..).zip(&commit.events) {
-        c.event_runs.push(run.uuid());
-        c.event_places.push(place);
-        c.event_kinds.push(event.name().to_owned());
-        c.event_steps.push(event.step().map(|step| step.as_str().to_owned()));
-        c.event_data.push(serde_json::to_value(event).map_err(Error::internal)?);
-    }
-    for step in &commit.steps {
-        c.step_runs.push(run.uuid());
-        c.step_ids.push(step.id.to_string());
-        c.step_parents.push(step.id.parent().map(|parent| parent.to_string()));
-        c.step_nodes.push(step.node.clone());
-        c.step_kinds.push(step.kind.to_string());
-        c.step_names.push(step.name.clone());
-        c.step_ordinals.push(step.ordinal);
-        c.step_states.push(step.state.to_string());
-        c.step_attempts.push(step.attempt.cast_signed());
-        c.step_inputs.push(pack(connection, org, step.input.as_ref()).await?);
-        c.step_outputs.push(pack(connection, org, step.output.as_ref()).await?);
-        c.step_errors.push(step.error.as_ref().map(serde_json::to_value).transpose().map_err(Error::internal)?);
-        c.step_details.push(serde_json::to_value(&step.detail).map_err(Error::internal)?);
-        c.step_tokens_in.push(step.usage.tokens_in.cast_signed());
-        c.step_tokens_out.push(step.usage.tokens_out.cast_signed());
-        c.step_costs.push(step.usage.cost.micros());
-        c.step_queued.push(step.queued_at);
-        c.step_wakes.push(step.wake_at);
-    }
-    for gate in &commit.approvals {
-        c.gate_runs.push(run.uuid());
-        c.gate_ids.push(gate.id.uuid());
-        c.gate_steps.push(gate.step.to_string());
-        c.gate_kinds.push(gate.kind.as_str().to_owned());
-        c.gate_titles.push(gate.title.clone());
-        c.gate_messages.push(gate.message.clone());
-        c.gate_hashes.push(values::digest(&gate.payload));
-        c.gate_payloads.push(gate.payload.clone());
-        c.gate_impacts.push(gate.impact.clone());
-        c.gate_reversible.push(gate.reversible);
-        c.gate_roles.push(gate.role.map(|role| role.as_str().to_owned()));
-        c.gate_askers.push(gate.requested_by.clone());
-        c.gate_expires.push(gate.expires_at);
-        c.gate_on_expiry.push(gate.on_expiry.as_str().to_owned());
-        c.gate_details.push(serde_json::to_value(&gate.details).map_err(Error::internal)?);
-        c.gate_people.push(Value::from(gate.rules.people.clone()));
-        c.gate_quorums.push(gate.rules.quorum.cast_signed());
-        c.gate_not_own.push(gate.rules.not_own);
-        c.gate_escalate_to.push(gate.rules.escalate.map(|(role, _)| role.as_str().to_owned()));
-        c.gate_deadlines.push(gate.rules.escalate.map(|(_, seconds)| seconds));
-    }
-    Ok(())
+    c.journal.add(connection, org, run, &commit.events, &commit.steps).await
 }
 
-async fn pack(connection: &mut sqlx::PgConnection, org: OrgId, value: Option<&Value>) -> Result<Option<Value>> {
+impl Journal {
+    /// Adds what a decision writes of a run.
+    pub(super) async fn add(
+        &mut self,
+        connection: &mut PgConnection,
+        org: OrgId,
+        run: RunId,
+        events: &[Event],
+        steps: &[Step],
+    ) -> Result<()> {
+        for (place, event) in (1..).zip(events) {
+            self.event_runs.push(run.uuid());
+            self.event_places.push(place);
+            self.event_kinds.push(event.name().to_owned());
+            self.event_steps.push(event.step().map(|step| step.as_str().to_owned()));
+            self.event_data.push(serde_json::to_value(event).map_err(Error::internal)?);
+        }
+        for step in steps {
+            self.step_runs.push(run.uuid());
+            self.step_ids.push(step.id.to_string());
+            self.step_parents.push(step.id.parent().map(|parent| parent.to_string()));
+            self.step_nodes.push(step.node.clone());
+            self.step_kinds.push(step.kind.to_string());
+            self.step_names.push(step.name.clone());
+            self.step_ordinals.push(step.ordinal);
+            self.step_states.push(step.state.to_string());
+            self.step_attempts.push(step.attempt.cast_signed());
+            self.step_inputs.push(pack(connection, org, step.input.as_ref()).await?);
+            self.step_outputs.push(pack(connection, org, step.output.as_ref()).await?);
+            self.step_errors.push(step.error.as_ref().map(serde_json::to_value).transpose().map_err(Error::internal)?);
+            self.step_details.push(serde_json::to_value(&step.detail).map_err(Error::internal)?);
+            self.step_tokens_in.push(step.usage.tokens_in.cast_signed());
+            self.step_tokens_out.push(step.usage.tokens_out.cast_signed());
+            self.step_costs.push(step.usage.cost.micros());
+            self.step_queued.push(step.queued_at);
+            self.step_wakes.push(step.wake_at);
+        }
+        Ok(())
+    }
+}
+
+async fn pack(connection: &mut PgConnection, org: OrgId, value: Option<&Value>) -> Result<Option<Value>> {
     match value {
         None => Ok(None),
         Some(value) => values::pack(connection, org, value).await.map(Some),

@@ -41,7 +41,8 @@ written as (
     from decided d
     where r.organization_id = d.organization_id
         and r.id = d.id
-        and r.owner = $1
+        -- Not by the index of owners: a node has many runs, and few of them write at a time.
+        and r.owner is not distinct from $1
         and r.fence = d.fence
         and (r.signals = d.signals_seen or not d.needs_sync)
         and r.state not in ('succeeded', 'failed', 'cancelled')
@@ -89,33 +90,5 @@ steps_written as (
         finished_at = excluded.finished_at
     -- An end never changes.
     where s.state not in ('succeeded', 'failed', 'skipped', 'cancelled')
-),
-gates as (
-    insert into approvals (
-        organization_id, id, run_id, step_id, kind, title, message, payload, payload_sha256, impact, reversible,
-        decider_role, requested_by, expires_at, on_expiry, details, decider_emails, quorum, not_own, escalate_to,
-        deadline_s
-    )
-    select
-        w.organization_id, t.id, w.id, t.step_id, t.kind, t.title, t.message, t.payload, t.payload_sha256, t.impact,
-        t.reversible, t.decider_role, t.requested_by, t.expires_at, t.on_expiry, t.details,
-        array(select jsonb_array_elements_text(t.people)), t.quorum, t.not_own, t.escalate_to, t.deadline_s
-    from unnest(
-        $40::uuid[], $41::uuid[], $42::text[], $43::text[], $44::text[], $45::text[], $46::jsonb[], $47::bytea[],
-        $48::text[], $49::boolean[], $50::text[], $51::text[], $52::timestamptz[], $53::text[],
-        $54::jsonb[], $57::jsonb[], $58::integer[], $59::boolean[], $60::text[], $61::bigint[]
-    ) as t (
-        run_id, id, step_id, kind, title, message, payload, payload_sha256, impact, reversible, decider_role,
-        requested_by, expires_at, on_expiry, details, people, quorum, not_own, escalate_to, deadline_s
-    )
-    join written w on w.id = t.run_id
-    on conflict (organization_id, run_id, step_id) do nothing
-),
-withdrawn as (
-    update approvals a
-    set state = 'withdrawn', decided_at = now(), applied_at = now()
-    from written w
-    join unnest($55::uuid[], $56::text[]) as t (run_id, step_id) on t.run_id = w.id
-    where a.organization_id = w.organization_id and a.run_id = w.id and a.step_id = t.step_id and a.state = 'pending'
 )
 select id as "id!", base as "base!", now() as "at!" from written

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Claim, Group, groups, values};
+use super::{Claim, Group, commit::Journal, groups, values};
 use crate::{
     db::TenantTx,
     engine::{
-        journal::Event,
-        machine::Machine,
+        journal::{Event, StoredEvent},
+        machine::{Effect, Machine, Step},
         plan::Plan,
         reuse::Reuse,
         state::{Priority, RunState, StepId},
@@ -30,7 +30,7 @@ pub struct NewRun {
     /// The version that it runs.
     pub workflow_version: i32,
     /// What it executes.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Its title.
     pub title: String,
     /// `person`, `api`, `test` or `retry`.
@@ -51,13 +51,37 @@ pub struct NewRun {
     pub group: Option<Group>,
 }
 
+/// What a run that is about to be started does first, decided before it is written and written along with it.
+#[derive(Debug)]
+pub struct First {
+    /// The run as it is afterwards.
+    pub machine: Box<Machine>,
+    /// What happens, in order.
+    pub events: Vec<Event>,
+    /// The steps that come to be by it.
+    pub steps: Vec<Step>,
+    /// What its owner is to do once it is written.
+    pub effects: Vec<Effect>,
+}
+
+/// The node in whose hands a run is about to be started, and what it does first; nothing where it has to be read for that.
+#[derive(Debug)]
+pub struct Begin {
+    /// The node.
+    pub node: NodeId,
+    /// What it does.
+    pub first: Option<First>,
+}
+
 /// A run that was started in the hands of a node of this process.
 #[derive(Debug)]
 pub struct Fresh {
     /// That it is the node's.
     pub claim: Claim,
-    /// The run; nothing where it has to be read.
-    pub machine: Option<Box<Machine>>,
+    /// The run, and what is to be done; nothing where it has to be read.
+    pub work: Option<(Box<Machine>, Vec<Effect>)>,
+    /// Its events so far.
+    pub events: Vec<StoredEvent>,
 }
 
 /// What the outside tells a run.
@@ -93,56 +117,32 @@ pub enum Signal {
     },
 }
 
-/// Writes a run, in the hands of `node` if one is named, alive, and allowed to; else the next free node takes it up. A run
-/// whose group is full is held until it has its turn. Durable with the caller's commit, after which [`crate::engine::handle::Engine::started`] is to be told.
+/// Writes a run, in the hands of the node that begins it if that is alive and the organization's runs are not counted;
+/// else the next free node takes it up. A run whose group is full is held until it has its turn. Durable with the caller's
+/// commit, after which [`crate::engine::handle::Engine::started`] is to be told.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) -> Result<Option<Fresh>> {
+pub async fn start_run(tx: &mut TenantTx, run: &NewRun, begin: Option<Begin>) -> Result<Option<Fresh>> {
     let org = tx.org();
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
     let (plan_hash, plan_bytes) = values::address(&plan.to_string())?;
     let input = values::pack(tx.conn(), org, &run.input).await?;
     // A year at most, so that the sum stays a date.
     let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
-    let event = Event::RunQueued { by: run.started_by_name.clone() };
+    let queued = Event::RunQueued { by: run.started_by_name.clone() };
+    let (node, first) = begin.map_or((None, None), |begin| (Some(begin.node), begin.first));
+    let mut journal = Journal::default();
+    if let Some(first) = &first {
+        journal.add(tx.conn(), org, run.id, &first.events, &first.steps).await?;
+    }
+    let j = journal;
     if let Some(group) = &run.group {
         groups::lock(tx.conn(), org, &group.key).await?;
         groups::set_limit(tx.conn(), org, group).await?;
     }
-    let row = sqlx::query!(
-        r#"with plan as (
-           insert into artifacts (organization_id, sha256, bytes, body) values ($1, $5, $19, $20)
-           on conflict (organization_id, sha256) do nothing
-         ),
-         place as (
-           select (
-             select n.id from nodes n, organizations o
-              where n.id = $15 and n.lease_until > clock_timestamp()
-                -- Where runs are counted, a claim does it, or an admission.
-                and o.id = $1 and o.max_running is null and $17::text is null
-           ) as node
-         ),
-         made as (
-           insert into runs
-             (organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by,
-              started_by_name, retry_of, input, deadline_at, last_seq, priority,
-              concurrency_key, concurrency_limit, held, owner, fence, wake_at)
-           select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), 1, $16,
-                  $17, $18::integer, $17 is not null, node, (node is not null)::integer,
-                  case
-                    when node is not null then null
-                    -- Held until it is admitted, at most until its deadline has surely passed: then it is failed.
-                    when $17 is not null then now() + make_interval(secs => $12 + 1)
-                    else now()
-                  end
-             from place
-           returning owner, fence, input, deadline_at
-         ),
-         told as (
-           insert into run_events (organization_id, run_id, seq, kind, data) values ($1, $2, 1, $13, $14)
-         )
-         select owner is not null as "owned!", fence, input, deadline_at from made"#,
+    let row = sqlx::query_file!(
+        "src/engine/store/start.sql",
         org.uuid(),
         run.id.uuid(),
         run.workflow.uuid(),
@@ -155,14 +155,33 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) ->
         run.retry_of.map(RunId::uuid),
         input,
         deadline_s,
-        event.name(),
-        serde_json::to_value(&event).map_err(Error::internal)?,
+        queued.name(),
+        serde_json::to_value(&queued).map_err(Error::internal)?,
         node.map(NodeId::uuid),
         run.priority.rank(),
         run.group.as_ref().map(|group| group.key.as_str()) as _,
         run.group.as_ref().map(|group| i32::try_from(group.limit).unwrap_or(i32::MAX)) as _,
         plan_bytes,
         plan,
+        first.is_some(),
+        &j.event_places,
+        &j.event_kinds,
+        &j.event_steps as _,
+        &j.event_data,
+        &j.step_ids,
+        &j.step_parents as _,
+        &j.step_nodes,
+        &j.step_kinds,
+        &j.step_names,
+        &j.step_ordinals,
+        &j.step_states,
+        &j.step_attempts,
+        &j.step_inputs as _,
+        &j.step_outputs as _,
+        &j.step_errors as _,
+        &j.step_details,
+        &j.step_queued,
+        &j.step_wakes as _,
     )
     .fetch_one(tx.conn())
     .await?;
@@ -173,15 +192,14 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun, node: Option<NodeId>) ->
         return Ok(None);
     }
     let claim = Claim { org, run: run.id, fence: row.fence };
-    // Steps that are taken over, and inputs that stand elsewhere, are read by whoever works on it.
-    let is_whole = run.retry_of.is_none() && row.input.get("$artifact").is_none();
-    let machine = is_whole.then(|| {
-        let plan = Arc::new(run.plan.clone());
-        let by = run.started_by_name.clone();
-        // The input as the database gives it back: what a later owner finds.
-        Box::new(Machine::new(org, run.id, row.fence, plan, by, row.input, row.deadline_at))
+    let mut events = vec![queued];
+    let work = first.map(|mut first| {
+        first.machine.deadline_at = row.deadline_at;
+        events.extend(first.events);
+        (first.machine, first.effects)
     });
-    Ok(Some(Fresh { claim, machine }))
+    let events = (1..).zip(events).map(|(seq, event)| StoredEvent { seq, at: row.at, event }).collect();
+    Ok(Some(Fresh { claim, work, events }))
 }
 
 /// Tells a run something, under its row's lock: appends the events, numbers the signal, wakes the run. `None` when there

@@ -17,7 +17,7 @@ mod values;
 pub use claims::{Room, Round};
 pub use commit::{Commit, Committed, commit};
 pub use events::{deliver, expect_event, keep_event, received_events, undelivered};
-pub use external::{Fresh, NewRun, Signal, signal, start_run, take_over, tell};
+pub use external::{Begin, First, Fresh, NewRun, Signal, signal, start_run, take_over, tell};
 pub use gates::{Settled, settle_approvals};
 pub use groups::{Group, admit, admit_after, groups_with_room};
 pub use locks::{LockWish, ask_for_locks, forsaken_locks, held_locks, pass_on, unlock};
@@ -25,4 +25,4 @@ pub use owner::{
     Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_writes,
     signalled, signals_after,
 };
-pub use values::{digest, pack, unpack, value};
+pub use values::{as_stored, digest, is_small, pack, unpack, value};

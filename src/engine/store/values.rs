@@ -1,6 +1,6 @@
 //! Large values: whatever is over 256 KiB as JSON stands in `artifacts` by its content, and the row holds a reference.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
@@ -19,8 +19,7 @@ const INLINE_BYTES: usize = 256 * 1024;
 /// When the database does not answer.
 pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> Result<Value> {
     let text = value.to_string();
-    // A value that looks like a reference is stored away too, so that nobody can forge one.
-    if text.len() <= INLINE_BYTES && value.get("$artifact").is_none() {
+    if stands_inline(value, &text) {
         return Ok(value.clone());
     }
     let (hash, bytes) = address(&text)?;
@@ -37,6 +36,39 @@ pub async fn pack(connection: &mut PgConnection, org: OrgId, value: &Value) -> R
     .execute(connection)
     .await?;
     Ok(json!({ "$artifact": hex(&hash), "bytes": text.len() }))
+}
+
+/// Whether a row holds the value itself.
+#[must_use]
+pub fn is_small(value: &Value) -> bool {
+    stands_inline(value, &value.to_string())
+}
+
+/// A value that looks like a reference is stored away too, so that nobody can forge one.
+fn stands_inline(value: &Value, text: &str) -> bool {
+    text.len() <= INLINE_BYTES && value.get("$artifact").is_none()
+}
+
+/// The value as a row of the database gives it back: what whoever reads it later sees. An object's keys stand by length
+/// and then by their bytes, and numbers have no exponent and no negative zero.
+#[must_use]
+pub fn as_stored(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(as_stored).collect(),
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.into_iter().map(|(key, value)| (key, as_stored(value))).collect();
+            fields.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+            Value::Object(Map::from_iter(fields))
+        }
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            Some(0.0) => json!(0.0),
+            Some(float) if number.to_string().contains('e') => {
+                float.to_string().parse().map_or(Value::Number(number), Value::Number)
+            }
+            _ => Value::Number(number),
+        },
+        other => other,
+    }
 }
 
 /// SHA-256 of a value as JSON without spaces, keys in order: the same whoever wrote it down and read it again.

@@ -1,0 +1,135 @@
+//! What a step has under way outside of its run: templates that are filled in, events that are asked for, calls. Each
+//! brings back one input for the next decision.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use futures::FutureExt;
+
+use super::{Runner, actor::Alone};
+use crate::{
+    engine::{
+        journal::LogLevel,
+        machine::Input,
+        port::{Answer, Call, CallScope, Evaluation, Progress},
+        state::{ErrorClass, StepError, StepId},
+        store::{self, Claim},
+    },
+    kernel::text,
+};
+
+/// Fills in templates.
+pub(super) async fn evaluate(runner: Arc<Runner>, step: StepId, evaluation: Evaluation) -> Input {
+    let work = AssertUnwindSafe(runner.effects.evaluate(evaluation)).catch_unwind();
+    let mut result = work.await.unwrap_or_else(|_| Err(panicked())).map_err(storable);
+    if let Ok(value) = &mut result {
+        text::clean(value);
+    }
+    Input::Evaluated(step, result)
+}
+
+/// Notes that a step waits for an event, as long as it takes: until then the run is not let go.
+pub(super) async fn expect(runner: Arc<Runner>, claim: Claim, step: StepId, key: String) -> Input {
+    loop {
+        match store::expect_event(&runner.pool, claim, &step, &key).await {
+            Ok((told, came)) => {
+                told.into_iter().for_each(|run| runner.engine.committed(claim.org, run));
+                let came = came.map_or(serde_json::Value::Null, |data| serde_json::json!({ "received": data }));
+                return Input::Evaluated(step, Ok(came));
+            }
+            Err(error) => {
+                tracing::warn!(run = %claim.run, %error, "an event could not be waited for; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// What comes from outside may hold what the database does not store: that must not keep the rest from being written.
+fn storable(mut error: StepError) -> StepError {
+    error.message = text::without_nul(error.message);
+    error
+}
+
+fn make_storable(answer: &mut Answer) {
+    match answer {
+        Answer::Model(answer) => {
+            answer.text = text::without_nul(std::mem::take(&mut answer.text));
+            answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
+        }
+        Answer::Tool { output } => text::clean(output),
+        Answer::AskHuman { question } => *question = text::without_nul(std::mem::take(question)),
+        Answer::Cached(answer) => make_storable(answer),
+        Answer::Later { why, .. } => *why = text::without_nul(std::mem::take(why)),
+    }
+}
+
+/// Performs a call once it is its turn.
+pub(super) async fn perform(
+    runner: Arc<Runner>,
+    alone: Option<Arc<Alone>>,
+    call: Call,
+    mut scope: CallScope,
+    time: TimeDelta,
+) -> Input {
+    // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
+    let turn = async {
+        // One that is alone has every slot: those that hold the places of a side may be waiting for one.
+        let place = match &alone {
+            Some(_) => None,
+            None => runner.effects.place(&call, &scope).await,
+        };
+        let slot = match &alone {
+            Some(alone) => alone.one.acquire().await,
+            None => {
+                // One of an organization at a time stands in the line for a slot: so the line goes round.
+                let door = runner.doors.of(scope.org);
+                let _first = door.lock().await;
+                runner.calls.acquire().await
+            }
+        };
+        (place, slot)
+    };
+    let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
+    scope.until = scope.until.min(runner.clock.now() + time);
+    let (step, attempt) = (scope.step.clone(), scope.attempt);
+    let lines = Mutex::new(Vec::new());
+    let progress = |progress: Progress| match progress {
+        Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
+        Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
+    };
+    let mut place = None;
+    let result = match turn {
+        Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),
+        Ok((given, _slot)) => {
+            place = given;
+            let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
+            match tokio::time::timeout(runner.clock.until(scope.until), work).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(StepError { effect_unknown: true, ..panicked() }),
+                Err(_) => {
+                    let error = late("The call did not answer within the time that its step allows.");
+                    Err(StepError { effect_unknown: true, ..error })
+                }
+            }
+        }
+    };
+    place.into_iter().for_each(|place| place.came_back(&result));
+    let mut result = result.map_err(storable);
+    result.iter_mut().for_each(make_storable);
+    let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
+    Input::Performed(step, attempt, result, lines)
+}
+
+fn late(message: &str) -> StepError {
+    StepError::new(ErrorClass::Timeout, "step.timeout", message)
+}
+
+fn panicked() -> StepError {
+    StepError::new(ErrorClass::Internal, "engine.panic", "The step hit a fault of ours. Please report it.")
+}
