@@ -240,7 +240,7 @@ pub struct Approval {
     pub expires_at: Option<Timestamp>,
     /// What happens then: `reject`, `approve` or `escalate`.
     pub on_expiry: String,
-    /// The same in words, to end the sentence "or it".
+    /// The same in words, to end the sentence "then it".
     pub then: String,
     /// The least role that may decide; none means whoever may decide approvals.
     pub decider_role: Option<Role>,

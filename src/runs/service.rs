@@ -441,15 +441,17 @@ async fn say_why_queued<'a>(cx: &Ctx, tx: &mut TenantTx, runs: impl Iterator<Ite
 
 fn in_words(why: Because) -> String {
     match why {
-        Because::Group { running, limit, group } => match group.split_once('/') {
-            None => format!("Waits for its turn: {running} of {limit} runs of this workflow are under way."),
-            Some((_, key)) => {
-                format!(
-                    "Waits for its turn: {running} of {limit} runs of this workflow with the key “{key}” are under way."
-                )
+        Because::Group { running, limit, group } => {
+            let of_key = group.split_once('/').map(|(_, key)| format!(" with the key “{key}”")).unwrap_or_default();
+            match (running, limit) {
+                (1, 1) => format!("Waits for its turn: another run of this workflow{of_key} is under way."),
+                _ => format!("Waits for its turn: {running} of {limit} runs of this workflow{of_key} are under way."),
             }
-        },
+        }
         Because::NoWorker => "Waits for a worker: no process that runs workflows is alive.".to_owned(),
+        Because::Organization(1) => {
+            "Waits for its turn: one run of the organization, the most there may be, is at work.".to_owned()
+        }
         Because::Organization(most) => {
             format!("Waits for its turn: {most} runs of the organization, the most there may be, are at work.")
         }

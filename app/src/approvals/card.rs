@@ -73,8 +73,14 @@ fn body(fresh: Signal<Shown>, desk: Desk) -> AnyView {
     let message =
         (!message.is_empty() && message != title).then(|| view! { <p class="approval-message">{message}</p> });
     let edits = edits(&shown.approval);
+    // What was approved is then below it.
+    let edited = shown.approval.decision.as_ref().is_some_and(is_edited);
     let payload = (!payload.is_null() && !is_question).then(|| {
-        let what = if kind == ApprovalKind::Tool { "The tool gets exactly this" } else { "Exactly this" };
+        let what = match kind {
+            _ if edited => "What was proposed",
+            ApprovalKind::Tool => "The tool gets exactly this",
+            _ => "Exactly this",
+        };
         view! {
             <section class="approval-payload">
                 <h3>{what}</h3>
@@ -148,13 +154,13 @@ fn deadline(approval: &Approval) -> Option<AnyView> {
     if approval.state != ApprovalState::Pending {
         return None;
     }
-    let then = format!(", or it {}", approval.then);
+    let then = format!(", then it {}", approval.then);
     Some(match approval.expires_at {
         Some(at) => view! {
-            <Kv name="Decide by"><Time at=at/> {then}</Kv>
+            <Kv name="Deadline"><Time at=at/> {then}</Kv>
         }
         .into_any(),
-        None => view! { <Kv name="Decide by">"No deadline: the run waits"</Kv> }.into_any(),
+        None => view! { <Kv name="Deadline">"None: the run waits"</Kv> }.into_any(),
     })
 }
 
@@ -247,8 +253,18 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
 
 /// "by Ana 4 s ago", and with edits if there were any.
 pub(super) fn by(decision: &Decision) -> impl IntoView + use<> {
-    let edited = (decision.edited_payload.is_some() && !decision.skips).then_some("with edits ");
-    view! { <span>{edited} "by " {decision.by_name.clone()} " " <Time at=decision.at/></span> }
+    let edited = is_edited(decision).then_some("with edits ");
+    // Nobody, but a deadline: its name stands in the middle of a sentence here.
+    let name = match decision.by_name.as_str() {
+        "The deadline" => "the deadline".to_owned(),
+        name => name.to_owned(),
+    };
+    view! { <span>{edited} "by " {name} " " <Time at=decision.at/></span> }
+}
+
+/// Whether something else was approved than what was proposed.
+const fn is_edited(decision: &Decision) -> bool {
+    decision.edited_payload.is_some() && !decision.skips
 }
 
 /// What differs from the proposal, entry by entry.

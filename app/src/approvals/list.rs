@@ -62,13 +62,19 @@ fn pending_row(
     let undo =
         undo.then(|| view! { <Undo shown=shown_of(row, state) desk=desk_of(row, org, place, on_change) place="row"/> });
     let signs = waits.then(|| {
-        let deadline = row.expires_at.map(|at| view! { <span>"Decide by " <Time at=at/></span> });
+        let deadline = row.expires_at.map(|at| view! { <span>"Deadline " <Time at=at/></span> });
+        // Of several who must agree, how many have: a browser gets it in words alone.
+        let agreed = row.notes.iter().find(|note| note.contains(" approvals")).cloned();
+        let agreed = agreed.map(|words| view! { <span>{words}</span> });
+        let voted = row.voted.then(|| view! { <span class="tag">"You approved"</span> });
         view! {
             <span class="inbox-signs">
                 {(!matches!(row.kind, ApprovalKind::Question | ApprovalKind::Failure)).then(|| view! { <Reversibility reversible=row.reversible until=row.details.reversible_until/> })}
                 {(row.kind == ApprovalKind::Question).then(|| view! { <span class="tag">"Question"</span> })}
                 {(row.kind == ApprovalKind::Failure).then(|| view! { <span class="tag">"Failed step"</span> })}
                 {deadline}
+                {agreed}
+                {voted}
             </span>
         }
     });

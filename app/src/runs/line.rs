@@ -72,7 +72,7 @@ fn step_line(data: &RunData, step: &StepView, node: &Node, row: Row, now: Timest
     let about = match (counts, progress) {
         (Some(counts), _) => Some(counts.words()),
         (None, Some((done, total))) => Some(format!("{} of {}", text::grouped(*done), text::grouped(*total))),
-        (None, None) => words::left(step, now).or_else(|| step.about.clone()),
+        (None, None) => words::left(step, now).or_else(|| words::about(step)),
     };
     let bars = segments(step, data.summary.created_at, now);
     let parts: Vec<_> = sums(&bars)

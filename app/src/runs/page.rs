@@ -335,13 +335,12 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
     let queued_because = summary.queued_because.clone();
     let queued_because = move || {
         let queued = model.data.with(|data| data.view.state) == RunState::Queued;
-        queued_because.clone().filter(|_| queued).map(|words| view! { <p class="muted">{words}</p> })
+        queued_because.clone().filter(|_| queued).map(|words| view! { <p class="run-situation">{words}</p> })
     };
     let about = {
         let summary = summary.clone();
         move || {
             view! {
-                {queued_because}
                 <div class="run-about">
                     <span><a href=workflow>{summary.workflow_name}</a>" version "{summary.workflow_version}</span>
                     <span>{words::trigger(&summary.trigger).to_owned()}" "{summary.started_by}</span>
@@ -351,6 +350,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
                     <code class="run-id">{summary.id.to_string()}</code>
                 </div>
                 <Facts model/>
+                {queued_because}
                 <RunSituation model/>
             }
         }

@@ -77,7 +77,7 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
             Some(format!("Attempt {}{of} begins in {}.", step.attempt + 1, whole_seconds(at, now)))
         }
         (StepState::Running, _) if is_mended(step) => {
-            Some("Its own attempts failed. What is tried instead is below it.".to_owned())
+            Some("Its own attempts failed. What is done about it is below it.".to_owned())
         }
         (StepState::Succeeded, _) if is_mended(step) => {
             Some("Its own attempts failed. The result is that of what was done instead, below it.".to_owned())
@@ -124,7 +124,10 @@ pub fn state_words(step: &StepView, status: Status, now: Timestamp) -> String {
             let next = step.wake_at.map(|at| format!(", next in {}", whole_seconds(at, now))).unwrap_or_default();
             format!("Retrying, attempt {}{of}{next}", step.attempt + 1)
         }
+        // The status in full stands in the panel; in a line there is little room.
+        (StepState::Waiting, _) if step.lock.is_some() => "Waits for lock".to_owned(),
         (StepState::Waiting, _) if step.kind == StepKind::WaitEvent => "Waits for event".to_owned(),
+        (StepState::Waiting, _) if waits_for_limit(step) => "Waits for limit".to_owned(),
         (StepState::Running, Some(of)) if step.attempt > 1 && !is_mended(step) => {
             format!("Running, attempt {} of {of}", step.attempt)
         }
@@ -159,11 +162,17 @@ pub fn tokens(usage: Usage) -> Option<String> {
     (usage.tokens() > 0).then(|| format!("{} tokens", text::grouped(usage.tokens())))
 }
 
+/// What a step is about, where its name does not say just that: a tool's call is often called by the tool.
+#[must_use]
+pub fn about(step: &StepView) -> Option<String> {
+    step.about.clone().filter(|about| *about != step.name)
+}
+
 /// What is read out for a line: `Draft reply, Model call, running, 6.8 s, 9,860 tokens, $0.052`.
 #[must_use]
 pub fn label(step: &StepView, state: &str, usage: Usage, more: Option<&str>, now: Timestamp) -> String {
     let mut parts = vec![step.name.clone(), kind_word(step.kind).to_owned()];
-    parts.extend(step.about.clone());
+    parts.extend(about(step));
     parts.push(lower_first(state));
     parts.extend(more.map(str::to_owned));
     parts.extend(lasted(step, now).map(text::duration));

@@ -53,7 +53,7 @@ pub(super) fn OrganizationCard(
 fn retention(org: String, settings: OrgSettings, role: Role) -> AnyView {
     let days = settings.retention_days.map(|days| days.to_string());
     if !role.may(Permission::Deploy) {
-        let days = days.unwrap_or_else(|| "as this server does".to_owned());
+        let days = days.unwrap_or_else(|| "As this server does".to_owned());
         return view! { <KvList><Kv name="Days that they are kept">{days}</Kv></KvList> }.into_any();
     }
     let action = FormAction::new::<UpdateRetention>();

@@ -178,7 +178,7 @@ fn decision_fields(form: &StepForm) -> AnyView {
 
 fn approval_fields(form: StepForm) -> AnyView {
     let roles = vec![
-        Choice::new("", "Whoever may decide approvals"),
+        Choice::new("", "Whoever may decide approvals, unless people are named"),
         Choice::new("member", "Members and above"),
         Choice::new("admin", "Admins and owners"),
         Choice::new("owner", "Owners"),
@@ -212,7 +212,7 @@ fn approval_fields(form: StepForm) -> AnyView {
             hint="A moment or an expression. Without one: at any time."/>
         <Select name="form[role]" label="Who may decide" choices=roles value=form.role/>
         <TextArea name="form[people]" label="Or these people" optional=true class="mono" rows=2 value=form.people
-            hint="An e-mail address or an expression in each line. Without a role above, they alone decide."/>
+            hint="An e-mail address or an expression in each line. With a role above, both decide; without one, these alone."/>
         <Field name="form[quorum]" label="How many have to agree" optional=true class="short" inputmode="numeric" value=form.quorum
             hint="One no is enough to reject."/>
         <Checkbox name="form[not_own]" label="Not whoever started the run" checked=not_own/>

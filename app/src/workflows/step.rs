@@ -425,8 +425,9 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
                 hint="Then it is cut off. Empty: 300."/>
         }
     });
+    let title = if works { "Approval, limits and failure" } else { "Limits and failure" };
     let view = view! {
-        <Card title="Approval and failure">
+        <Card title>
             <div class="stack">
                 {gate}
                 {time}

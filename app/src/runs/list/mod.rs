@@ -189,13 +189,14 @@ fn cells(run: &RunSummary, now: RwSignal<Timestamp>, org: &str) -> AnyView {
         agentflow::kernel::Money(0) if run.state == RunState::Queued => view! { <NoValue/> }.into_any(),
         cost => cost.to_string().into_any(),
     };
+    let because = run.queued_because.clone().map(|words| view! { <span class="sub">{words}</span> });
     let test = (run.trigger == "test").then(|| view! { " " <span class="tag">"Test"</span> });
     view! {
         <th scope="row" data-label="Run">
             <a href=format!("/o/{org}/runs/{}", run.id)>{run.title.clone()}</a>
             {test}
         </th>
-        <td data-label="Status" title=run.queued_because.clone()><StatusBadge status/></td>
+        <td data-label="Status"><StatusBadge status/>{because}</td>
         <td data-label="Workflow">
             <a href=format!("/o/{org}/workflows/{}", run.workflow_id)>{run.workflow_name.clone()}</a>
         </td>
