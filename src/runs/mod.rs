@@ -121,6 +121,8 @@ pub struct StepRules {
     pub on_error: OnError,
     /// Whether its effect must not be repeated.
     pub at_most_once: bool,
+    /// The names of the locks that it holds while it works, as templates.
+    pub locks: Vec<String>,
     /// The workflow that it runs: which, its name, its version.
     pub workflow: Option<(WorkflowId, String, i32)>,
 }

@@ -38,6 +38,7 @@ impl StepRules {
             alternatives: node.alternatives.iter().map(|alternative| about(plan, alternative)).collect(),
             on_error: node.on_error,
             at_most_once: node.at_most_once,
+            locks: node.locks.clone(),
             workflow,
         }
     }
@@ -71,7 +72,7 @@ mod tests {
             { "id": "start", "kind": "start" },
             { "id": "size", "name": "How large", "kind": "decision", "branches": [], "after": ["start"] },
             { "id": "fetch", "name": "Fetch", "kind": "http", "url": "https://a.example", "after": ["size.otherwise"],
-              "retry": { "attempts": 4 }, "on_error": "ask", "alternatives": [{ "tool": { "name": "calculator" } }] },
+              "retry": { "attempts": 4 }, "on_error": "ask", "alternatives": [{ "tool": { "name": "calculator" } }], "locks": ["shop {{ input.shop }}"] },
             { "id": "each", "kind": "map", "items": "{{ [] }}", "after": ["start"], "nodes": [
                 { "id": "one", "name": "One", "kind": "transform", "value": 1 },
                 { "id": "two", "kind": "transform", "value": 2, "after": ["one"] },
@@ -92,6 +93,7 @@ mod tests {
             (vec!["How large: otherwise".into()], Join::All, Some(4))
         );
         assert_eq!((fetch.alternatives, fetch.on_error), (vec!["calculator".to_owned()], OnError::Ask));
+        assert_eq!(fetch.locks, ["shop {{ input.shop }}"]);
         assert_eq!(of("each.3.two").after, ["One"]);
         assert_eq!(of("sub").after, ["Fetch", "each", "Fetch: error"]);
         assert_eq!(

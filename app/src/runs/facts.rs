@@ -30,7 +30,7 @@ pub fn Rules(
     /// What the graph says.
     rules: StepRules,
 ) -> impl IntoView {
-    let StepRules { after, join, attempts, alternatives, on_error, at_most_once, workflow } = rules;
+    let StepRules { after, join, attempts, alternatives, on_error, at_most_once, locks, workflow } = rules;
     let of_several = after.len() > 1;
     let when = (!after.is_empty()).then(|| {
         let names = after.join(", ");
@@ -60,8 +60,9 @@ pub fn Rules(
         let href = format!("/o/{}/workflows/{id}", model.org.get_value());
         view! { <Kv name="Workflow"><a href=href>{name}</a>" version "{version}</Kv> }
     });
+    let locks = (!locks.is_empty()).then(|| view! { <Kv name="Holds the locks">{locks.join(", ")}</Kv> });
     let any = when.is_some() || tried.is_some() || instead.is_some() || fails.is_some() || workflow.is_some();
-    any.then(|| view! { <KvList>{workflow}{when}{tried}{instead}{fails}{once}</KvList> }).into_any()
+    any.then(|| view! { <KvList>{workflow}{when}{locks}{tried}{instead}{fails}{once}</KvList> }).into_any()
 }
 
 /// The step that this one is a part of, or that it mends, as a link.

@@ -61,7 +61,7 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
     let of = step.attempts.map(|of| format!(" of {of}")).unwrap_or_default();
     match (step.state, step.wake_at) {
         (StepState::Waiting, _) if step.lock.is_some() => {
-            step.lock.as_ref().map(|name| format!("Waits for the lock “{name}”."))
+            step.lock.as_ref().map(|name| format!("Waits for the lock “{name}”. The log says which run held it."))
         }
         (StepState::Waiting, _) if step.approval.is_some() || step.kind == StepKind::Approval => None,
         (StepState::Waiting, until) if step.kind == StepKind::WaitEvent => {

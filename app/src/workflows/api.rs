@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentflow::{
-    engine::plan::validate::Fault,
+    engine::plan::{Join, validate::Fault},
     kernel::{VersionLine, WorkflowId},
     workflows::{AgentRef, InputField, TemplateCard, Workflow, forms::StepForm},
 };
@@ -59,6 +59,8 @@ pub struct OutlineRow {
     pub about: String,
     /// The names of what it runs after.
     pub after: Vec<String>,
+    /// How many of them it waits for.
+    pub join: Join,
     /// What is wrong with it.
     pub faults: Vec<String>,
     /// First and last of its level cannot move further.

@@ -1,6 +1,6 @@
 //! The outline: the graph as a list of steps, each a link to its form, with what is wrong and what can be done.
 
-use agentflow::engine::plan::validate::Fault;
+use agentflow::engine::plan::{Join, validate::Fault};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
@@ -130,7 +130,13 @@ fn steps(org: &str, page: &WorkflowPage, changed: &str, can_edit: bool, renewed:
 
 fn step(here: &str, row: &OutlineRow, changed: bool, can_edit: bool) -> AnyView {
     let class = format!("step depth-{}{}", row.depth.min(4), if changed { " changed" } else { "" });
-    let after = (!row.after.is_empty()).then(|| view! { <p class="muted">"after "{row.after.join(", ")}</p> });
+    let of = match row.join {
+        Join::Any if row.after.len() > 1 => "any of ".to_owned(),
+        Join::Count(count) if row.after.len() > 1 => format!("{count} of "),
+        _ => String::new(),
+    };
+    let words = format!("after {of}{}", row.after.join(", "));
+    let after = (!row.after.is_empty()).then(|| view! { <p class="muted">{words}</p> });
     let about = (!row.about.is_empty()).then(|| format!(" · {}", row.about));
     let faults: Vec<_> = row.faults.iter().cloned().map(|fault| view! { <li>{fault}</li> }).collect();
     let faults = (!faults.is_empty()).then(|| view! { <ul class="step-faults">{faults}</ul> });

@@ -81,6 +81,7 @@ fn rows(detail: &WorkflowDetail) -> Vec<OutlineRow> {
             kind: node.kind.word().to_owned(),
             about: about(detail, node),
             after: node.after.iter().map(|port| port_label(level, port)).collect(),
+            join: node.join,
             faults: faults.collect(),
             first: level.first().is_some_and(|first| first.id == node.id),
             last: level.last().is_some_and(|last| last.id == node.id),
