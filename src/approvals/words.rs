@@ -37,6 +37,7 @@ fn refusal(approval: &Approval) -> String {
     };
     let who = match approval.deciders.as_slice() {
         [] => format!("Nobody else in this organization can at the moment: it needs {role}."),
+        [one] => format!("Ask {one}."),
         names => format!("Ask one of them: {}.", names.join(", ")),
     };
     let why = if approval.rules.is_own {

@@ -108,7 +108,7 @@ async fn named_people_decide_whatever_their_role_and_nobody_else() {
         let error = decide(cx, id, &yes()).await.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
-            (Kind::Forbidden, "You cannot decide this. Ask one of them: Vic.")
+            (Kind::Forbidden, "You cannot decide this. Ask Vic.")
         );
     }
     assert!(seen(&mia, id).await.notes.contains(&format!("Named to decide: {vics}.")));
@@ -299,7 +299,7 @@ async fn nobody_decides_about_their_own_run_by_no_hand() {
     assert_eq!((mine(&acme.owner).await, mine(&ben).await), (0, 1));
     let error = decide(&acme.owner, id, &yes()).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (Kind::Forbidden, "approvals.own_run"));
-    assert_eq!(error.message, "You started this run, so somebody else decides. Ask one of them: Ben.");
+    assert_eq!(error.message, "You started this run, so somebody else decides. Ask Ben.");
     // A key of hers is her.
     let wish = Wish { name: "Ana's".to_owned(), role: "admin".to_owned(), days: 1 };
     let owner = acme.owner.clone().with_sign_in(true);
