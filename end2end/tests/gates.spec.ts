@@ -1,6 +1,6 @@
 // Gates with rules of their own, with the people they are about: several must agree, not one's own, edits in sight.
 import { type Browser, type Page } from '@playwright/test';
-import { accessibleInBothThemes, expect, importWorkflow, open, type Person, see, type Server, signUp, start, test, watch } from '../support/world';
+import { accessibleInBothThemes, expect, importWorkflow, open, type Person, ready, see, type Server, signUp, start, test, watch } from '../support/world';
 
 /** A gate of this kind, which asks about what the run is started with. */
 const gate = (name: string, rules: string) => `name: ${name}
@@ -82,6 +82,32 @@ test('two of three named people release a payment, and each sees who has agreed'
   await see(page, /Cy Fect/);
   await ben.leave();
   await cy.leave();
+});
+
+test('who changes the proposal asks the others anew, and they see what it is now', async ({ page, browser, server }) => {
+  const ada = await signUp(page);
+  const ben = await colleague(browser, server, ada.slug, 'Ben Bitdiddle');
+  await ask(page, ada.slug, 'Release payments', 'role: member\nquorum: 2');
+  const mine = await card(page, ada.slug);
+  await mine.getByRole('button', { name: 'Approve', exact: true }).click();
+  await expect(mine).toContainText('You approved this. It waits for the others.');
+  const theirs = await card(ben.page, ada.slug);
+  await theirs.getByText('Edit and approve…').click();
+  await theirs.getByLabel('note').fill('Many thanks');
+  await theirs.getByRole('button', { name: 'Approve with edits' }).click();
+  await expect(theirs).toContainText('You approved this. It waits for the others.');
+  // A yes was for what it was then. All of it changes under the eyes of who had said so, each value in its place.
+  await expect(mine).toContainText('The proposal was changed.');
+  await expect(mine).toContainText('1 of 2 approvals: Ben Bitdiddle');
+  await expect(mine.locator('.approval-edits').getByRole('insertion')).toContainText('Many thanks');
+  const payload = mine.locator('.approval-payload');
+  await page.reload();
+  await ready(page);
+  for (const line of ['"note": "Many thanks"', '"to": "Nordlicht"', '"voucher": 10']) await expect(payload).toContainText(line);
+  await mine.getByRole('button', { name: 'Approve', exact: true }).click();
+  await expect(mine.getByText('Approved', { exact: true })).toBeVisible();
+  await expect(mine).toContainText('by Ben Bitdiddle and Ada Lovelace');
+  await ben.leave();
 });
 
 test('who started a run is told that somebody else decides, and who', async ({ page, browser, server }) => {
