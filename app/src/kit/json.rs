@@ -95,8 +95,12 @@ fn print(value: &Value, depth: usize, out: &mut Vec<Token>) {
             out.push(("", format!("{}]", line(depth))));
         }
         Value::Object(entries) => {
+            // The server keeps entries in their order and the browser does not: sorted, both draw the same, and what
+            // changes later does so in its own place.
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
             out.push(("", "{".to_owned()));
-            for (place, (key, item)) in entries.iter().enumerate() {
+            for (place, (key, item)) in entries.into_iter().enumerate() {
                 out.push(("", format!("{}{}", if place > 0 { "," } else { "" }, line(depth + 1))));
                 out.push(("j-key", quoted(key)));
                 out.push(("", ": ".to_owned()));
@@ -135,6 +139,13 @@ mod tests {
         });
         let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
         assert_eq!(shown, serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    #[test]
+    fn entries_stand_in_the_order_of_their_keys_whoever_draws_them() {
+        let value: Value = serde_json::from_str(r#"{ "to": "kim", "amount": 1 }"#).unwrap();
+        let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(shown, "{\n  \"amount\": 1,\n  \"to\": \"kim\"\n}");
     }
 
     #[test]

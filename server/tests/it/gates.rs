@@ -106,10 +106,7 @@ async fn named_people_decide_whatever_their_role_and_nobody_else() {
         acme.acting(Actor::Key { id: agentflow::kernel::ApiKeyId::new(), name: "Robot".to_owned() }, Role::Admin);
     for cx in [&mia, &acme.owner, &program] {
         let error = decide(cx, id, &yes()).await.unwrap_err();
-        assert_eq!(
-            (error.kind, error.message.as_str()),
-            (Kind::Forbidden, "You cannot decide this. Ask Vic.")
-        );
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Forbidden, "You cannot decide this. Ask Vic."));
     }
     assert!(seen(&mia, id).await.notes.contains(&format!("Named to decide: {vics}.")));
     decide(&vic, id, &yes()).await.unwrap();
