@@ -69,7 +69,9 @@ test('a run waits for a lock, its page says so, and it goes on when the other le
   await see(page, 'Waiting for a lock');
   await expect(page.getByText('waits for the lock “price list”')).toBeVisible();
   await accessibleInBothThemes(page);
-  // Who holds it stands in the log of the run.
+  // Whom it waits for stands with the step, and in the log.
+  await open(page, `${waiter}?step=write`);
+  await expect(page.getByRole('complementary', { name: 'Step detail' })).toContainText(`held by ${holder.split('/').pop()}`);
   await open(page, `${waiter}?view=logs`);
   await see(page, `Waits for the lock “price list”, held by the run ${holder.split('/').pop()}.`);
   const other = await browser.newContext({ baseURL: server.url, storageState: await page.context().storageState() });

@@ -264,7 +264,7 @@ fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
             <div class="detail-facts">
                 <StatusBadge status=Signal::derive(move || status.get().unwrap_or(fallback))/>
                 <span>{kind_word(step.kind)}</span>
-                {words::about(&step).map(|about| view! { <span>{about}</span> })}
+                {words::about(&step).filter(|_| step.lock.is_none()).map(|about| view! { <span>{about}</span> })}
                 <span>{lasted}</span>
                 {words::tokens(step.usage).map(|tokens| view! { <span>{tokens}</span> })}
                 {(step.usage.cost.micros() > 0).then(|| view! { <span>{step.usage.cost.to_string()}</span> })}

@@ -101,8 +101,18 @@ pub fn Situation(
         });
         view! { <p>"Not done again: the result is the one that was recorded in the run before."{of}</p> }
     });
-    let waits = move || words::waits(&step, model.now.get()).map(|words| view! { <p>{words}</p> });
+    let waits = move || {
+        let words = words::waits(&step, model.now.get())?;
+        Some(view! { <p>{words}{holder(model, &step)}</p> })
+    };
     view! { <div class="situation">{reused}{waits}</div> }.into_any()
+}
+
+/// Which run held the lock when the step began to wait for it, as a link.
+fn holder(model: RunModel, step: &StepView) -> Option<AnyView> {
+    let run = words::held_by(step)?.to_owned();
+    let href = format!("/o/{}/runs/{run}", model.org.get_value());
+    Some(view! { " At first it was held by " <a href=href>{run}</a> "." }.into_any())
 }
 
 /// Where the run can be run again from this step: to the page that says first what that would do.
@@ -142,11 +152,12 @@ pub fn RunSituation(
         let step = model.data.with(|data| data.view.steps.get(place).cloned())?;
         let words = words::waits(&step, model.now.get()).unwrap_or_else(|| "Waits for a person.".to_owned());
         let href = address(model, step.id.as_str(), Tab::Io);
+        let holder = holder(model, &step);
         // What is asked about a failed step is called by that step.
         let of = step.id.parent().filter(|_| step.id.key().starts_with('~'));
         let of = of.and_then(|of| model.data.with(|data| data.view.step(&of).map(|of| of.name.clone())));
         let name = of.unwrap_or(step.name);
-        Some(view! { <li><a href=href data-noscroll>{name}</a>": "{words::lower_first(&words)}</li> })
+        Some(view! { <li><a href=href data-noscroll>{name}</a>": "{words::lower_first(&words)}{holder}</li> })
     };
     move || match state.get() {
         RunState::Paused => Some(

@@ -61,7 +61,7 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
     let of = step.attempts.map(|of| format!(" of {of}")).unwrap_or_default();
     match (step.state, step.wake_at) {
         (StepState::Waiting, _) if step.lock.is_some() => {
-            step.lock.as_ref().map(|name| format!("Waits for the lock “{name}”. The log says which run held it."))
+            step.lock.as_ref().map(|name| format!("Waits for the lock “{name}”."))
         }
         (StepState::Waiting, _) if step.approval.is_some() || step.kind == StepKind::Approval => None,
         (StepState::Waiting, until) if step.kind == StepKind::WaitEvent => {
@@ -90,6 +90,14 @@ pub fn waits(step: &StepView, now: Timestamp) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// The run that held a lock when the step began to wait for it: what the step is about says so.
+#[must_use]
+pub fn held_by(step: &StepView) -> Option<&str> {
+    step.lock.as_ref()?;
+    let (_, run) = step.about.as_deref()?.rsplit_once(", held by ")?;
+    run.starts_with("run_").then_some(run)
 }
 
 /// How long a timer still runs: `58 min 12 s left`.
@@ -310,6 +318,19 @@ mod tests {
         assert_eq!(sentence.as_deref(), Some("Goes on in 1\u{a0}min\u{a0}00\u{a0}s (17 Mar 2030, 17:47:41 UTC)."));
         assert_eq!(waiting(StepKind::Http, None, Some(61_000)).0, "Waiting for a rate limit");
         assert_eq!(waiting(StepKind::Map, None, Some(61_000)), ("Running", None), "what it has to end by is no timer");
+    }
+
+    #[test]
+    fn a_step_that_waits_for_a_lock_says_which_and_who_held_it() {
+        let mut step = head("write", StepKind::Http, 0);
+        step.about = Some("lock “a, held by b”, held by run_01m8c418sde538tdba2j2vacy9".to_owned());
+        let event = json!({ "type": "step.waiting", "step": step, "attempt": 1, "lock": "a, held by b" });
+        let view = folded(&numbered([(0, serde_json::from_value(event).expect("an event"))]));
+        let step = &view.steps[0];
+        let node = Tree::of(&view.steps);
+        assert_eq!(state_words(step, status(step, node.node(0).expect("a node")), at(9)), "Waits for lock");
+        assert_eq!(waits(step, at(9)).as_deref(), Some("Waits for the lock “a, held by b”."));
+        assert_eq!(held_by(step), Some("run_01m8c418sde538tdba2j2vacy9"));
     }
 
     #[test]
