@@ -155,20 +155,18 @@ impl Db {
     ///
     /// # Errors
     /// When the database does not answer.
-    #[expect(clippy::disallowed_methods, reason = "this is where such transactions begin")]
     pub async fn tenant(&self, org: OrgId) -> Result<TenantTx> {
         // In one message: a transaction of a tenant costs no round trip more than another one.
         let begin = format!("begin; select set_config('app.organization_id', '{}', true)", org.uuid());
-        Ok(TenantTx { tx: self.app.begin_with(sqlx::AssertSqlSafe(begin)).await?, org })
+        Ok(TenantTx { tx: begin_with(&self.app, Some(begin)).await?, org })
     }
 
     /// A transaction of the sign-in: people and what they belong to, before an organization is known.
     ///
     /// # Errors
     /// When the database does not answer.
-    #[expect(clippy::disallowed_methods, reason = "this is where such transactions begin")]
     pub async fn identity(&self) -> Result<IdentityTx> {
-        Ok(IdentityTx { tx: self.identity.begin().await? })
+        Ok(IdentityTx { tx: begin(&self.identity).await? })
     }
 
     /// The engine's pool.
@@ -199,6 +197,28 @@ impl Db {
         self.engine.close().await;
         self.keeper.close().await;
     }
+}
+
+/// Begins a transaction of a pool. See [`Db::tenant`] for one that works for an organization.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    begin_with(pool, None).await
+}
+
+/// In a task of its own, which goes on when whoever wants the transaction is dropped meanwhile: as sqlx 0.9 has it, the
+/// connection would else go back to the pool with a transaction on it that nobody knows of.
+#[expect(clippy::disallowed_methods, reason = "this is where transactions begin")]
+async fn begin_with(pool: &PgPool, statement: Option<String>) -> Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begin = tokio::spawn(async move {
+        match statement {
+            Some(statement) => pool.begin_with(sqlx::AssertSqlSafe(statement)).await,
+            None => pool.begin().await,
+        }
+    });
+    Ok(begin.await.map_err(Error::internal)??)
 }
 
 async fn pool(

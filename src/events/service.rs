@@ -51,8 +51,7 @@ pub async fn send(
 }
 
 async fn deliver(cx: &Ctx, key: &str) -> Result<()> {
-    let mut connection = cx.deps().db.engine().acquire().await?;
-    for run in engine::deliver(&mut connection, cx.org_id(), key).await? {
+    for run in engine::deliver(cx.deps().db.engine(), cx.org_id(), key).await? {
         cx.deps().engine.committed(cx.org_id(), run);
     }
     Ok(())

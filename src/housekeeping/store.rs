@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::kernel::{OrgId, Result, Timestamp, WorkflowId};
+use crate::{
+    db,
+    kernel::{OrgId, Result, Timestamp, WorkflowId},
+};
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
@@ -149,8 +152,7 @@ pub(super) async fn remove_runs(
         Kept::AllBut(others) => (None, others.iter().map(|workflow| workflow.uuid()).collect()),
     };
     let (after, after_id) = place.0.unzip();
-    let mut connection = keeper.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(keeper).await?;
     let page = sqlx::query!(
         r#"select id, created_at from runs
            where organization_id = $1
@@ -234,8 +236,7 @@ const SEARCH: Duration = Duration::from_secs(600);
 /// A reference is never younger than its artifact by more than a moment: whoever stores a value that is there already
 /// makes it young again. So what was not referred to when it was searched for, and is old still, can go.
 pub(super) async fn remove_artifacts(keeper: &PgPool, org: OrgId) -> Result<u64> {
-    let mut connection = keeper.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(keeper).await?;
     let candidates = sqlx::query_scalar!(
         r#"select encode(a.sha256, 'hex') as "hash!" from artifacts a
            where a.organization_id = $1

@@ -427,7 +427,8 @@ pub(super) fn group(workflow: WorkflowId, graph: &Graph, input: &Value) -> Optio
 
 /// Says of each queued run why it does not run yet.
 async fn say_why_queued<'a>(cx: &Ctx, tx: &mut TenantTx, runs: impl Iterator<Item = &'a mut RunSummary>) -> Result<()> {
-    let queued: Vec<&mut RunSummary> = runs.filter(|run| run.state == RunState::Queued).collect();
+    let queued: Vec<&mut RunSummary> =
+        runs.filter(|run| matches!(run.state, RunState::Queued | RunState::Waiting)).collect();
     if queued.is_empty() {
         return Ok(());
     }

@@ -332,10 +332,11 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         move |id: RunId, words: &'static str| view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }
     };
     let workflow = format!("/o/{org}/workflows/{}", summary.workflow_id);
-    let queued_because = summary.queued_because.clone();
+    // True for as long as it is what it was when that was asked.
+    let (queued_because, state_then) = (summary.queued_because.clone(), summary.state);
     let queued_because = move || {
-        let queued = model.data.with(|data| data.view.state) == RunState::Queued;
-        queued_because.clone().filter(|_| queued).map(|words| view! { <p class="run-situation">{words}</p> })
+        let is_still = model.data.with(|data| data.view.state) == state_then;
+        queued_because.clone().filter(|_| is_still).map(|words| view! { <p class="run-situation">{words}</p> })
     };
     let about = {
         let summary = summary.clone();

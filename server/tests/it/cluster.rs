@@ -344,6 +344,12 @@ async fn a_queued_run_says_what_it_waits_for() {
     let said: HashMap<RunId, bool> =
         listed.items.into_iter().map(|run| (run.id, run.queued_because.is_some())).collect();
     assert_eq!((said[&first], said[&held], said[&more]), (false, true, true));
+    // One that waited and has been due for a moment says so as well.
+    let mut owner = world.owner().await;
+    let due = "update runs set state = 'waiting', waiting_on = 'timer', wake_at = now() - interval '2 seconds'
+                where id = $1 and owner is null";
+    assert_eq!(sqlx::query(due).bind(more).execute(&mut owner).await.unwrap().rows_affected(), 1);
+    assert!(why(more).await.contains("1 runs of the organization"), "{}", why(more).await);
 }
 
 /// The built binary in one role.

@@ -317,8 +317,7 @@ impl Runner {
     async fn deliver_events(&self) {
         let deliver = async {
             for (org, key) in store::undelivered(&self.pool).await? {
-                let mut connection = self.pool.acquire().await?;
-                for run in store::deliver(&mut connection, org, &key).await? {
+                for run in store::deliver(&self.pool, org, &key).await? {
                     self.engine.committed(org, run);
                 }
             }

@@ -1,10 +1,13 @@
 //! How a node comes by work: runs that nobody owns and whose time has come, fairly between organizations.
 
-use sqlx::{Connection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Claim;
-use crate::kernel::{NodeId, OrgId, Result, RunId};
+use crate::{
+    db,
+    kernel::{NodeId, OrgId, Result, RunId},
+};
 
 /// How many of the due runs a node looks at, the longest due first, before it goes from organization to organization.
 const WINDOW: i64 = 128;
@@ -129,8 +132,7 @@ async fn look(pool: &PgPool, node: NodeId, room: &Room, behind: Option<Uuid>) ->
 /// Takes runs of an organization that has a limit. One node at a time counts and takes; while another one is at it, this
 /// one leaves it be.
 async fn claim_limited(pool: &PgPool, node: NodeId, org: OrgId, runs: i64, default: Option<u32>) -> Result<Vec<Claim>> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     // A statement of its own: the next one sees what whoever held the lock before has committed.
     let alone = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as "alone!""#,

@@ -3,10 +3,11 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use super::{Claim, gates, values};
 use crate::{
+    db,
     engine::{
         counters::Counters,
         journal::{Event, StoredEvent, Usage},
@@ -105,39 +106,49 @@ pub(super) struct Journal {
     pub(super) step_wakes: Vec<Option<Timestamp>>,
 }
 
-/// Writes many runs' decisions in one statement, which is one transaction. The answer has one entry for each, in order.
+/// Writes many runs' decisions in one transaction: one statement, and two more only where people are asked, or asked no
+/// more. The answer has one entry for each, in order.
 ///
 /// # Errors
 /// When the database did not confirm: then it is *unknown* whether it was written, and every run of it must be loaded
 /// anew.
 pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &Counters) -> Result<Vec<Committed>> {
-    let mut connection = pool.acquire().await?;
+    let asks = |commit: &Commit| !commit.approvals.is_empty() || !commit.withdrawn.is_empty();
+    if !commits.iter().any(asks) {
+        return write(&mut *pool.acquire().await?, node, commits, counters).await;
+    }
+    let mut tx = db::begin(pool).await?;
+    let outcomes = write(&mut tx, node, commits, counters).await?;
+    let is_written = |outcome: &Committed| matches!(outcome, Committed::Written(_));
+    let written = || commits.iter().zip(&outcomes).filter(|(_, outcome)| is_written(outcome)).map(|(commit, _)| commit);
+    gates::open(&mut tx, written()).await?;
+    gates::withdraw(&mut tx, written()).await?;
+    let begun = Instant::now();
+    tx.commit().await?;
+    counters.database.add_time(begun.elapsed());
+    Ok(outcomes)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    node: NodeId,
+    commits: &[Commit],
+    counters: &Counters,
+) -> Result<Vec<Committed>> {
     let begun = Instant::now();
     let mut columns = Columns::default();
     for commit in commits {
-        gather(&mut connection, &mut columns, commit).await?;
+        gather(connection, &mut columns, commit).await?;
     }
     #[cfg(agentflow_fault = "no_fence")]
-    super::broken::take_it_anyway(&mut connection, node, commits).await?;
+    super::broken::take_it_anyway(connection, node, commits).await?;
     #[cfg(agentflow_fault = "serial_feed")]
-    let numbers = super::broken::number_too_early(&mut connection, commits).await?;
+    let numbers = super::broken::number_too_early(connection, commits).await?;
     #[cfg(agentflow_fault = "serial_feed")]
     columns.renumber(commits, &numbers);
     let c = columns;
     let gathered = Instant::now();
-    // Only where people are asked, or asked no more, there is more to write than one statement does.
-    let asks = commits.iter().any(|commit| !commit.approvals.is_empty() || !commit.withdrawn.is_empty());
-    let written = if asks {
-        let mut tx = connection.begin().await?;
-        let written = write(&mut tx, node, &c).await?;
-        let runs = || commits.iter().filter(|commit| written.contains_key(&commit.claim.run.uuid()));
-        gates::open(&mut tx, runs()).await?;
-        gates::withdraw(&mut tx, runs()).await?;
-        tx.commit().await?;
-        written
-    } else {
-        write(&mut connection, node, &c).await?
-    };
+    let written = apply(connection, node, &c).await?;
     counters.serialise.add_time(gathered - begun);
     counters.database.add_time(gathered.elapsed());
     counters.commits.add(1);
@@ -145,7 +156,7 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
     counters.events.add(c.journal.event_runs.len() as u64);
     counters.steps.add(c.journal.step_runs.len() as u64);
     #[cfg(agentflow_fault = "serial_feed")]
-    super::broken::end(&mut connection).await?;
+    super::broken::end(connection).await?;
     #[cfg(agentflow_fault = "serial_feed")]
     let written: HashMap<_, _> = commits
         .iter()
@@ -170,7 +181,7 @@ pub async fn commit(pool: &PgPool, node: NodeId, commits: &[Commit], counters: &
 }
 
 /// For each run that was written: the number of its last event before, and the moment.
-async fn write(
+async fn apply(
     connection: &mut PgConnection,
     node: NodeId,
     c: &Columns,

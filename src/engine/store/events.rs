@@ -2,11 +2,11 @@
 //! each is committed before it is looked for the other, and the looking is done by one at a time for a key.
 
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 
 use super::{Claim, Signal, external, values};
 use crate::{
-    db::TenantTx,
+    db::{self, TenantTx},
     engine::state::StepId,
     kernel::{EventId, OrgId, Result, RunId},
 };
@@ -45,8 +45,8 @@ pub async fn keep_event(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn deliver(connection: &mut PgConnection, org: OrgId, key: &str) -> Result<Vec<RunId>> {
-    let mut tx = connection.begin().await?;
+pub async fn deliver(pool: &PgPool, org: OrgId, key: &str) -> Result<Vec<RunId>> {
+    let mut tx = db::begin(pool).await?;
     // One at a time for a key, until the commit.
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", format!("event {org} {key}"))
         .execute(&mut *tx)
@@ -110,7 +110,6 @@ pub async fn expect_event(
     step: &StepId,
     key: &str,
 ) -> Result<(Vec<RunId>, Option<Value>)> {
-    let mut connection = pool.acquire().await?;
     sqlx::query!(
         "insert into event_waits (organization_id, run_id, step_id, key) values ($1, $2, $3, $4)
          on conflict (organization_id, run_id, step_id) do nothing",
@@ -119,9 +118,9 @@ pub async fn expect_event(
         step.as_str(),
         key,
     )
-    .execute(&mut *connection)
+    .execute(pool)
     .await?;
-    let told = deliver(&mut connection, claim.org, key).await?;
+    let told = deliver(pool, claim.org, key).await?;
     let came = sqlx::query_scalar!(
         "select e.data
            from event_waits w
@@ -131,10 +130,10 @@ pub async fn expect_event(
         claim.run.uuid(),
         step.as_str(),
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(pool)
     .await?;
     let came = match came {
-        Some(data) => Some(values::unpack(&mut connection, claim.org, data).await?),
+        Some(data) => Some(values::unpack(&mut *pool.acquire().await?, claim.org, data).await?),
         None => None,
     };
     Ok((told, came))
@@ -154,7 +153,7 @@ pub async fn received_events(pool: &PgPool, claim: Claim) -> Result<Vec<(StepId,
         claim.org.uuid(),
         claim.run.uuid(),
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(pool)
     .await?;
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {

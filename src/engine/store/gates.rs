@@ -2,12 +2,13 @@
 //! and deadlines pass.
 
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Claim, Commit, values};
 use crate::{
     access::Role,
+    db,
     engine::{
         machine::{Applied, Escalated, Ruling},
         state::StepId,
@@ -165,8 +166,7 @@ pub struct Settled {
 /// # Errors
 /// When the database does not answer.
 pub async fn settle_approvals(pool: &PgPool, node: NodeId, claim: Claim) -> Result<Settled> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
     let owned = sqlx::query_scalar!(
         r#"select true as "owned!" from runs

@@ -1,10 +1,13 @@
 //! Groups of runs of which only so many are under way at once. A run counts from its admission to its end; until then it is
 //! held. Starts and admissions of a group happen one at a time, under its lock.
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use super::Claim;
-use crate::kernel::{OrgId, Result, RunId};
+use crate::{
+    db,
+    kernel::{OrgId, Result, RunId},
+};
 
 /// The group of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +89,7 @@ pub(super) async fn admit_next(connection: &mut PgConnection, org: OrgId, key: &
 /// # Errors
 /// When the database does not answer.
 pub async fn admit(pool: &PgPool, org: OrgId, key: &str) -> Result<Vec<RunId>> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     lock(&mut tx, org, key).await?;
     let admitted = admit_next(&mut tx, org, key).await?;
     tx.commit().await?;

@@ -3,10 +3,11 @@
 //! One at a time for an organization looks and grants. A holder counts until its step or run ends, or its time is over.
 
 use chrono::TimeDelta;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use super::{Claim, Signal, external};
 use crate::{
+    db,
     engine::{
         machine::{LockAnswer, LockGrant},
         state::StepId,
@@ -37,8 +38,7 @@ pub async fn ask_for_locks(
     step: &StepId,
     wish: &LockWish,
 ) -> Result<(Vec<RunId>, LockAnswer)> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     one_at_a_time(&mut tx, claim.org).await?;
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
     // What it asked for under other names, or held for too long, is over: by the same measure as for its owner, who would
@@ -84,7 +84,7 @@ pub async fn ask_for_locks(
     tx.commit().await?;
     while let Some(run) = first {
         told.extend((run != claim.run).then_some(run));
-        first = grant_next_alone(&mut connection, claim.org, &names, Some((claim.run, step))).await?;
+        first = grant_next_alone(pool, claim.org, &names, Some((claim.run, step))).await?;
     }
     let mine = sqlx::query!(
         r#"select fence, granted_at, expires_at from locks
@@ -93,7 +93,7 @@ pub async fn ask_for_locks(
         run,
         step.as_str(),
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(pool)
     .await?;
     if let Some(row) = mine
         && let (Some(fence), Some(since), Some(expires)) = (row.fence, row.granted_at, row.expires_at)
@@ -111,7 +111,7 @@ pub async fn ask_for_locks(
         run,
         step.as_str(),
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(pool)
     .await?;
     let (name, holder) = before.map_or_else(Default::default, |row| (row.name, row.holder.map(RunId::from_uuid)));
     Ok((told, LockAnswer::Queued { name, holder }))
@@ -122,8 +122,7 @@ pub async fn ask_for_locks(
 /// # Errors
 /// When the database does not answer.
 pub async fn unlock(pool: &PgPool, claim: Claim, step: &StepId) -> Result<Vec<RunId>> {
-    let mut connection = pool.acquire().await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     one_at_a_time(&mut tx, claim.org).await?;
     let names = sqlx::query_scalar!(
         "delete from locks where organization_id = $1 and run_id = $2 and step_id = $3 returning name",
@@ -137,7 +136,7 @@ pub async fn unlock(pool: &PgPool, claim: Claim, step: &StepId) -> Result<Vec<Ru
     tx.commit().await?;
     let Some(first) = first else { return Ok(Vec::new()) };
     let mut told = vec![first];
-    while let Some(run) = grant_next_alone(&mut connection, claim.org, &names, None).await? {
+    while let Some(run) = grant_next_alone(pool, claim.org, &names, None).await? {
         told.push(run);
     }
     Ok(told)
@@ -148,9 +147,8 @@ pub async fn unlock(pool: &PgPool, claim: Claim, step: &StepId) -> Result<Vec<Ru
 /// # Errors
 /// When the database does not answer.
 pub async fn pass_on(pool: &PgPool, org: OrgId, names: &[String]) -> Result<Vec<RunId>> {
-    let mut connection = pool.acquire().await?;
     let mut told = Vec::new();
-    while let Some(run) = grant_next_alone(&mut connection, org, names, None).await? {
+    while let Some(run) = grant_next_alone(pool, org, names, None).await? {
         told.push(run);
     }
     Ok(told)
@@ -231,12 +229,12 @@ async fn one_at_a_time(tx: &mut PgConnection, org: OrgId) -> Result<()> {
 
 /// The same in a transaction of its own: several runs told in one could wait for each other with a write of the owners'.
 async fn grant_next_alone(
-    connection: &mut PgConnection,
+    pool: &PgPool,
     org: OrgId,
     names: &[String],
     asker: Option<(RunId, &StepId)>,
 ) -> Result<Option<RunId>> {
-    let mut tx = connection.begin().await?;
+    let mut tx = db::begin(pool).await?;
     one_at_a_time(&mut tx, org).await?;
     let granted = grant_next(&mut tx, org, names, asker).await?;
     tx.commit().await?;

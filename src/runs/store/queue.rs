@@ -1,4 +1,4 @@
-//! Why queued runs do not run yet.
+//! Why runs that could begin or go on do not.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{
     kernel::{Result, RunId},
 };
 
-/// Why a queued run does not run yet.
+/// Why a run that could begin or go on does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Because {
     /// So many runs of its group, the most there may be, are under way.
@@ -29,7 +29,7 @@ pub enum Because {
     Busy,
 }
 
-/// Why those of these runs that are queued, and have been for a moment, do not run yet. `most` is how many runs of an
+/// Why those of these runs that are queued, or have something to go on with, do not, and have not for a moment. `most` is how many runs of an
 /// organization without a limit of its own may be at work.
 ///
 /// # Errors
@@ -51,9 +51,11 @@ pub async fn because(tx: &mut TenantTx, runs: &[Uuid], most: Option<u32>) -> Res
         join organizations o on o.id = r.organization_id
         where r.organization_id = $1
           and r.id = any($2)
-          and r.state = 'queued'
           and r.owner is null
-          and (r.held or r.created_at < now() - interval '1 second')
+          and case r.state
+            when 'queued' then r.held or r.created_at < now() - interval '1 second'
+            when 'waiting' then r.wake_at < now() - interval '1 second'
+          end
         "#,
         org.uuid(),
         runs,
