@@ -1,6 +1,8 @@
 //! The second wall: row-level security on every table of an organization, tried as another tenant. The tables come from
 //! the database's own catalog, so a new one is tried too, and one that is built otherwise fails here.
 
+use std::time::Duration;
+
 use agentflow::{db::Db, kernel::OrgId};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
@@ -395,5 +397,24 @@ async fn one_connection_that_serves_two_tenants_in_turns_mixes_nothing_up() {
             tx.commit().await.expect("commit");
         }
     }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn who_is_dropped_while_a_transaction_begins_leaves_none_open() {
+    let world = World::new().await;
+    let (mut owner, ours, _) = two_tenants(&world).await;
+    let db = Db::connect(world.database_url(), 2).await.expect("pools");
+    let mut begun = 0;
+    for wait in 0..600 {
+        let begin = db.tenant(OrgId::from_uuid(ours));
+        begun += u32::from(tokio::time::timeout(Duration::from_micros(wait), begin).await.is_ok());
+    }
+    assert!((1..600).contains(&begun), "{begun} of 600 were there in time: none was dropped in the middle");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let open = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+                   and state like 'idle in transaction%'";
+    let open: i64 = sqlx::query_scalar(open).fetch_one(&mut owner).await.expect("sessions");
+    assert_eq!(open, 0);
     db.close().await;
 }
