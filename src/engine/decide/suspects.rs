@@ -12,6 +12,10 @@ use crate::engine::{
 /// restarted must not keep hundreds of calls waiting for each other.
 const SUSPECT: u32 = 2;
 
+/// How many processes in a row may be lost with a run before one of them writes anything. No call can be the cause then, as
+/// each begins with a write; the run itself may be, when it is read.
+const UNREAD: u32 = 12;
+
 /// Whether a call was under way when the run's last owner was lost.
 fn was_lost(machine: &Machine, step: &Step) -> bool {
     matches!(step.kind, StepKind::Model | StepKind::Tool | StepKind::Http)
@@ -19,12 +23,21 @@ fn was_lost(machine: &Machine, step: &Step) -> bool {
         && !machine.in_flight.contains(&step.id)
 }
 
+/// With how many processes in a row a lost call was under way. Of those that were lost since the last write, that is the
+/// first: the others had not come to it again.
+fn times(step: &Step, lost: u32) -> u32 {
+    step.detail.crashes + lost.min(1)
+}
+
 /// Whether the run, as it was just loaded, holds a call that may take its process down: it is to be worked on while
 /// nothing else is.
 #[must_use]
 pub fn is_suspect(machine: &Machine) -> bool {
-    let lost = machine.steps.values().filter(|step| was_lost(machine, step));
-    lost.map(|step| step.detail.crashes + machine.crashes).any(|crashes| (SUSPECT..machine.poison).contains(&crashes))
+    let may_be = |step: &Step| {
+        let given_up = times(step, machine.crashes) >= machine.poison || machine.crashes >= UNREAD;
+        was_lost(machine, step) && !given_up && step.detail.crashes + machine.crashes >= SUSPECT
+    };
+    machine.steps.values().any(may_be)
 }
 
 impl Decider<'_> {
@@ -33,13 +46,20 @@ impl Decider<'_> {
     pub(super) fn cut_off(&mut self, id: &StepId) {
         let (lost, poison) = (self.m.crashes, self.m.poison);
         let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.detail.crashes += lost;
+        step.detail.crashes = times(step, lost);
         let (crashes, attempt) = (step.detail.crashes, step.attempt + 1);
-        if crashes >= poison {
-            let message = format!(
-                "The step was under way when its process died, {crashes} times in a row. It is not tried again, so that \
-                 it does no more harm; whatever it calls may have been reached each time."
-            );
+        if crashes >= poison || lost >= UNREAD {
+            let message = if crashes >= poison {
+                format!(
+                    "The step was under way when its process died, {crashes} times in a row. It is not tried again, so \
+                     that it does no more harm; whatever it calls may have been reached each time."
+                )
+            } else {
+                format!(
+                    "{lost} processes in a row died with this run before they could go on with the step. It is not tried \
+                     again, so that it does no more harm."
+                )
+            };
             return self.fail(id, StepError::new(ErrorClass::Poison, "step.poison", message));
         }
         if self.must_not_repeat(id) {

@@ -31,6 +31,7 @@ mod limits;
 mod locks;
 mod messages;
 mod model;
+mod suspects;
 
 /// A run and its world. `rows` and `events` are what a database would hold.
 struct World {
