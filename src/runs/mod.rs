@@ -59,7 +59,7 @@ pub struct RunSummary {
     pub usage: Usage,
     /// Why it failed.
     pub error: Option<StepError>,
-    /// Why it does not run yet, a sentence.
+    /// Why it does not begin, or go on, although it could: a sentence.
     #[serde(default)]
     pub queued_because: Option<String>,
 }

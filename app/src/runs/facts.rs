@@ -61,7 +61,12 @@ pub fn Rules(
         view! { <Kv name="Workflow"><a href=href>{name}</a>" version "{version}</Kv> }
     });
     let locks = (!locks.is_empty()).then(|| view! { <Kv name="Holds the locks">{locks.join(", ")}</Kv> });
-    let any = when.is_some() || tried.is_some() || instead.is_some() || fails.is_some() || workflow.is_some();
+    let any = when.is_some()
+        || locks.is_some()
+        || tried.is_some()
+        || instead.is_some()
+        || fails.is_some()
+        || workflow.is_some();
     any.then(|| view! { <KvList>{workflow}{when}{locks}{tried}{instead}{fails}{once}</KvList> }).into_any()
 }
 

@@ -535,24 +535,6 @@ fn a_call_that_was_there_when_three_owners_died_is_given_up_and_one_that_lives_i
     }
 }
 
-#[test]
-fn a_run_is_worked_on_alone_once_a_call_of_it_was_there_when_two_owners_died() {
-    let mut world = World::new(one_call(), json!({}), echo);
-    world.owners_die = true;
-    let begin = decide(&mut world.machine, Input::Loaded, world.now);
-    world.write(&begin);
-    let begun = decide(&mut world.machine, Input::Evaluated(StepId::root("one"), Ok(json!({}))), world.now);
-    world.write(&begun);
-    let mut suspected = Vec::new();
-    for _ in 0..2 {
-        world.crash();
-        suspected.push(is_suspect(&world.machine));
-        let again = decide(&mut world.machine, Input::Loaded, world.now);
-        world.write(&again);
-    }
-    assert_eq!(suspected, [false, true]);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -1,8 +1,6 @@
 //! What a run that starts in this node's hands does first. It is decided before the run is written, and written with it:
 //! so its first steps begin with the start's own commit.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 
 use super::{
@@ -26,7 +24,7 @@ impl Runner {
             return None;
         }
         let now = self.clock.now();
-        let deadline = run.deadline_s.map(|seconds| TimeDelta::seconds(seconds.min(366 * 86_400).cast_signed()));
+        let deadline = run.lasts_s().map(|seconds| TimeDelta::seconds(seconds.into()));
         let input = store::as_stored(run.input.clone());
         let by = run.started_by_name.clone();
         let machine = Machine::new(org, run.id, 1, run.plan.clone(), by, input, deadline.map(|time| now + time));
@@ -40,11 +38,5 @@ impl Runner {
             effects: turn.effects,
             machine: Box::new(machine),
         })
-    }
-
-    /// The same, for the handle on the engine.
-    pub(super) fn decides_first(self: &Arc<Self>) -> impl Fn(OrgId, &NewRun) -> Option<First> + Send + Sync + 'static {
-        let runner = self.clone();
-        move |org, run| runner.first(org, run)
     }
 }

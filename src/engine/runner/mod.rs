@@ -28,7 +28,7 @@ use super::{
     handle::Engine,
     machine::{Effect, Machine, POISON},
     port::Effects,
-    store::{self, Claim, Fresh, Plans, Room, Round},
+    store::{self, Claim, Fresh, NewRun, Plans, Room, Round},
     writer::Writer,
 };
 use crate::kernel::{NodeId, Result};
@@ -154,7 +154,9 @@ impl Runner {
         keepers.spawn(self.clone().watch(alive.clone()));
         // Where runs of an organization are counted, a claim does it.
         if self.settings.max_runs_per_organization.is_none() {
-            let fresh = self.engine.open(self.node, self.settings.max_runs.div_ceil(2), self.decides_first());
+            let runner = self.clone();
+            let first = move |org, run: &NewRun| runner.first(org, run);
+            let fresh = self.engine.open(self.node, self.settings.max_runs.div_ceil(2), first);
             keepers.spawn(self.clone().take_in(fresh));
         }
         self.claim_until_stopped().await;

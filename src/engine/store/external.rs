@@ -51,6 +51,14 @@ pub struct NewRun {
     pub group: Option<Group>,
 }
 
+impl NewRun {
+    /// Seconds in which it must end: a year at most, so that the sum stays a date.
+    #[must_use]
+    pub fn lasts_s(&self) -> Option<u32> {
+        self.deadline_s.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX).min(366 * 86_400))
+    }
+}
+
 /// What a run that is about to be started does first, decided before it is written and written along with it.
 #[derive(Debug)]
 pub struct First {
@@ -128,8 +136,7 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun, begin: Option<Begin>) ->
     let plan = serde_json::to_value(&run.plan).map_err(Error::internal)?;
     let (plan_hash, plan_bytes) = values::address(&plan.to_string())?;
     let input = values::pack(tx.conn(), org, &run.input).await?;
-    // A year at most, so that the sum stays a date.
-    let deadline_s = run.deadline_s.map(|seconds| seconds.min(366 * 86_400) as f64);
+    let deadline_s = run.lasts_s().map(f64::from);
     let queued = Event::RunQueued { by: run.started_by_name.clone() };
     let (node, first) = begin.map_or((None, None), |begin| (Some(begin.node), begin.first));
     let mut journal = Journal::default();

@@ -4,14 +4,33 @@ use serde_json::json;
 
 use super::*;
 
-/// A run whose call has begun, after so many owners in a row were lost; and what the next one makes of it.
-fn lost_before_the_next_write(owners: u32) -> (bool, World) {
+/// A run whose call has begun.
+fn begun() -> World {
     let mut world = World::new(one_call(), json!({}), echo);
     world.owners_die = true;
     let begin = decide(&mut world.machine, Input::Loaded, world.now);
     world.write(&begin);
     let begun = decide(&mut world.machine, Input::Evaluated(StepId::root("one"), Ok(json!({}))), world.now);
     world.write(&begun);
+    world
+}
+
+#[test]
+fn a_run_is_worked_on_alone_once_a_call_of_it_was_there_when_two_owners_died() {
+    let mut world = begun();
+    let mut suspected = Vec::new();
+    for _ in 0..2 {
+        world.crash();
+        suspected.push(is_suspect(&world.machine));
+        let again = decide(&mut world.machine, Input::Loaded, world.now);
+        world.write(&again);
+    }
+    assert_eq!(suspected, [false, true]);
+}
+
+/// The run after so many owners in a row were lost, and what the next one makes of it.
+fn lost_before_the_next_write(owners: u32) -> (bool, World) {
+    let mut world = begun();
     for _ in 0..owners {
         world.crash();
     }
