@@ -279,6 +279,8 @@ pub struct Machine {
     pub recovered: bool,
     /// How many owners were lost since the last one wrote anything.
     pub crashes: u32,
+    /// The suspected call that was out when the first of them was lost.
+    pub suspect: Option<StepId>,
     /// How many processes a call may take down.
     pub poison: u32,
     /// When it must have ended.
@@ -347,6 +349,7 @@ impl Machine {
             started: false,
             recovered: false,
             crashes: 0,
+            suspect: None,
             poison: POISON,
             deadline_at,
             output: None,

@@ -96,17 +96,24 @@ impl Evidence<'_> {
         part.note("G18", format!("calls given up because three processes were killed under them {unlucky}"));
     }
 
-    /// Whether a run was failed as poisonous, and one of its calls was indeed cut off often enough to look so: whoever
-    /// kills at random hits the same long call again now and then.
+    /// Whether a call of the run was given up as poisonous, and rightly so by all that can be known: it had been begun as
+    /// often as that takes, and the last time it was out when its process was killed. Whoever kills at random hits the same
+    /// call again now and then.
     fn was_there_thrice(&self, run: &str) -> bool {
-        let failed = self.tables.runs.get(run).and_then(|row| row.error.as_ref());
-        let poison = failed.is_some_and(|error| error["class"] == "poison");
-        let calls = self.calls.iter().filter(|call| call.run() == run);
-        let mut cut_off: BTreeMap<&str, usize> = BTreeMap::new();
-        for call in calls {
-            *cut_off.entry(&call.key).or_default() += 1;
-        }
-        poison && cut_off.values().any(|calls| *calls >= POISON)
+        let events = self.tables.events.get(run).map(Vec::as_slice).unwrap_or_default();
+        let given_up =
+            events.iter().filter(|event| event.kind == "step.failed" && event.data["error"]["class"] == "poison");
+        let mut verdicts = given_up.filter_map(|event| event.step.as_deref()).peekable();
+        verdicts.peek().is_some()
+            && verdicts.all(|step| {
+                let key = format!("{run}/{step}");
+                let calls: Vec<_> = self.calls.iter().filter(|call| call.key == key).collect();
+                let last = attempts(events, step).len();
+                // Models are not told the attempt.
+                let was_out = calls.iter().any(|call| call.attempt as usize == last)
+                    || calls.iter().filter(|call| call.attempt == 0).count() + 1 >= last;
+                last >= POISON && was_out
+            })
     }
 
     /// G4, G7, G10: each journal is whole, has one end, and tells each step once.

@@ -28,6 +28,8 @@ pub struct Reply {
     pub repeated: bool,
     /// Whether the request may have arrived.
     pub arrived: bool,
+    /// Why there is no answer.
+    pub broke: String,
 }
 
 /// A run that was started, as the program that started it knows it.
@@ -117,12 +119,12 @@ impl Client {
                 match answer.bytes().await {
                     Ok(bytes) => {
                         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-                        Reply { status: Some(status), body, repeated, arrived: true }
+                        Reply { status: Some(status), body, repeated, arrived: true, broke: String::new() }
                     }
-                    Err(_) => Reply { status: None, body: Value::Null, repeated: false, arrived: true },
+                    Err(error) => broken(&error),
                 }
             }
-            Err(error) => Reply { status: None, body: Value::Null, repeated: false, arrived: !error.is_connect() },
+            Err(error) => broken(&error),
         };
         self.count(place, begun, &request.path, &reply);
         reply
@@ -200,6 +202,13 @@ impl Client {
         }
         None
     }
+}
+
+/// A connection that broke, with the reasons one under the other.
+fn broken(error: &reqwest::Error) -> Reply {
+    let reasons = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let broke = reasons.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    Reply { status: None, body: Value::Null, repeated: false, arrived: !error.is_connect(), broke }
 }
 
 /// A request.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,14 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::{
-    arena::Arena, chaos, client::Request, load::Load, options::Dice, place::Shape, report::Part, snapshot::Snapshot,
+    arena::Arena,
+    chaos,
+    client::{Request, lock},
+    load::Load,
+    options::Dice,
+    place::Shape,
+    report::Part,
+    snapshot::Snapshot,
 };
 
 /// The process that is told to end.
@@ -59,18 +66,23 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     let stolen = owned_late(arena, signal).await;
     let status = arena.fleet.ended(ENDING, LIMIT + Duration::from_secs(10)).await;
     let took = signal.elapsed();
-    let failed = asking.end();
+    let failed = asking.end(signal);
     part.note("G14", format!("unready after {unready} ms, ended after {} ms with {status:?}", took.as_millis()));
     part.find_if(unready > 500, "G14", || format!("it was unready only after {unready} ms"));
     part.find_if(!status.is_some_and(|status| status.success()), "G14", || format!("it ended with {status:?}"));
     part.find_if(took > LIMIT, "G14", || format!("it took {} s to end", took.as_secs()));
     part.find_if(stolen > 0, "G14", || format!("{stolen} runs were taken up more than a second after the signal"));
-    part.find_if(failed > 0, "G14", || format!("{failed} requests that had arrived got no answer"));
+    for failure in &failed {
+        part.find("G14", format!("a request that had arrived got no answer {failure}"));
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (told, ends) = (told.load(Ordering::Relaxed), ends.load(Ordering::Relaxed));
     part.note(
         "G14",
-        format!("streams {streams}, ended {ends}, told to come again {told}; requests without an answer {failed}"),
+        format!(
+            "streams {streams}, ended {ends}, told to come again {told}; requests without an answer {}",
+            failed.len()
+        ),
     );
     part.find_if(told < streams, "G14", || format!("only {told} of {streams} streams were told to come again"));
     arena.fleet.start(ENDING).await;
@@ -108,7 +120,8 @@ fn open_streams(arena: &Arc<Arena>, runs: &[String], streams: usize) -> (Arc<Ato
 /// Somebody who asks the process all the time.
 struct Asking {
     ends: Arc<AtomicBool>,
-    failed: Arc<AtomicUsize>,
+    /// When requests that may have arrived had no answer, and why.
+    failed: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 impl Asking {
@@ -120,7 +133,9 @@ impl Asking {
                 while !ends.load(Ordering::Relaxed) {
                     let reply =
                         arena.client.send(ENDING, &arena.place.keys[0], Request::get("/api/v1/runs?limit=5")).await;
-                    failed.fetch_add(usize::from(reply.status.is_none() && reply.arrived), Ordering::Relaxed);
+                    if reply.status.is_none() && reply.arrived {
+                        lock(&failed).push((Instant::now(), reply.broke));
+                    }
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             });
@@ -128,9 +143,11 @@ impl Asking {
         asking
     }
 
-    fn end(self) -> usize {
+    /// The failures, with their milliseconds since a moment.
+    fn end(self, since: Instant) -> Vec<String> {
         self.ends.store(true, Ordering::Relaxed);
-        self.failed.load(Ordering::Relaxed)
+        let failed = lock(&self.failed);
+        failed.iter().map(|(at, why)| format!("after {} ms: {why}", (*at - since).as_millis())).collect()
     }
 }
 

@@ -131,7 +131,7 @@ impl Shape {
                 fetch.as_object_mut().expect("an object").remove("after");
                 vec![json!({
                     "id": "each", "kind": "map", "items": "{{ [1, 2, 3, 4, 5] }}", "concurrency": 3,
-                    "nodes": [fetch], "after": ["start"],
+                    "nodes": [fetch], "after": ["start"], "on_error": "fail",
                 })]
             }
             Self::Wait => vec![

@@ -99,18 +99,7 @@ impl Part {
         for (guarantee, figure) in &self.notes {
             println!("  {guarantee:<4} {figure}");
         }
-        // The first of each kind say enough.
-        let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
-        for Finding { guarantee, what } in &self.findings {
-            let count = shown.entry(guarantee).or_default();
-            *count += 1;
-            if *count <= 8 {
-                println!("  BROKEN {guarantee:<4} {what}");
-            }
-        }
-        for (guarantee, count) in shown.into_iter().filter(|(_, count)| *count > 8) {
-            println!("  BROKEN {guarantee:<4} … and {} more", count - 8);
-        }
+        print_findings(&self.findings);
         self
     }
 
@@ -169,6 +158,8 @@ pub fn total(parts: &[Part], stamp: &Stamp) -> Part {
         }
     }
     println!("\n══ total ══\n{}", total.form(stamp));
+    // Once more, where whoever reads the end alone sees them.
+    print_findings(&total.findings);
     let kills: usize = total.faults.iter().filter(|(kind, _)| kind.contains("kill")).map(|(_, count)| count).sum();
     if kills > 0 && total.findings.is_empty() {
         println!(
@@ -177,6 +168,21 @@ pub fn total(parts: &[Part], stamp: &Stamp) -> Part {
         );
     }
     total
+}
+
+/// The first of each kind say enough.
+fn print_findings(findings: &[Finding]) {
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    for Finding { guarantee, what } in findings {
+        let count = shown.entry(guarantee).or_default();
+        *count += 1;
+        if *count <= 8 {
+            println!("  BROKEN {guarantee:<4} {what}");
+        }
+    }
+    for (guarantee, count) in shown.into_iter().filter(|(_, count)| *count > 8) {
+        println!("  BROKEN {guarantee:<4} … and {} more", count - 8);
+    }
 }
 
 /// p50, p95 and the largest of milliseconds, in words.

@@ -1,5 +1,5 @@
-//! Where parts of the engine meet: a run that is worked on alone while others hold the places of a side, a write that is
-//! refused while answers of templates are under way, and what a run takes over from another.
+//! Where parts of the engine meet: suspected calls beside others, owners that do not know yet that they are none, a write
+//! that is refused while answers of templates are under way, and what a run takes over from another.
 
 use std::{
     collections::BTreeMap,
@@ -29,22 +29,22 @@ use crate::{
     world::World,
 };
 
-/// Effects with a side that answers one call at a time. `doom…` never comes back on its first two attempts, `busy…` when it
-/// is let go.
+/// Effects with a side that has a window for so many calls at a time. `doom…` never comes back on its first attempts,
+/// `busy…` when it is let go.
 #[derive(Clone)]
-struct OneAtATime {
+struct Side {
     window: Arc<Semaphore>,
+    /// Attempts of `doom…` that never come back.
+    doomed: u32,
     calls: Arc<Mutex<Vec<(String, u32)>>>,
     released: Arc<AtomicBool>,
 }
 
-impl Default for OneAtATime {
-    fn default() -> Self {
-        Self { window: Arc::new(Semaphore::new(1)), calls: Arc::default(), released: Arc::default() }
+impl Side {
+    fn with(window: usize, doomed: u32) -> Self {
+        Self { window: Arc::new(Semaphore::new(window)), doomed, calls: Arc::default(), released: Arc::default() }
     }
-}
 
-impl OneAtATime {
     fn calls_of(&self, step: &str) -> Vec<u32> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(called, _)| called == step).map(|(_, attempt)| *attempt).collect()
@@ -69,7 +69,7 @@ impl port::Place for AtTheWindow {
 }
 
 #[async_trait::async_trait]
-impl Effects for OneAtATime {
+impl Effects for Side {
     async fn place(&self, _: &Call, _: &CallScope) -> Option<Box<dyn port::Place>> {
         let permit = self.window.clone().acquire_owned().await.unwrap();
         Some(Box::new(AtTheWindow { _permit: permit }))
@@ -83,7 +83,7 @@ impl Effects for OneAtATime {
     ) -> Result<Answer, StepError> {
         let name = scope.step.as_str();
         self.calls.lock().unwrap().push((name.to_owned(), scope.attempt));
-        if name.starts_with("doom") && scope.attempt <= 2 {
+        if name.starts_with("doom") && scope.attempt <= self.doomed {
             std::future::pending::<()>().await;
         }
         while name.starts_with("busy") && !self.released.load(Ordering::Relaxed) {
@@ -97,22 +97,28 @@ impl Effects for OneAtATime {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_worked_on_alone_waits_for_nobodys_place() {
-    let world = World::new().await;
-    let place = Place::new(&world).await;
+/// A run whose call was under way when two nodes were lost.
+async fn suspected(world: &World, place: &Place) -> RunId {
     let doom = place.start(chain(&["doom"]), None).await;
     for _ in 0..2 {
-        let effects = OneAtATime::default();
-        let mut node = Node::start(&world, &effects).await;
+        let effects = Side::with(9, 9);
+        let mut node = Node::start(world, &effects).await;
         effects.until_called("doom").await;
         node.lose();
     }
+    doom
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_waits_for_its_turn_like_every_call() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let doom = suspected(&world, &place).await;
     let mut others = Vec::new();
     for _ in 0..3 {
         others.push(place.start(chain(&["busy"]), None).await);
     }
-    let effects = OneAtATime::default();
+    let effects = Side::with(1, 2);
     let _node = Node::start_with(&world, &effects, Settings { max_calls: 1, ..fast() }).await;
     effects.until_called("busy").await;
     let begun = Instant::now();
@@ -121,7 +127,6 @@ async fn a_run_that_is_worked_on_alone_waits_for_nobodys_place() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it was not taken up again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // It waits for the only slot; when it has it, the next one of the others has the place at the window and waits for it.
     tokio::time::sleep(Duration::from_millis(300)).await;
     effects.released.store(true, Ordering::Relaxed);
     place.until(doom, RunState::Succeeded).await;
@@ -129,6 +134,59 @@ async fn a_run_that_is_worked_on_alone_waits_for_nobodys_place() {
         place.until(run, RunState::Succeeded).await;
     }
     assert_eq!((effects.calls_of("doom"), effects.calls_of("busy")), (vec![3], vec![1; 3]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_lost_with_a_suspect_out_counts_against_that_call_alone() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    let doom = suspected(&world, &place).await;
+    let busy = place.start(chain(&["busy"]), None).await;
+    let effects = Side::with(9, 9);
+    let mut node = Node::start(&world, &effects).await;
+    // The one does not wait for the other.
+    effects.until_called("doom").await;
+    effects.until_called("busy").await;
+    node.lose();
+    let effects = Side::with(9, 9);
+    let _node = Node::start(&world, &effects).await;
+    effects.until_called("busy").await;
+    let crashes = async |run: RunId, step: &str| -> i64 {
+        let statement = "select coalesce((detail ->> 'crashes')::bigint, 0) from steps where run_id = $1 and id = $2";
+        sqlx::query_scalar(statement).bind(run).bind(step).fetch_one(world.deps().db.engine()).await.unwrap()
+    };
+    assert_eq!(crashes(busy, "busy").await, 0, "it was under way beside the suspect");
+    let begun = Instant::now();
+    while crashes(doom, "doom").await < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the suspect is not given up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    effects.released.store(true, Ordering::Relaxed);
+    place.until(busy, RunState::Succeeded).await;
+    assert_eq!(effects.calls_of("doom"), Vec::<u32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_none_any_more_makes_no_call() {
+    let world = World::new().await;
+    let place = Place::new(&world).await;
+    // Its lease runs out, and it hears nothing of that: as if it slept.
+    let asleep = Settings { heartbeat: Duration::from_secs(3_600), reaper: Duration::from_secs(3_600), ..fast() };
+    let effects = Side::with(1, 0);
+    let open = effects.window.clone().acquire_owned().await.unwrap();
+    let _asleep = Node::start_with(&world, &effects, asleep).await;
+    let run = place.start(chain(&["one"]), None).await;
+    let begun = Instant::now();
+    while place.state(run).await != RunState::Running {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it was not taken up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let other = Side::with(9, 0);
+    let _awake = Node::start(&world, &other).await;
+    place.until(run, RunState::Succeeded).await;
+    drop(open);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((effects.calls_of("one"), other.calls_of("one")), (vec![], vec![2]));
 }
 
 /// Effects that know the answers to two conditions. Just before the second is answered for the first time, the run is told

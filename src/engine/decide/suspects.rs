@@ -8,8 +8,8 @@ use crate::engine::{
     state::{ErrorClass, StepError, StepId, StepKind, StepState},
 };
 
-/// How many processes a call may have been lost with until its run is worked on alone. Not one: a process that is merely
-/// restarted must not keep hundreds of calls waiting for each other.
+/// How many processes a call may have been lost with until it is a suspect: it is called again by one run at a time on a
+/// node. Not one: a process that is merely restarted must not keep hundreds of calls waiting for each other.
 const SUSPECT: u32 = 2;
 
 /// How many processes in a row may be lost with a run before one of them writes anything. No call can be the cause then, as
@@ -23,19 +23,29 @@ fn was_lost(machine: &Machine, step: &Step) -> bool {
         && !machine.in_flight.contains(&step.id)
 }
 
-/// With how many processes in a row a lost call was under way. Of those that were lost since the last write, that is the
-/// first: the others had not come to it again.
-fn times(step: &Step, lost: u32) -> u32 {
-    step.detail.crashes + lost.min(1)
+/// Whether the first of the owners that were lost since the last write counts against a call: it was under way then. A
+/// suspect has to have been out: it may have waited for its turn.
+fn counts(machine: &Machine, step: &Step) -> bool {
+    match &machine.suspect {
+        Some(suspect) => *suspect == step.id,
+        None => step.detail.crashes < SUSPECT,
+    }
 }
 
-/// Whether the run, as it was just loaded, holds a call that may take its process down: it is to be worked on while
-/// nothing else is.
+/// With how many processes in a row a lost call was under way. Of those that were lost since the last write, that is the
+/// first at most: the others had not come to it again.
+fn times(machine: &Machine, step: &Step) -> u32 {
+    step.detail.crashes + if counts(machine, step) { machine.crashes.min(1) } else { 0 }
+}
+
+/// Whether the run, as it was just loaded, holds a call that may take its process down: it is to be called while no other
+/// suspect of this node is.
 #[must_use]
 pub fn is_suspect(machine: &Machine) -> bool {
     let may_be = |step: &Step| {
-        let given_up = times(step, machine.crashes) >= machine.poison || machine.crashes >= UNREAD;
-        was_lost(machine, step) && !given_up && step.detail.crashes + machine.crashes >= SUSPECT
+        let given_up = times(machine, step) >= machine.poison || machine.crashes >= UNREAD;
+        let unread = machine.crashes.saturating_sub(1);
+        was_lost(machine, step) && !given_up && times(machine, step) + unread >= SUSPECT
     };
     machine.steps.values().any(may_be)
 }
@@ -45,9 +55,10 @@ impl Decider<'_> {
     /// happen twice.
     pub(super) fn cut_off(&mut self, id: &StepId) {
         let (lost, poison) = (self.m.crashes, self.m.poison);
+        let Some(crashes) = self.m.steps.get(id).map(|step| times(self.m, step)) else { return };
         let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.detail.crashes = times(step, lost);
-        let (crashes, attempt) = (step.detail.crashes, step.attempt + 1);
+        step.detail.crashes = crashes;
+        let attempt = step.attempt + 1;
         if crashes >= poison || lost >= UNREAD {
             let message = if crashes >= poison {
                 format!(

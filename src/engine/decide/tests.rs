@@ -115,6 +115,7 @@ impl World {
             started: false,
             recovered: false,
             crashes: 0,
+            suspect: None,
             poison: POISON,
             deadline_at: None,
             output: None,
@@ -181,6 +182,11 @@ impl World {
         machine.maps.clear();
         machine.short.clear();
         machine.fence += 1;
+        if self.owners_die && machine.crashes == 0 {
+            // A suspect is out from its beginning on.
+            let out = |step: &&Step| step.state == StepState::Running && step.detail.crashes >= 2;
+            machine.suspect = machine.steps.values().find(out).map(|step| step.id.clone());
+        }
         machine.crashes += u32::from(self.owners_die);
     }
 

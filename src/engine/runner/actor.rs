@@ -9,7 +9,7 @@ use std::{
 
 use chrono::TimeDelta;
 use tokio::{
-    sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedMutexGuard, Semaphore},
     task::{AbortHandle, JoinSet},
 };
 
@@ -57,16 +57,15 @@ struct Actor {
     decision_at: Option<Timestamp>,
     /// Writes that failed one after the other.
     failures: u32,
-    /// The right to be the only one that calls, while a call is suspected of taking the process down.
-    turn: Option<Arc<Alone>>,
+    /// The right to make suspected calls, while there are some.
+    lane: Option<Arc<Lane>>,
 }
 
-/// That nobody else on this node calls anything: every slot of the calls, and a place at the head of those who want them.
-pub(super) struct Alone {
-    /// Its own calls go one after the other.
+/// That no other run of this node makes a call that may take the process down.
+pub(super) struct Lane {
+    /// The run's own calls go one after the other.
     pub(super) one: Semaphore,
-    _slots: OwnedSemaphorePermit,
-    _first: OwnedMutexGuard<()>,
+    _only: OwnedMutexGuard<()>,
 }
 
 /// Works on a run until it ends, waits, or belongs to somebody else. One that was started just now comes along whole, with
@@ -84,11 +83,11 @@ pub(super) async fn work(
             None => return,
         },
     };
-    let turn = match is_suspect(&machine) {
+    let lane = match is_suspect(&machine) {
         false => None,
-        true => match alone(&runner, claim).await {
+        true => match enter_lane(&runner, claim).await {
             None => return,
-            turn => turn,
+            lane => lane,
         },
     };
     let mut actor = Actor {
@@ -100,7 +99,7 @@ pub(super) async fn work(
         under_way: HashMap::new(),
         decision_at: None,
         failures: 0,
-        turn,
+        lane,
     };
     match first {
         Some(effects) => {
@@ -125,18 +124,12 @@ pub(super) async fn work(
     }
 }
 
-/// Waits until nobody on this node calls anything. `None`: somebody else is suspected, too, or the process ends; the run
-/// is let go meanwhile, so that it is not in this process if that one dies.
-async fn alone(runner: &Runner, claim: Claim) -> Option<Arc<Alone>> {
-    if let Ok(first) = runner.alone.clone().try_lock_owned() {
-        let all = u32::try_from(runner.settings.max_calls).unwrap_or(u32::MAX);
-        tokio::select! {
-            Ok(slots) = runner.calls.clone().acquire_many_owned(all) => {
-                tracing::warn!(run = %claim.run, "a run that may have taken processes down is worked on alone");
-                return Some(Arc::new(Alone { one: Semaphore::new(1), _slots: slots, _first: first }));
-            }
-            () = runner.stop.cancelled() => {}
-        }
+/// `None`: another run of this node is suspected, too. This one is let go meanwhile, so that it is not in this process if
+/// that one takes it down.
+async fn enter_lane(runner: &Runner, claim: Claim) -> Option<Arc<Lane>> {
+    if let Ok(only) = runner.lane.clone().try_lock_owned() {
+        tracing::warn!(run = %claim.run, "a run was there when processes died; its calls are made one at a time");
+        return Some(Arc::new(Lane { one: Semaphore::new(1), _only: only }));
     }
     if let Err(error) = store::postpone(&runner.pool, runner.node, claim, TURN_MS).await {
         tracing::warn!(run = %claim.run, %error, "the run could not be given back");
@@ -356,8 +349,8 @@ impl Actor {
             self.under_way.remove(step);
         }
         // The suspects have come back, and the process lives: the others may go on.
-        if self.turn.is_some() && !self.under_way.values().any(|(is_call, _)| *is_call) {
-            self.turn = None;
+        if self.lane.is_some() && !self.under_way.values().any(|(is_call, _)| *is_call) {
+            self.lane = None;
         }
         self.inbox.push_back(input);
     }
@@ -462,7 +455,7 @@ impl Actor {
                 }
                 Effect::Perform(call, scope, time) => {
                     let step = scope.step.clone();
-                    let task = perform(self.runner.clone(), self.turn.clone(), *call, scope, time);
+                    let task = perform(self.runner.clone(), self.claim, self.lane.clone(), *call, scope, time);
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (true, handle));
                 }

@@ -17,26 +17,33 @@ pub(super) struct DbClock {
 }
 
 struct Known {
-    /// What the database said, and when.
+    /// What the database said, when it was asked, and when it had answered.
     now: Timestamp,
+    asked: Instant,
     heard: Instant,
     /// When it was heard of again after a longer silence.
     again: Option<Instant>,
 }
 
 impl DbClock {
-    pub(super) fn new(now: Timestamp, silence: Duration) -> Self {
-        Self { known: RwLock::new(Known { now, heard: Instant::now(), again: None }), silence }
+    pub(super) fn new(now: Timestamp, asked: Instant, silence: Duration) -> Self {
+        Self { known: RwLock::new(Known { now, asked, heard: Instant::now(), again: None }), silence }
     }
 
     /// What the database has just said. It is older than this moment by the way of the answer, so this clock is late by
     /// that and never early: nothing begins before its time.
-    pub(super) fn set(&self, now: Timestamp) {
+    pub(super) fn set(&self, now: Timestamp, asked: Instant) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.heard.elapsed() > self.silence {
             known.again = Some(Instant::now());
         }
-        (known.now, known.heard) = (now, Instant::now());
+        (known.now, known.asked, known.heard) = (now, asked, Instant::now());
+    }
+
+    /// Whether a lease of this length that each of these questions prolonged holds for certain: it was prolonged after
+    /// the question was asked.
+    pub(super) fn holds(&self, lease: Duration) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).asked.elapsed() < lease
     }
 
     /// Whether the database has been heard of for that long without a longer silence, or since the beginning.

@@ -20,7 +20,7 @@ use std::{
 use sqlx::PgPool;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -93,8 +93,8 @@ pub struct Runner {
     calls: Arc<Semaphore>,
     /// Where the calls of each organization wait before they join the line for a slot.
     doors: Doors,
-    /// Who holds it works on a run that may take the process down, and waits for the others to be done with their calls.
-    alone: Arc<Mutex<()>>,
+    /// Who holds it works on a run with a call that may take the process down: one at a time.
+    lane: Arc<Mutex<()>>,
     /// No new work: the process is about to end.
     stop: CancellationToken,
     /// The drain limit has passed: drop what is under way.
@@ -117,7 +117,7 @@ impl Runner {
         host: &str,
         stop: CancellationToken,
     ) -> Result<Arc<Self>> {
-        let node = NodeId::new();
+        let (node, asked) = (NodeId::new(), Instant::now());
         let now = store::register(&pool, node, host, millis(settings.lease)).await?;
         tracing::info!(node = %node, host, "node registered");
         Ok(Arc::new(Self {
@@ -125,8 +125,10 @@ impl Runner {
             plans: Plans::default(),
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             doors: Doors::default(),
-            alone: Arc::default(),
-            clock: DbClock::new(now, settings.heartbeat * 2),
+            lane: Arc::default(),
+            // The last heartbeat of another node may be older than ours by the pause between two: when the database is
+            // silent for less than the rest of the lease, that alone lets no lease run out.
+            clock: DbClock::new(now, asked, settings.lease.saturating_sub(settings.heartbeat)),
             actors: TaskTracker::new(),
             hungry: AtomicBool::new(true),
             abort: CancellationToken::new(),
@@ -261,6 +263,7 @@ impl Runner {
                 _ = beats.tick() => {}
                 () = alive.cancelled() => return,
             }
+            let asked = Instant::now();
             let beat = match store::beat(&self.pool, self.node, lease).await {
                 Ok(Some(now)) => Ok(now),
                 // The lease ran out while this process slept. What it owned and nobody took is still its own.
@@ -271,7 +274,7 @@ impl Runner {
                 Err(error) => Err(error),
             };
             match beat {
-                Ok(now) => self.clock.set(now),
+                Ok(now) => self.clock.set(now, asked),
                 Err(error) => tracing::warn!(%error, "no heartbeat: the database does not answer"),
             }
         }

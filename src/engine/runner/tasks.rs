@@ -10,7 +10,7 @@ use std::{
 use chrono::TimeDelta;
 use futures::FutureExt;
 
-use super::{Runner, actor::Alone};
+use super::{Runner, actor::Lane};
 use crate::{
     engine::{
         journal::LogLevel,
@@ -71,28 +71,27 @@ fn make_storable(answer: &mut Answer) {
 /// Performs a call once it is its turn.
 pub(super) async fn perform(
     runner: Arc<Runner>,
-    alone: Option<Arc<Alone>>,
+    claim: Claim,
+    lane: Option<Arc<Lane>>,
     call: Call,
     mut scope: CallScope,
     time: TimeDelta,
 ) -> Input {
     // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
     let turn = async {
-        // One that is alone has every slot: those that hold the places of a side may be waiting for one.
-        let place = match &alone {
-            Some(_) => None,
-            None => runner.effects.place(&call, &scope).await,
+        let only = match &lane {
+            Some(lane) => lane.one.acquire().await.ok(),
+            None => None,
         };
-        let slot = match &alone {
-            Some(alone) => alone.one.acquire().await,
-            None => {
-                // One of an organization at a time stands in the line for a slot: so the line goes round.
-                let door = runner.doors.of(scope.org);
-                let _first = door.lock().await;
-                runner.calls.acquire().await
-            }
+        let place = runner.effects.place(&call, &scope).await;
+        let slot = {
+            // One of an organization at a time stands in the line for a slot: so the line goes round.
+            let door = runner.doors.of(scope.org);
+            let _first = door.lock().await;
+            runner.calls.acquire().await
         };
-        (place, slot)
+        let goes = goes_out(&runner, claim, lane.is_some().then_some(&scope.step)).await;
+        (only, place, slot, goes)
     };
     let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
     scope.until = scope.until.min(runner.clock.now() + time);
@@ -105,7 +104,8 @@ pub(super) async fn perform(
     let mut place = None;
     let result = match turn {
         Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),
-        Ok((given, _slot)) => {
+        Ok((.., false)) => Err(gone()),
+        Ok((_only, given, _slot, true)) => {
             place = given;
             let work = AssertUnwindSafe(runner.effects.perform(call, &scope, &progress)).catch_unwind();
             match tokio::time::timeout(runner.clock.until(scope.until), work).await {
@@ -118,12 +118,42 @@ pub(super) async fn perform(
             }
         }
     };
+    if lane.is_some()
+        && let Err(error) = store::note_suspect(&runner.pool, runner.node, claim, None).await
+    {
+        tracing::warn!(run = %claim.run, %error, "that a suspected call came back could not be noted");
+    }
     place.into_iter().for_each(|place| place.came_back(&result));
     let mut result = result.map_err(storable);
     result.iter_mut().for_each(make_storable);
     let lines: Vec<(LogLevel, String)> = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
     let lines = lines.into_iter().map(|(level, line)| (level, text::without_nul(line))).collect();
     Input::Performed(step, attempt, result, lines)
+}
+
+/// Waits until it is certain that a run is this node's, and notes a call that is suspected of taking processes down.
+/// `false`: the run has gone to another owner, so the call is not to be made.
+async fn goes_out(runner: &Runner, claim: Claim, suspect: Option<&StepId>) -> bool {
+    loop {
+        let asked = match suspect {
+            Some(step) => store::note_suspect(&runner.pool, runner.node, claim, Some(step)).await,
+            None if runner.clock.holds(runner.settings.lease) => return true,
+            None => store::is_owner(&runner.pool, runner.node, claim).await,
+        };
+        match asked {
+            Ok(false) => return false,
+            // A lease that ran out while this process slept is had anew by the next heartbeat.
+            Ok(true) if runner.clock.holds(runner.settings.lease) => return true,
+            Ok(true) => {}
+            Err(error) => tracing::warn!(run = %claim.run, %error, "whose the run is cannot be asked; trying again"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Nobody reads this: what belongs to another cannot be written.
+fn gone() -> StepError {
+    StepError::new(ErrorClass::Internal, "engine.not_owner", "The run went on elsewhere before the call was made.")
 }
 
 fn late(message: &str) -> StepError {

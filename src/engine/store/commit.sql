@@ -29,8 +29,9 @@ written as (
         signals_seen = d.signals_seen,
         started_at = coalesce(r.started_at, now()),
         finished_at = case when d.state in ('succeeded', 'failed', 'cancelled') then now() else r.finished_at end,
-        -- Whoever writes lives.
+        -- Whoever writes lives, and has seen what the last owner left behind.
         crashes = 0,
+        suspect = case when r.crashes = 0 and not d.released then r.suspect end,
         owner = case when d.released then null else r.owner end,
         -- A signal that came in between wakes the run at once.
         wake_at = case

@@ -22,7 +22,7 @@ pub use gates::{Settled, settle_approvals};
 pub use groups::{Group, admit, admit_after, groups_with_room};
 pub use locks::{LockWish, ask_for_locks, forsaken_locks, held_locks, pass_on, unlock};
 pub use owner::{
-    Claim, Loaded, Plans, beat, give_back, load, notify, owned, postpone, reap, register, retire, settle_writes,
-    signalled, signals_after,
+    Claim, Loaded, Plans, beat, give_back, is_owner, load, note_suspect, notify, owned, postpone, reap, register,
+    retire, settle_writes, signalled, signals_after,
 };
 pub use values::{as_stored, digest, is_small, pack, unpack, value};

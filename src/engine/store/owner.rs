@@ -135,7 +135,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
     let (org, run) = (claim.org.uuid(), claim.run.uuid());
     let row = sqlx::query!(
         r#"select plan_sha256, started_by_name, state, waiting_on, input, tokens_in, tokens_out, cost_micros,
-                  started_at, deadline_at, signals_seen, crashes, signals > signals_seen as "has_signals!",
+                  started_at, deadline_at, signals_seen, crashes, suspect, signals > signals_seen as "has_signals!",
                   started_at is null and retry_of is null as "is_new!"
              from runs
             where organization_id = $1 and id = $2 and owner = $3 and fence = $4"#,
@@ -163,6 +163,7 @@ pub async fn load(pool: &PgPool, node: NodeId, claim: Claim, plans: &Plans) -> R
         started: row.started_at.is_some(),
         recovered,
         crashes: row.crashes.cast_unsigned(),
+        suspect: row.suspect.map(StepId::from_text),
         usage: Usage {
             tokens_in: row.tokens_in.cast_unsigned(),
             tokens_out: row.tokens_out.cast_unsigned(),
@@ -259,7 +260,47 @@ pub async fn postpone(pool: &PgPool, node: NodeId, claim: Claim, pause_ms: i64) 
     Ok(())
 }
 
+/// Notes which suspected call of a run is out, or that none is any more. `false`: the run is not this node's any more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_suspect(pool: &PgPool, node: NodeId, claim: Claim, step: Option<&StepId>) -> Result<bool> {
+    let noted = sqlx::query!(
+        "update runs set suspect = $5
+          where organization_id = $1 and id = $2 and owner = $3 and fence = $4",
+        claim.org.uuid(),
+        claim.run.uuid(),
+        node.uuid(),
+        claim.fence,
+        step.map(StepId::as_str),
+    )
+    .execute(pool)
+    .await?;
+    Ok(noted.rows_affected() > 0)
+}
+
+/// Whether a run is this node's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_owner(pool: &PgPool, node: NodeId, claim: Claim) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+             select from runs where organization_id = $1 and id = $2 and owner = $3 and fence = $4
+           ) as "is!""#,
+        claim.org.uuid(),
+        claim.run.uuid(),
+        node.uuid(),
+        claim.fence,
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
 /// Frees the runs of nodes whose lease has run out, and forgets those nodes. Returns how many runs it freed.
+///
+/// Where a suspected call was out, the loss counts against its run alone. One that was noted by an owner before the last
+/// says nothing: its run has counted losses since.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -272,8 +313,15 @@ pub async fn reap(pool: &PgPool) -> Result<u64> {
         freed += sqlx::query!(
             "with dead as (
                select id from nodes where id = $1 and lease_until < clock_timestamp() for update skip locked
+             ),
+             suspected as (
+               select id from runs where owner in (select id from dead) and suspect is not null and crashes = 0
              )
-             update runs set owner = null, wake_at = now(), crashes = crashes + 1
+             update runs
+                set owner = null, wake_at = now(),
+                    crashes = crashes + case
+                      when not exists (select from suspected) or id in (select id from suspected) then 1 else 0
+                    end
               where owner in (select id from dead)",
             node,
         )

@@ -53,3 +53,39 @@ fn owners_that_died_before_they_came_to_a_call_do_not_count_against_it() {
     assert_eq!((suspected, error.class), (false, ErrorClass::Poison));
     assert!(error.message.starts_with("12 processes in a row died"), "{}", error.message);
 }
+
+/// The call after a suspect was begun twice more: whether it was out when each of the owners was lost.
+fn lost_again(out: &[bool]) -> Step {
+    let mut world = begun();
+    for _ in 0..2 {
+        world.crash();
+        let again = decide(&mut world.machine, Input::Loaded, world.now);
+        world.write(&again);
+    }
+    for out in out {
+        world.crash();
+        world.machine.suspect = out.then(|| StepId::root("one"));
+        let again = decide(&mut world.machine, Input::Loaded, world.now);
+        world.write(&again);
+    }
+    world.machine.steps[&StepId::root("one")].clone()
+}
+
+#[test]
+fn a_suspect_that_waited_for_its_turn_is_not_given_up() {
+    let one = lost_again(&[false, false, false]);
+    assert_eq!((one.state, one.attempt, one.detail.crashes), (StepState::Running, 6, 2));
+    let one = lost_again(&[false, true]);
+    assert_eq!((one.detail.crashes, one.error.map(|error| error.class)), (3, Some(ErrorClass::Poison)));
+}
+
+#[test]
+fn what_was_under_way_beside_a_suspect_of_its_run_does_not_count() {
+    let mut world = begun();
+    world.crash();
+    world.machine.suspect = Some(StepId::root("another"));
+    let again = decide(&mut world.machine, Input::Loaded, world.now);
+    world.write(&again);
+    let one = &world.machine.steps[&StepId::root("one")];
+    assert_eq!((one.state, one.attempt, one.detail.crashes), (StepState::Running, 2, 0));
+}
