@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,11 +23,11 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
+    server::graceful::GracefulConnection,
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::io::InspectReader;
+use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::shutdown::Stop;
@@ -64,8 +64,14 @@ pub async fn serve(listener: TcpListener, router: Router, stop: &Stop) {
 }
 
 async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: Waits) {
-    let accepts =
-        Accepts { open: Open::default(), graceful: GracefulShutdown::new(), router, stop: stop.clone(), waits };
+    let accepts = Accepts {
+        open: Open::default(),
+        connections: TaskTracker::new(),
+        closing: CancellationToken::new(),
+        router,
+        stop: stop.clone(),
+        waits,
+    };
     // A request that is on its way when the word to stop comes is answered, and told that its connection ends: until
     // then nobody knows that they should go elsewhere.
     let mut last: Option<tokio::time::Instant> = None;
@@ -88,7 +94,9 @@ async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: W
     }
     // New connections are refused from here on.
     drop(listener);
-    if tokio::time::timeout(PATIENCE, accepts.graceful.shutdown()).await.is_err() {
+    accepts.closing.cancel();
+    accepts.connections.close();
+    if tokio::time::timeout(PATIENCE, accepts.connections.wait()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
 }
@@ -96,7 +104,9 @@ async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: W
 /// What takes in connections.
 struct Accepts {
     open: Open,
-    graceful: GracefulShutdown,
+    connections: TaskTracker,
+    /// Connections end with the request that is on them, or at once.
+    closing: CancellationToken,
     router: Router,
     stop: Stop,
     waits: Waits,
@@ -113,8 +123,8 @@ impl Accepts {
         };
         let Some(place) = self.open.enter(peer.ip()) else { return };
         let (router, stop, waits) = (self.router.clone(), self.stop.clone(), self.waits);
-        let watcher = self.graceful.watcher();
-        tokio::spawn(async move {
+        let closing = self.closing.clone();
+        self.connections.spawn(async move {
             let stopped = async {
                 stop.requested().await;
                 tokio::time::sleep(LINGER).await;
@@ -125,7 +135,7 @@ impl Accepts {
                 () = stopped => None,
             };
             if let Some(version) = version
-                && let Err(error) = connection(stream, version, peer, router, watcher, waits, stop).await
+                && let Err(error) = connection(stream, version, peer, router, &closing, waits, stop).await
             {
                 // Mostly somebody who went away.
                 tracing::debug!(%error, %peer, "a connection ended early");
@@ -162,7 +172,7 @@ async fn connection(
     version: Version,
     peer: SocketAddr,
     router: Router,
-    watcher: Watcher,
+    closing: &CancellationToken,
     waits: Waits,
     stop: Stop,
 ) -> hyper::Result<()> {
@@ -189,7 +199,7 @@ async fn connection(
             let mut builder = http1::Builder::new();
             // Without a limit hyper would not ask the timer; which one counts, the timer says.
             builder.timer(heads).header_read_timeout(waits.head).max_buf_size(HEAD_BYTES);
-            watcher.watch(builder.serve_connection(stream, service)).await
+            until_closed(builder.serve_connection(stream, service), closing).await
         }
         Version::Http2 => {
             let service = TowerToHyperService::new(service);
@@ -200,9 +210,22 @@ async fn connection(
                 .max_concurrent_streams(100)
                 .keep_alive_interval(Duration::from_secs(30))
                 .keep_alive_timeout(Duration::from_secs(20));
-            watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+            until_closed(builder.serve_connection(TokioIo::new(stream), service), closing).await
         }
     }
+}
+
+/// Serves a connection to its end. One that is to be closed takes in first what has come on it: closed at once, hyper would
+/// leave a request without an answer that it has not read yet.
+async fn until_closed<C: GracefulConnection>(connection: C, closing: &CancellationToken) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = closing.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 /// The timer of an HTTP/1 connection. hyper has one limit for a head, which begins with the wait for it; this one tells
@@ -413,6 +436,21 @@ mod tests {
         }
         tokio::time::sleep(LINGER).await;
         assert!(TcpStream::connect(address).await.is_err(), "nobody is let in any more");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_read_when_its_connection_is_to_close_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(PING).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let router = Router::new().route("/ping", get(|| async { "pong" }));
+        let (closing, stop) = (CancellationToken::new(), Stop::default());
+        closing.cancel();
+        stop.request();
+        assert!(matches!(first_bytes(&stream, SHORT).await, Some(Version::Http1)));
+        connection(stream, Version::Http1, peer, router, &closing, SHORT, stop).await.unwrap();
+        answered(&mut client).await;
     }
 
     #[test]
