@@ -97,23 +97,34 @@ impl Effects for Side {
     }
 }
 
-/// A run whose call was under way when two nodes were lost.
-async fn suspected(world: &World, place: &Place) -> RunId {
-    let doom = place.start(chain(&["doom"]), None).await;
+/// Runs whose calls were under way when two nodes were lost.
+async fn suspected(world: &World, place: &Place, steps: &[&str]) -> Vec<RunId> {
+    let mut runs = Vec::new();
+    for step in steps {
+        runs.push(place.start(chain(&[step]), None).await);
+    }
     for _ in 0..2 {
         let effects = Side::with(9, 9);
         let mut node = Node::start(world, &effects).await;
-        effects.until_called("doom").await;
+        for step in steps {
+            effects.until_called(step).await;
+        }
         node.lose();
     }
-    doom
+    runs
+}
+
+/// The suspected call that is noted as out, by run.
+async fn noted(world: &World, run: RunId) -> Option<String> {
+    let statement = "select suspect from runs where id = $1";
+    sqlx::query_scalar(statement).bind(run).fetch_one(world.deps().db.engine()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspect_waits_for_its_turn_like_every_call() {
     let world = World::new().await;
     let place = Place::new(&world).await;
-    let doom = suspected(&world, &place).await;
+    let doom = suspected(&world, &place, &["doom"]).await[0];
     let mut others = Vec::new();
     for _ in 0..3 {
         others.push(place.start(chain(&["busy"]), None).await);
@@ -134,44 +145,56 @@ async fn a_suspect_waits_for_its_turn_like_every_call() {
         place.until(run, RunState::Succeeded).await;
     }
     assert_eq!((effects.calls_of("doom"), effects.calls_of("busy")), (vec![3], vec![1; 3]));
+    assert_eq!(noted(&world, doom).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_lost_with_a_suspect_out_counts_against_that_call_alone() {
+async fn of_two_suspects_one_is_out_at_a_time_and_it_alone_is_given_up_when_its_node_is_lost() {
     let world = World::new().await;
     let place = Place::new(&world).await;
-    let doom = suspected(&world, &place).await;
+    let steps = ["doom1", "doom2"];
+    let runs = suspected(&world, &place, &steps).await;
     let busy = place.start(chain(&["busy"]), None).await;
     let effects = Side::with(9, 9);
     let mut node = Node::start(&world, &effects).await;
-    // The one does not wait for the other.
-    effects.until_called("doom").await;
+    let begun = Instant::now();
+    let called = |effects: &Side| steps.map(|step| effects.calls_of(step).len());
+    while called(&effects) == [0, 0] {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no suspect was called");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Whatever is not suspected does not wait for it.
     effects.until_called("busy").await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let out = usize::from(called(&effects) == [0, 1]);
+    assert_eq!(called(&effects)[out] + called(&effects)[1 - out], 1);
+    assert_eq!(noted(&world, runs[out]).await.as_deref(), Some(steps[out]));
     node.lose();
+
     let effects = Side::with(9, 9);
     let _node = Node::start(&world, &effects).await;
-    effects.until_called("busy").await;
+    effects.until_called(steps[1 - out]).await;
     let crashes = async |run: RunId, step: &str| -> i64 {
         let statement = "select coalesce((detail ->> 'crashes')::bigint, 0) from steps where run_id = $1 and id = $2";
         sqlx::query_scalar(statement).bind(run).bind(step).fetch_one(world.deps().db.engine()).await.unwrap()
     };
-    assert_eq!(crashes(busy, "busy").await, 0, "it was under way beside the suspect");
     let begun = Instant::now();
-    while crashes(doom, "doom").await < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the suspect is not given up");
+    while crashes(runs[out], steps[out]).await < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the suspect that was out is not given up");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(crashes(runs[1 - out], steps[1 - out]).await, 2, "the other one waited");
     effects.released.store(true, Ordering::Relaxed);
     place.until(busy, RunState::Succeeded).await;
-    assert_eq!(effects.calls_of("doom"), Vec::<u32>::new());
+    assert_eq!(effects.calls_of(steps[out]), Vec::<u32>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_is_none_any_more_makes_no_call() {
     let world = World::new().await;
     let place = Place::new(&world).await;
-    // Its lease runs out, and it hears nothing of that: as if it slept.
-    let asleep = Settings { heartbeat: Duration::from_secs(3_600), reaper: Duration::from_secs(3_600), ..fast() };
+    // Its lease runs out before the next heartbeat, as if it slept in between.
+    let asleep = Settings { heartbeat: Duration::from_secs(5), reaper: Duration::from_secs(3_600), ..fast() };
     let effects = Side::with(1, 0);
     let open = effects.window.clone().acquire_owned().await.unwrap();
     let _asleep = Node::start_with(&world, &effects, asleep).await;
@@ -184,6 +207,12 @@ async fn an_owner_that_is_none_any_more_makes_no_call() {
     let other = Side::with(9, 0);
     let _awake = Node::start(&world, &other).await;
     place.until(run, RunState::Succeeded).await;
+    // It is a node again, and its lease holds.
+    let alive = "select count(*) from nodes where lease_until > clock_timestamp()";
+    while sqlx::query_scalar::<_, i64>(alive).fetch_one(world.deps().db.engine()).await.unwrap() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     drop(open);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((effects.calls_of("one"), other.calls_of("one")), (vec![], vec![2]));

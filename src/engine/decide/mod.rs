@@ -32,7 +32,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use suspects::is_suspect;
+pub use suspects::suspects;
 
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! Calls that were under way when their process died. One loss is nobody's fault; a call that was there again and again
 //! is suspected of being the cause, and in the end given up.
 
+use std::collections::HashSet;
+
 use super::Decider;
 use crate::engine::{
     journal::LogLevel,
@@ -38,16 +40,16 @@ fn times(machine: &Machine, step: &Step) -> u32 {
     step.detail.crashes + if counts(machine, step) { machine.crashes.min(1) } else { 0 }
 }
 
-/// Whether the run, as it was just loaded, holds a call that may take its process down: it is to be called while no other
-/// suspect of this node is.
+/// The calls of a run, as it was just loaded, that may take their process down: they are to be made while no other run of
+/// this node makes such calls.
 #[must_use]
-pub fn is_suspect(machine: &Machine) -> bool {
-    let may_be = |step: &Step| {
+pub fn suspects(machine: &Machine) -> HashSet<StepId> {
+    let may_be = |step: &&Step| {
         let given_up = times(machine, step) >= machine.poison || machine.crashes >= UNREAD;
         let unread = machine.crashes.saturating_sub(1);
         was_lost(machine, step) && !given_up && times(machine, step) + unread >= SUSPECT
     };
-    machine.steps.values().any(may_be)
+    machine.steps.values().filter(may_be).map(|step| step.id.clone()).collect()
 }
 
 impl Decider<'_> {

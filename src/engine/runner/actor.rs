@@ -2,7 +2,7 @@
 //! run is let go in the same commit, and this task ends: a run that waits holds nothing.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,11 +17,11 @@ use super::{
     Runner,
     clock::DbClock,
     locks::{lock, unlock},
-    tasks::{evaluate, expect, perform},
+    tasks::{Owner, evaluate, expect, perform},
 };
 use crate::{
     engine::{
-        decide::{decide, is_suspect},
+        decide::{decide, suspects},
         machine::{Effect, Input, Machine, Most, Step, Turn},
         plan::template,
         state::{RunState, StepId, StepKind, StepState},
@@ -59,11 +59,15 @@ struct Actor {
     failures: u32,
     /// The right to make suspected calls, while there are some.
     lane: Option<Arc<Lane>>,
+    /// The number of the lease under which the run was found to be ours.
+    lease: u64,
 }
 
 /// That no other run of this node makes a call that may take the process down.
 pub(super) struct Lane {
-    /// The run's own calls go one after the other.
+    /// The calls.
+    suspects: HashSet<StepId>,
+    /// They go one after the other.
     pub(super) one: Semaphore,
     _only: OwnedMutexGuard<()>,
 }
@@ -76,6 +80,7 @@ pub(super) async fn work(
     begun: Option<(Box<Machine>, Vec<Effect>)>,
     nudge: Arc<Notify>,
 ) {
+    let lease = runner.clock.lease();
     let (machine, first, has_signals) = match begun {
         Some((machine, first)) => (*machine, Some(first), false),
         None => match load(&runner, claim).await {
@@ -83,9 +88,10 @@ pub(super) async fn work(
             None => return,
         },
     };
-    let lane = match is_suspect(&machine) {
-        false => None,
-        true => match enter_lane(&runner, claim).await {
+    let suspects = suspects(&machine);
+    let lane = match suspects.is_empty() {
+        true => None,
+        false => match enter_lane(&runner, claim, suspects).await {
             None => return,
             lane => lane,
         },
@@ -100,6 +106,7 @@ pub(super) async fn work(
         decision_at: None,
         failures: 0,
         lane,
+        lease,
     };
     match first {
         Some(effects) => {
@@ -126,10 +133,10 @@ pub(super) async fn work(
 
 /// `None`: another run of this node is suspected, too. This one is let go meanwhile, so that it is not in this process if
 /// that one takes it down.
-async fn enter_lane(runner: &Runner, claim: Claim) -> Option<Arc<Lane>> {
+async fn enter_lane(runner: &Runner, claim: Claim, suspects: HashSet<StepId>) -> Option<Arc<Lane>> {
     if let Ok(only) = runner.lane.clone().try_lock_owned() {
-        tracing::warn!(run = %claim.run, "a run was there when processes died; its calls are made one at a time");
-        return Some(Arc::new(Lane { one: Semaphore::new(1), _only: only }));
+        tracing::warn!(run = %claim.run, "a call was there when processes died; such calls are made one at a time");
+        return Some(Arc::new(Lane { suspects, one: Semaphore::new(1), _only: only }));
     }
     if let Err(error) = store::postpone(&runner.pool, runner.node, claim, TURN_MS).await {
         tracing::warn!(run = %claim.run, %error, "the run could not be given back");
@@ -228,6 +235,7 @@ impl Actor {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        self.lease = self.runner.clock.lease();
         let Some(Loaded { machine, has_signals }) = load(&self.runner, self.claim).await else {
             self.tasks.abort_all();
             return false;
@@ -348,8 +356,8 @@ impl Actor {
         if let Input::Performed(step, ..) | Input::Evaluated(step, _) | Input::Locked(step, _) = &input {
             self.under_way.remove(step);
         }
-        // The suspects have come back, and the process lives: the others may go on.
-        if self.lane.is_some() && !self.under_way.values().any(|(is_call, _)| *is_call) {
+        // The suspects have come back, and the process lives: those of other runs may go on.
+        if self.lane.as_ref().is_some_and(|lane| !self.under_way.keys().any(|step| lane.suspects.contains(step))) {
             self.lane = None;
         }
         self.inbox.push_back(input);
@@ -455,7 +463,9 @@ impl Actor {
                 }
                 Effect::Perform(call, scope, time) => {
                     let step = scope.step.clone();
-                    let task = perform(self.runner.clone(), self.claim, self.lane.clone(), *call, scope, time);
+                    let lane = self.lane.clone().filter(|lane| lane.suspects.contains(&step));
+                    let owner = Owner { claim: self.claim, lease: self.lease };
+                    let task = perform(self.runner.clone(), owner, lane, *call, scope, time);
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (true, handle));
                 }

@@ -23,11 +23,13 @@ struct Known {
     heard: Instant,
     /// When it was heard of again after a longer silence.
     again: Option<Instant>,
+    /// How many leases of this node have run out.
+    lease: u64,
 }
 
 impl DbClock {
     pub(super) fn new(now: Timestamp, asked: Instant, silence: Duration) -> Self {
-        Self { known: RwLock::new(Known { now, asked, heard: Instant::now(), again: None }), silence }
+        Self { known: RwLock::new(Known { now, asked, heard: Instant::now(), again: None, lease: 0 }), silence }
     }
 
     /// What the database has just said. It is older than this moment by the way of the answer, so this clock is late by
@@ -40,10 +42,21 @@ impl DbClock {
         (known.now, known.asked, known.heard) = (now, asked, Instant::now());
     }
 
-    /// Whether a lease of this length that each of these questions prolonged holds for certain: it was prolonged after
-    /// the question was asked.
-    pub(super) fn holds(&self, lease: Duration) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).asked.elapsed() < lease
+    /// The number of this node's lease: it grows whenever one has run out.
+    pub(super) fn lease(&self) -> u64 {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).lease
+    }
+
+    /// The node's lease has run out; the next one has another number.
+    pub(super) fn lease_ran_out(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).lease += 1;
+    }
+
+    /// The number of the lease, where it holds for certain. Each question to the database prolongs it by so much, from a
+    /// moment on that is later than the question.
+    pub(super) fn holds(&self, time: Duration) -> Option<u64> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        (known.asked.elapsed() < time).then_some(known.lease)
     }
 
     /// Whether the database has been heard of for that long without a longer silence, or since the beginning.

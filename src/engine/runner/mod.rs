@@ -126,9 +126,7 @@ impl Runner {
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             doors: Doors::default(),
             lane: Arc::default(),
-            // The last heartbeat of another node may be older than ours by the pause between two: when the database is
-            // silent for less than the rest of the lease, that alone lets no lease run out.
-            clock: DbClock::new(now, asked, settings.lease.saturating_sub(settings.heartbeat)),
+            clock: DbClock::new(now, asked, settings.heartbeat * 2),
             actors: TaskTracker::new(),
             hungry: AtomicBool::new(true),
             abort: CancellationToken::new(),
@@ -269,6 +267,7 @@ impl Runner {
                 // The lease ran out while this process slept. What it owned and nobody took is still its own.
                 Ok(None) => {
                     tracing::warn!(node = %self.node, "the lease had run out; registering again");
+                    self.clock.lease_ran_out();
                     store::register(&self.pool, self.node, &host, lease).await
                 }
                 Err(error) => Err(error),

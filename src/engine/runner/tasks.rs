@@ -68,10 +68,17 @@ fn make_storable(answer: &mut Answer) {
     }
 }
 
+/// A run in this node's hands, and the number of the lease under which that was seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    pub(super) claim: Claim,
+    pub(super) lease: u64,
+}
+
 /// Performs a call once it is its turn.
 pub(super) async fn perform(
     runner: Arc<Runner>,
-    claim: Claim,
+    owner: Owner,
     lane: Option<Arc<Lane>>,
     call: Call,
     mut scope: CallScope,
@@ -90,7 +97,7 @@ pub(super) async fn perform(
             let _first = door.lock().await;
             runner.calls.acquire().await
         };
-        let goes = goes_out(&runner, claim, lane.is_some().then_some(&scope.step)).await;
+        let goes = goes_out(&runner, owner, lane.is_some().then_some(&scope.step)).await;
         (only, place, slot, goes)
     };
     let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
@@ -118,11 +125,6 @@ pub(super) async fn perform(
             }
         }
     };
-    if lane.is_some()
-        && let Err(error) = store::note_suspect(&runner.pool, runner.node, claim, None).await
-    {
-        tracing::warn!(run = %claim.run, %error, "that a suspected call came back could not be noted");
-    }
     place.into_iter().for_each(|place| place.came_back(&result));
     let mut result = result.map_err(storable);
     result.iter_mut().for_each(make_storable);
@@ -133,19 +135,23 @@ pub(super) async fn perform(
 
 /// Waits until it is certain that a run is this node's, and notes a call that is suspected of taking processes down.
 /// `false`: the run has gone to another owner, so the call is not to be made.
-async fn goes_out(runner: &Runner, claim: Claim, suspect: Option<&StepId>) -> bool {
+async fn goes_out(runner: &Runner, owner: Owner, suspect: Option<&StepId>) -> bool {
     loop {
-        let asked = match suspect {
-            Some(step) => store::note_suspect(&runner.pool, runner.node, claim, Some(step)).await,
-            None if runner.clock.holds(runner.settings.lease) => return true,
-            None => store::is_owner(&runner.pool, runner.node, claim).await,
-        };
-        match asked {
-            Ok(false) => return false,
-            // A lease that ran out while this process slept is had anew by the next heartbeat.
-            Ok(true) if runner.clock.holds(runner.settings.lease) => return true,
-            Ok(true) => {}
-            Err(error) => tracing::warn!(run = %claim.run, %error, "whose the run is cannot be asked; trying again"),
+        // A lease that ran out while this process slept is had anew by the next heartbeat.
+        if let Some(lease) = runner.clock.holds(runner.settings.lease) {
+            let asked = match suspect {
+                Some(step) => store::note_suspect(&runner.pool, runner.node, owner.claim, step).await,
+                None if lease == owner.lease => return true,
+                None => store::is_owner(&runner.pool, runner.node, owner.claim).await,
+            };
+            match asked {
+                Ok(false) => return false,
+                Ok(true) if runner.clock.holds(runner.settings.lease) == Some(lease) => return true,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::warn!(run = %owner.claim.run, %error, "whose the run is cannot be asked; trying again");
+                }
+            }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

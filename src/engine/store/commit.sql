@@ -29,9 +29,15 @@ written as (
         signals_seen = d.signals_seen,
         started_at = coalesce(r.started_at, now()),
         finished_at = case when d.state in ('succeeded', 'failed', 'cancelled') then now() else r.finished_at end,
-        -- Whoever writes lives, and has seen what the last owner left behind.
+        -- Whoever writes lives.
         crashes = 0,
-        suspect = case when r.crashes = 0 and not d.released then r.suspect end,
+        -- A suspected call is out until something is written of it.
+        suspect = case
+            when r.suspect is not null and not exists (
+                select from unnest($22::uuid[], $23::text[]) as t (run_id, id)
+                where t.run_id = r.id and t.id = r.suspect
+            ) then r.suspect
+        end,
         owner = case when d.released then null else r.owner end,
         -- A signal that came in between wakes the run at once.
         wake_at = case

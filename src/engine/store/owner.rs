@@ -260,19 +260,19 @@ pub async fn postpone(pool: &PgPool, node: NodeId, claim: Claim, pause_ms: i64) 
     Ok(())
 }
 
-/// Notes which suspected call of a run is out, or that none is any more. `false`: the run is not this node's any more.
+/// Notes that a suspected call of a run goes out. `false`: the run is not this node's any more.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_suspect(pool: &PgPool, node: NodeId, claim: Claim, step: Option<&StepId>) -> Result<bool> {
+pub async fn note_suspect(pool: &PgPool, node: NodeId, claim: Claim, step: &StepId) -> Result<bool> {
     let noted = sqlx::query!(
-        "update runs set suspect = $5
+        "update runs set suspect = $5, suspect_fence = $4
           where organization_id = $1 and id = $2 and owner = $3 and fence = $4",
         claim.org.uuid(),
         claim.run.uuid(),
         node.uuid(),
         claim.fence,
-        step.map(StepId::as_str),
+        step.as_str(),
     )
     .execute(pool)
     .await?;
@@ -299,8 +299,8 @@ pub async fn is_owner(pool: &PgPool, node: NodeId, claim: Claim) -> Result<bool>
 
 /// Frees the runs of nodes whose lease has run out, and forgets those nodes. Returns how many runs it freed.
 ///
-/// Where a suspected call was out, the loss counts against its run alone. One that was noted by an owner before the last
-/// says nothing: its run has counted losses since.
+/// What an owner before the lost one noted of a suspect is forgotten. Of several that were lost one after the other, the
+/// first alone had come to a call.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -313,15 +313,10 @@ pub async fn reap(pool: &PgPool) -> Result<u64> {
         freed += sqlx::query!(
             "with dead as (
                select id from nodes where id = $1 and lease_until < clock_timestamp() for update skip locked
-             ),
-             suspected as (
-               select id from runs where owner in (select id from dead) and suspect is not null and crashes = 0
              )
              update runs
-                set owner = null, wake_at = now(),
-                    crashes = crashes + case
-                      when not exists (select from suspected) or id in (select id from suspected) then 1 else 0
-                    end
+                set owner = null, wake_at = now(), crashes = crashes + 1,
+                    suspect = case when crashes > 0 or suspect_fence = fence then suspect end
               where owner in (select id from dead)",
             node,
         )
