@@ -32,7 +32,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use suspects::suspects;
+pub use suspects::suspected_calls;
 
 use serde_json::Value;
 

@@ -43,7 +43,7 @@ fn times(machine: &Machine, step: &Step) -> u32 {
 /// The calls of a run, as it was just loaded, that may take their process down: they are to be made while no other run of
 /// this node makes such calls.
 #[must_use]
-pub fn suspects(machine: &Machine) -> HashSet<StepId> {
+pub fn suspected_calls(machine: &Machine) -> HashSet<StepId> {
     let may_be = |step: &&Step| {
         let given_up = times(machine, step) >= machine.poison || machine.crashes >= UNREAD;
         let unread = machine.crashes.saturating_sub(1);

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{decide, suspects};
+use super::{decide, suspected_calls};
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},

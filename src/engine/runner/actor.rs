@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     engine::{
-        decide::{decide, suspects},
+        decide::{decide, suspected_calls},
         machine::{Effect, Input, Machine, Most, Step, Turn},
         plan::template,
         state::{RunState, StepId, StepKind, StepState},
@@ -88,7 +88,7 @@ pub(super) async fn work(
             None => return,
         },
     };
-    let suspects = suspects(&machine);
+    let suspects = suspected_calls(&machine);
     let lane = match suspects.is_empty() {
         true => None,
         false => match enter_lane(&runner, claim, suspects).await {
