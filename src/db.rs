@@ -231,7 +231,7 @@ async fn pool(
         .max_connections(connections)
         .min_connections(1)
         // A database that is away is said so soon, not after half a minute.
-        .acquire_timeout(Duration::from_secs(4))
+        .acquire_timeout(Duration::from_millis(2_500))
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             Box::pin(async move {

@@ -92,11 +92,14 @@ async fn serve_with(listener: TcpListener, router: Router, stop: &Stop, waits: W
     while let Some(accepted @ Ok(_)) = listener.accept().now_or_never() {
         accepts.take(accepted).await;
     }
-    // New connections are refused from here on.
+    // New connections are refused from here on. Those that are there are told to end as they are used; one that nobody
+    // uses may be just about to be, so it is kept as long as there is other work to wait for.
     drop(listener);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    drop(tokio::time::timeout_at(end, stop.drained()).await);
     accepts.closing.cancel();
     accepts.connections.close();
-    if tokio::time::timeout(PATIENCE, accepts.connections.wait()).await.is_err() {
+    if tokio::time::timeout_at(end + BREATH, accepts.connections.wait()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
 }

@@ -17,6 +17,7 @@ use super::{
     Runner,
     clock::DbClock,
     locks::{lock, unlock},
+    millis,
     tasks::{Owner, evaluate, expect, perform},
 };
 use crate::{
@@ -32,8 +33,8 @@ use crate::{
 
 /// A run whose next moment is this near is kept in memory instead of being let go and claimed again.
 const NEAR: TimeDelta = TimeDelta::seconds(2);
-/// The pause before a run that may take its process down asks again for its turn, in milliseconds.
-const TURN_MS: i64 = 300;
+/// The pause before a run that may take its process down asks again for its turn.
+const TURN: Duration = Duration::from_millis(300);
 /// How often a write may fail for a reason of ours before the run is failed.
 const PATIENCE: u32 = 3;
 
@@ -131,14 +132,18 @@ pub(super) async fn work(
     }
 }
 
-/// `None`: another run of this node is suspected, too. This one is let go meanwhile, so that it is not in this process if
-/// that one takes it down.
+/// `None`: another run of this node is suspected, too, or the node has just begun: while processes die one after the other,
+/// whatever is out at the moment would be blamed. The run is let go meanwhile, so that it is not in this process if that
+/// one dies.
 async fn enter_lane(runner: &Runner, claim: Claim, suspects: HashSet<StepId>) -> Option<Arc<Lane>> {
-    if let Ok(only) = runner.lane.clone().try_lock_owned() {
+    let early = runner.settings.lease.saturating_sub(runner.began.elapsed());
+    if early.is_zero()
+        && let Ok(only) = runner.lane.clone().try_lock_owned()
+    {
         tracing::warn!(run = %claim.run, "a call was there when processes died; such calls are made one at a time");
         return Some(Arc::new(Lane { suspects, one: Semaphore::new(1), _only: only }));
     }
-    if let Err(error) = store::postpone(&runner.pool, runner.node, claim, TURN_MS).await {
+    if let Err(error) = store::postpone(&runner.pool, runner.node, claim, millis(early.max(TURN))).await {
         tracing::warn!(run = %claim.run, %error, "the run could not be given back");
     }
     None

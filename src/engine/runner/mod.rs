@@ -20,7 +20,7 @@ use std::{
 use sqlx::PgPool;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -95,6 +95,8 @@ pub struct Runner {
     doors: Doors,
     /// Who holds it works on a run with a call that may take the process down: one at a time.
     lane: Arc<Mutex<()>>,
+    /// When the node began.
+    began: Instant,
     /// No new work: the process is about to end.
     stop: CancellationToken,
     /// The drain limit has passed: drop what is under way.
@@ -126,6 +128,7 @@ impl Runner {
             calls: Arc::new(Semaphore::new(settings.max_calls)),
             doors: Doors::default(),
             lane: Arc::default(),
+            began: Instant::now(),
             clock: DbClock::new(now, asked, settings.heartbeat * 2),
             actors: TaskTracker::new(),
             hungry: AtomicBool::new(true),
@@ -151,7 +154,10 @@ impl Runner {
         let keepers = TaskTracker::new();
         let alive = CancellationToken::new();
         keepers.spawn(self.clone().keep_lease(host.to_owned(), alive.clone()));
-        keepers.spawn(self.clone().watch(alive.clone()));
+        // Apart, so that a slow one keeps no other waiting.
+        keepers.spawn(self.clone().reap(alive.clone()));
+        keepers.spawn(self.clone().tidy(alive.clone()));
+        keepers.spawn(self.clone().listen(alive.clone()));
         // Where runs of an organization are counted, a claim does it.
         if self.settings.max_runs_per_organization.is_none() {
             let runner = self.clone();
@@ -254,13 +260,8 @@ impl Runner {
 
     async fn keep_lease(self: Arc<Self>, host: String, alive: CancellationToken) {
         let lease = millis(self.settings.lease);
-        let mut beats = tokio::time::interval(self.settings.heartbeat);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = beats.tick() => {}
-                () = alive.cancelled() => return,
-            }
+        let mut beats = looks_every(self.settings.heartbeat);
+        while is_next(&mut beats, &alive).await {
             let asked = Instant::now();
             let beat = match store::beat(&self.pool, self.node, lease).await {
                 Ok(Some(now)) => Ok(now),
@@ -279,40 +280,47 @@ impl Runner {
         }
     }
 
-    /// Frees the runs of lost nodes, and wakes own runs that have signals which no notification told of.
-    async fn watch(self: Arc<Self>, alive: CancellationToken) {
-        let mut reaps = tokio::time::interval(self.settings.reaper);
-        let mut looks = tokio::time::interval(self.settings.poll.max(Duration::from_millis(200)) * 2);
-        for timer in [&mut reaps, &mut looks] {
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        let mut forgotten = HashSet::new();
-        loop {
-            tokio::select! {
-                _ = reaps.tick() => {
-                    // While the database was away, or this process slept, others could not prolong their leases either, or
-                    // not that this one knows: they get their time. What they own and nobody takes is still theirs.
-                    if !self.clock.in_touch_for(self.settings.lease) {
-                        continue;
-                    }
-                    match store::reap(&self.pool).await {
-                        Ok(0) => {}
-                        Ok(freed) => {
-                            tracing::warn!(freed, "runs of a lost node were freed");
-                            self.engine.wake_claimer();
-                        }
-                        Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
-                    }
-                    forgotten = self.give_back_forgotten(&forgotten).await;
-                    self.deliver_events().await;
-                    self.pass_on_locks().await;
-                    self.admit_held().await;
+    /// Frees the runs of lost nodes.
+    async fn reap(self: Arc<Self>, alive: CancellationToken) {
+        let mut looks = looks_every(self.settings.reaper);
+        while is_next(&mut looks, &alive).await {
+            // While the database was away, or this process slept, others could not prolong their leases either, or not
+            // that this one knows: they get their time. What they own and nobody takes is still theirs.
+            if !self.clock.in_touch_for(self.settings.lease) {
+                continue;
+            }
+            match store::reap(&self.pool).await {
+                Ok(0) => {}
+                Ok(freed) => {
+                    tracing::warn!(freed, "runs of a lost node were freed");
+                    self.engine.wake_claimer();
                 }
-                _ = looks.tick() => match store::signalled(&self.pool, self.node).await {
-                    Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
-                    Err(error) => tracing::warn!(%error, "looking for signals failed"),
-                },
-                () = alive.cancelled() => return,
+                Err(error) => tracing::warn!(%error, "looking for lost nodes failed"),
+            }
+        }
+    }
+
+    /// Goes on with what a process left undone that died in between.
+    async fn tidy(self: Arc<Self>, alive: CancellationToken) {
+        let mut looks = looks_every(self.settings.reaper);
+        let mut forgotten = HashSet::new();
+        while is_next(&mut looks, &alive).await {
+            if self.clock.in_touch_for(self.settings.lease) {
+                forgotten = self.give_back_forgotten(&forgotten).await;
+                self.deliver_events().await;
+                self.pass_on_locks().await;
+                self.admit_held().await;
+            }
+        }
+    }
+
+    /// Wakes own runs that have signals which no notification told of.
+    async fn listen(self: Arc<Self>, alive: CancellationToken) {
+        let mut looks = looks_every(self.settings.poll.max(Duration::from_millis(200)) * 2);
+        while is_next(&mut looks, &alive).await {
+            match store::signalled(&self.pool, self.node).await {
+                Ok(runs) => runs.into_iter().for_each(|run| self.engine.heard(run)),
+                Err(error) => tracing::warn!(%error, "looking for signals failed"),
             }
         }
     }
@@ -406,6 +414,20 @@ pub async fn notifier(pool: PgPool, engine: Engine) {
         news.clear();
         // What comes in meanwhile goes together.
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn looks_every(pause: Duration) -> Interval {
+    let mut looks = tokio::time::interval(pause);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Waits for the next look; `false`: the node ends.
+async fn is_next(looks: &mut Interval, alive: &CancellationToken) -> bool {
+    tokio::select! {
+        _ = looks.tick() => true,
+        () = alive.cancelled() => false,
     }
 }
 
