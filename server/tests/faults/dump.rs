@@ -13,6 +13,7 @@ use crate::{
     checks::Evidence,
     faults::{Breaker, Fault},
     load::{Load, under_way},
+    outside::Call,
     processes::{Fleet, Settings},
     report::Part,
     snapshot::Snapshot,
@@ -31,7 +32,7 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
     let mut breaker = Breaker::new(arena.clone(), arena.client.clone(), arena.options.seed + 6);
     breaker.perform(Fault::KillAtCall, &mut part).await;
     let accepted = arena.client.started_since(begun);
-    let (dumped_at, calls_before) = (Instant::now(), arena.outside.calls().len());
+    let dumped_at = Instant::now();
     let (file, ()) = tokio::join!(arena.postgres.dump("moment"), breaker.perform(Fault::KillAtAnswer, &mut part));
     load.come_to_rest(&mut part, &arena.tables, Duration::from_secs(120)).await;
     breaker.finish(&mut part).await;
@@ -56,11 +57,16 @@ pub async fn run(arena: &Arc<Arena>) -> Part {
         after.runs.iter().filter(|(_, row)| row.state == "waiting").map(|(run, _)| run.clone()).collect();
     let started = accepted.into_iter().filter(|(run, _)| !waits.contains(run)).collect();
     let cancelled = load.cancels().into_iter().map(|cancel| cancel.run).collect();
-    // What was called between the dump and the restore belongs to the other world.
+    // What was called between the dump and the restore belongs to the other world, unless the dump has its result: it
+    // shows a moment a little later than the one at which it was asked for.
+    let is_in_dump = |call: &&Call| {
+        let step = call.key.split_once('/').and_then(|(run, step)| before.step(run, step));
+        step.is_some_and(|row| row.state == "succeeded")
+    };
     let ours: Vec<_> = calls
         .iter()
-        .take(calls_before)
-        .filter(|call| call.at < dumped_at)
+        .take(until)
+        .filter(|call| call.at < dumped_at || is_in_dump(call))
         .chain(calls.iter().skip(until))
         .cloned()
         .collect();
