@@ -78,50 +78,40 @@ impl Evidence<'_> {
 
     /// Each run ended, and as its shape says.
     fn ends(&self, part: &mut Part) {
-        let (mut unlucky, mut unseen) = (0, 0);
+        let mut unlucky = 0;
         for (run, started) in self.started {
             let Some(row) = self.tables.runs.get(run) else { continue };
             if !row.is_end() {
                 part.stuck += 1;
                 part.find("G8", format!("{run} ({:?}) is {} and came to no end", started.shape, row.state));
             } else if row.state != started.shape.end() && !(self.cancelled.contains(run) && row.state == "cancelled") {
-                if let Some(seen) = self.was_there_thrice(run) {
+                if self.was_there_thrice(run) {
                     unlucky += 1;
-                    unseen += usize::from(!seen);
                     continue;
                 }
                 let error = row.error.clone().unwrap_or_default();
                 part.find("G4", format!("{run} ({:?}) is {}: {error}", started.shape, row.state));
             }
         }
-        part.note(
-            "G18",
-            format!(
-                "calls given up because three processes were killed under them {unlucky}, on their way the last time \
-                 {unseen}"
-            ),
-        );
-        // Some are hit on their way. If it were most of them, calls would be blamed that only waited.
-        part.find_if(unseen > 5 && unseen * 2 > unlucky, "G18", || {
-            format!("of {unlucky} calls that were given up {unseen} had not come to the outside the last time")
-        });
+        part.note("G18", format!("calls given up because three processes were killed under them {unlucky}"));
     }
 
-    /// Whether a call of the run was given up as poisonous after it had been begun as often as that takes: whoever kills at
-    /// random hits the same call again now and then. And whether the outside had seen it the last time: a call is noted
-    /// as out a moment before it arrives.
-    fn was_there_thrice(&self, run: &str) -> Option<bool> {
+    /// Whether a call of the run was given up as poisonous, and rightly so by all that can be known: it had been begun as
+    /// often as that takes, and had come to the outside the last time. Whoever kills at random hits the same call again now
+    /// and then.
+    fn was_there_thrice(&self, run: &str) -> bool {
         let events = self.tables.events.get(run).map(Vec::as_slice).unwrap_or_default();
         let poison = |event: &&EventRow| event.kind == "step.failed" && event.data["error"]["class"] == "poison";
         // What failed first; the steps around it fail with it.
-        let step = events.iter().find(poison)?.step.as_deref()?;
+        let Some(step) = events.iter().find(poison).and_then(|event| event.step.as_deref()) else { return false };
         let last = attempts(events, step).len();
         let key = format!("{run}/{step}");
         let calls: Vec<_> = self.calls.iter().filter(|call| call.key == key).collect();
-        // Models are not told the attempt.
+        // Models are not told the attempt: all but one of them may have been cut off on their way.
         let is_model = calls.iter().all(|call| call.attempt == 0);
-        let seen = if is_model { calls.len() >= last } else { calls.iter().any(|call| call.attempt as usize == last) };
-        (last >= POISON).then_some(seen)
+        let seen =
+            if is_model { calls.len() + 1 >= last } else { calls.iter().any(|call| call.attempt as usize == last) };
+        last >= POISON && seen
     }
 
     /// G4, G7, G10: each journal is whole, has one end, and tells each step once.
