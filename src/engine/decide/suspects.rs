@@ -4,10 +4,13 @@
 use std::collections::HashSet;
 
 use super::Decider;
-use crate::engine::{
-    journal::LogLevel,
-    machine::{Machine, Step},
-    state::{ErrorClass, StepError, StepId, StepKind, StepState},
+use crate::{
+    engine::{
+        journal::LogLevel,
+        machine::{Machine, Step},
+        state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
+    },
+    kernel::Timestamp,
 };
 
 /// How many processes a call may have been lost with until it is a suspect: it is called again by one run at a time on a
@@ -41,9 +44,12 @@ fn times(machine: &Machine, step: &Step) -> u32 {
 }
 
 /// The calls of a run, as it was just loaded, that may take their process down: they are to be made while no other run of
-/// this node makes such calls.
+/// this node makes such calls. None of a run that is to end now: it makes no call at all.
 #[must_use]
-pub fn suspected_calls(machine: &Machine) -> HashSet<StepId> {
+pub fn suspected_calls(machine: &Machine, now: Timestamp) -> HashSet<StepId> {
+    if machine.state == RunState::Cancelling || machine.deadline_at.is_some_and(|deadline| deadline <= now) {
+        return HashSet::new();
+    }
     let may_be = |step: &&Step| {
         let given_up = times(machine, step) >= machine.poison || machine.crashes >= UNREAD;
         let unread = machine.crashes.saturating_sub(1);

@@ -89,7 +89,7 @@ pub(super) async fn work(
             None => return,
         },
     };
-    let suspects = suspected_calls(&machine);
+    let suspects = suspected_calls(&machine, runner.clock.now());
     let lane = match suspects.is_empty() {
         true => None,
         false => match enter_lane(&runner, claim, suspects).await {

@@ -241,13 +241,15 @@ pub async fn give_back(pool: &PgPool, node: NodeId, claim: Claim) -> Result<()> 
     Ok(())
 }
 
-/// Lets go of a run for a while, without a decision.
+/// Lets go of a run for a while, without a decision: until its deadline at most, and not at all when it is to be stopped.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn postpone(pool: &PgPool, node: NodeId, claim: Claim, pause_ms: i64) -> Result<()> {
     sqlx::query!(
-        "update runs set owner = null, wake_at = now() + $5
+        "update runs
+            set owner = null,
+                wake_at = case when state = 'cancelling' then now() else least(now() + $5, deadline_at) end
           where organization_id = $1 and id = $2 and owner = $3 and fence = $4",
         claim.org.uuid(),
         claim.run.uuid(),

@@ -21,7 +21,7 @@ fn a_run_is_worked_on_alone_once_a_call_of_it_was_there_when_two_owners_died() {
     let mut suspected = Vec::new();
     for _ in 0..2 {
         world.crash();
-        suspected.push(!suspected_calls(&world.machine).is_empty());
+        suspected.push(!suspected_calls(&world.machine, world.now).is_empty());
         let again = decide(&mut world.machine, Input::Loaded, world.now);
         world.write(&again);
     }
@@ -34,7 +34,7 @@ fn lost_before_the_next_write(owners: u32) -> (bool, World) {
     for _ in 0..owners {
         world.crash();
     }
-    let suspected = !suspected_calls(&world.machine).is_empty();
+    let suspected = !suspected_calls(&world.machine, world.now).is_empty();
     let next = decide(&mut world.machine, Input::Loaded, world.now);
     world.write(&next);
     (suspected, world)
