@@ -133,9 +133,8 @@ async fn a_suspect_waits_for_its_turn_like_every_call() {
     let _node = Node::start_with(&world, &effects, Settings { max_calls: 1, ..fast() }).await;
     effects.until_called("busy").await;
     let begun = Instant::now();
-    // Its third claim comes too early for a node that has just begun.
-    let taken_up = "select exists (select from runs where id = $1 and owner is not null and fence > 3)";
-    while !sqlx::query_scalar::<_, bool>(taken_up).bind(doom).fetch_one(world.deps().db.engine()).await.unwrap() {
+    let begun_again = "select exists (select from steps where run_id = $1 and id = 'doom' and attempt = 3)";
+    while !sqlx::query_scalar::<_, bool>(begun_again).bind(doom).fetch_one(world.deps().db.engine()).await.unwrap() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it was not taken up again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
