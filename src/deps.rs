@@ -1,8 +1,8 @@
 //! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
 
 use crate::{
-    accounts::admission::SignUps, accounts::password::Passwords, db::Db, egress::Egress, engine::handle::Engine,
-    expressions::Expressions, live::Hub, mail::Mail, models::Models,
+    accounts::admission::SignUps, accounts::password::Passwords, credentials::Vault, db::Db, egress::Egress,
+    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, models::Models,
 };
 
 /// What operations work with. Cheap to clone.
@@ -28,4 +28,6 @@ pub struct Deps {
     pub passwords: Passwords,
     /// Who may make an account.
     pub sign_ups: SignUps,
+    /// The door to the organizations' credentials.
+    pub vault: Vault,
 }

@@ -50,8 +50,9 @@ pub struct Partial {
     pub step: StepId,
     /// The attempt that it belongs to.
     pub attempt: u32,
-    /// The piece.
-    pub text: String,
+    /// The piece; nothing where the pieces so far count no more.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// What a follower receives.

@@ -7,6 +7,7 @@ use agentflow::{
         admission::SignUps,
         password::{Cost, Passwords},
     },
+    credentials::Vault,
     db::Db,
     deps::Deps,
     egress::Egress,
@@ -54,8 +55,20 @@ impl State {
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;
-        let deps =
-            Deps { db, egress, engine, expressions, live, mail, models, passwords, runs_per_organization, sign_ups };
+        let vault = Vault::new(db.clone());
+        let deps = Deps {
+            db,
+            egress,
+            engine,
+            expressions,
+            live,
+            mail,
+            models,
+            passwords,
+            runs_per_organization,
+            sign_ups,
+            vault,
+        };
         Ok(Self {
             deps,
             config: Arc::new(config),

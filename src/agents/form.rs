@@ -137,6 +137,7 @@ pub(crate) mod convert {
                 tools,
                 output_schema,
                 limits: AgentLimits { max_turns, max_tokens, max_cost, timeout_s },
+                ..AgentConfig::default()
             })
         }
     }
@@ -200,6 +201,7 @@ pub(crate) mod convert {
                 ]),
                 output_schema: json!({ "type": "object" }),
                 limits: AgentLimits::default(),
+                ..AgentConfig::default()
             };
             assert_eq!(AgentForm::of(&config).config(), Ok(config));
         }

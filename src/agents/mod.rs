@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    engine::plan::{AgentLimits, AgentSpec, ToolPermission},
+    engine::plan::{AgentLimits, AgentSpec, Guardrails, ModelOptions, ToolPermission},
     kernel::{AgentId, FieldError, Money, Timestamp, VersionLine},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 pub const MAX_INSTRUCTIONS: usize = 20_000;
 
 /// What a version of an agent holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
     /// What it is called on screen.
@@ -31,9 +31,15 @@ pub struct AgentConfig {
     pub instructions: String,
     /// The model, `provider/name`.
     pub model: String,
+    /// The models to ask, in this order, when that one cannot be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<String>,
     /// How freely the model chooses words, 0 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// How else the model is asked.
+    #[serde(default, skip_serializing_if = "ModelOptions::is_default")]
+    pub options: ModelOptions,
     /// The tools it may call, and how.
     #[serde(default)]
     pub tools: BTreeMap<String, ToolPermission>,
@@ -43,6 +49,9 @@ pub struct AgentConfig {
     /// What stops it.
     #[serde(default)]
     pub limits: AgentLimits,
+    /// What it must not take in, say, or combine.
+    #[serde(default, skip_serializing_if = "Guardrails::is_default")]
+    pub guardrails: Guardrails,
 }
 
 /// An agent with its newest version.
@@ -139,10 +148,13 @@ impl AgentConfig {
             version,
             instructions,
             model: self.model.clone(),
+            fallbacks: self.fallbacks.clone(),
             temperature: self.temperature,
+            options: self.options,
             tools: self.tools.clone(),
             output_schema: self.output_schema.clone(),
             limits: self.limits,
+            guardrails: self.guardrails.clone(),
         }
     }
 
@@ -167,16 +179,7 @@ impl AgentConfig {
 /// An agent to begin with.
 #[must_use]
 pub fn blank() -> AgentConfig {
-    AgentConfig {
-        name: String::new(),
-        role: String::new(),
-        instructions: String::new(),
-        model: "sandbox/sandbox".to_owned(),
-        temperature: None,
-        tools: BTreeMap::new(),
-        output_schema: Value::Null,
-        limits: AgentLimits::default(),
-    }
+    AgentConfig { model: "sandbox/sandbox".to_owned(), ..AgentConfig::default() }
 }
 
 /// Whether a text has the form `provider/name`.
@@ -200,10 +203,7 @@ mod tests {
             role: "answers customers".into(),
             instructions: "Be kind.".into(),
             model: "sandbox/sandbox".into(),
-            temperature: None,
-            tools: BTreeMap::new(),
-            output_schema: Value::Null,
-            limits: AgentLimits::default(),
+            ..AgentConfig::default()
         }
     }
 
@@ -219,6 +219,7 @@ mod tests {
             tools: BTreeMap::new(),
             output_schema: Value::Bool(true),
             limits: AgentLimits { max_turns: 51, max_tokens: 1, max_cost: Money(0), timeout_s: 4 },
+            ..AgentConfig::default()
         };
         let fields: Vec<String> = bad.faults().into_iter().map(|fault| fault.field).collect();
         assert_eq!(

@@ -6,7 +6,7 @@ use super::{Agent, AgentConfig, AgentDetail, store};
 use crate::{
     access::{Ctx, Grant, Permission, right},
     db::TenantTx,
-    engine::plan::{AgentSpec, ToolSpec},
+    engine::plan::AgentSpec,
     kernel::{AgentId, Error, FieldError, Kind, Result, VersionLine, text},
     schema, tools,
     workflows::{self, AgentRef},
@@ -57,7 +57,7 @@ pub async fn create(grant: &Grant<right::Build>, config: AgentConfig) -> Result<
 
 /// The same inside of a transaction.
 async fn create_in(tx: &mut TenantTx, ctx: &Ctx, wanted: &str, config: AgentConfig) -> Result<(AgentId, String)> {
-    let config = checked(config)?;
+    let config = checked(tx, config).await?;
     let id = AgentId::new();
     let wanted = match text::slug(wanted, 40) {
         empty if empty.is_empty() => "agent".to_owned(),
@@ -103,8 +103,8 @@ fn free_key(wanted: &str, taken: &[String]) -> String {
 /// # Errors
 /// `invalid` with the fields at fault; `stale` when somebody saved a newer version meanwhile.
 pub async fn save(grant: &Grant<right::Build>, id: AgentId, base: i32, config: AgentConfig) -> Result<Agent> {
-    let config = checked(config)?;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let config = checked(&mut tx, config).await?;
     let latest = store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
     let current = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     if latest != base {
@@ -139,7 +139,8 @@ pub(crate) fn stale(code: &str, base: i32, latest: i32, newest: Option<&VersionL
 pub async fn deploy(grant: &Grant<right::Deploy>, id: AgentId, version: i32) -> Result<Agent> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
-    checked(store::version(&mut tx, id, version).await?.ok_or_else(unknown)?)?;
+    let config = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
+    checked(&mut tx, config).await?;
     store::deploy(&mut tx, id, version).await?;
     let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     tx.commit().await?;
@@ -209,13 +210,7 @@ pub(crate) async fn specs(
     Ok(found)
 }
 
-/// The tools that there are, by name.
-#[must_use]
-pub fn known_tools() -> BTreeMap<String, ToolSpec> {
-    tools::catalog().iter().map(|tool| (tool.name.clone(), tool.into())).collect()
-}
-
-fn checked(mut config: AgentConfig) -> Result<AgentConfig> {
+async fn checked(tx: &mut TenantTx, mut config: AgentConfig) -> Result<AgentConfig> {
     config.name = config.name.trim().to_owned();
     config.role = config.role.trim().to_owned();
     let mut faults = config.faults();
@@ -223,7 +218,7 @@ fn checked(mut config: AgentConfig) -> Result<AgentConfig> {
     for (field, _) in all.as_object().into_iter().flatten().filter(|(_, value)| text::has_nul(value)) {
         faults.push(FieldError { field: field.clone(), message: text::NUL_REFUSED.to_owned() });
     }
-    let known = known_tools();
+    let known = tools::service::known(tx).await?;
     for name in config.tools.keys().filter(|name| !known.contains_key(*name)) {
         let message = format!("There is no tool “{name}”.");
         faults.push(FieldError { field: format!("tools.{name}"), message });

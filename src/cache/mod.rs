@@ -174,7 +174,7 @@ mod tests {
                 usage: Usage { tokens_in: 3, ..Usage::default() },
                 fault: fault.map(str::to_owned),
                 stop_reason: "stop".to_owned(),
-                provider_request_id: None,
+                ..ModelAnswer::default()
             })
         };
         assert_eq!(repeatable(&answer(None)).unwrap()["usage"]["tokens_in"], 0);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     cache::{Cache, CacheKey},
+    credentials::Vault,
     db::Db,
     deps::Deps,
     egress::Egress,
@@ -34,6 +35,7 @@ pub struct Performer {
     mail: Mail,
     models: Models,
     tools: Arc<Tools>,
+    vault: Vault,
     expressions: Expressions,
 }
 
@@ -41,9 +43,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, mail, models, expressions, .. } = deps.clone();
+        let Deps { db, egress, mail, models, expressions, vault, .. } = deps.clone();
         let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), expressions }
+        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -56,10 +58,13 @@ impl Performer {
         match call {
             Call::Model(call) => self.call_model(&call, progress).await,
             Call::Tool(call) => {
+                let guardrails = call.guardrails.clone();
                 let context = ToolContext {
                     db: &self.db,
                     egress: &self.egress,
                     mail: &self.mail,
+                    vault: &self.vault,
+                    guardrails: guardrails.as_ref(),
                     scope,
                     log: &|level, line| progress(Progress::Log(level, line)),
                 };
@@ -181,6 +186,7 @@ mod tests {
             fault: None,
             stop_reason: String::new(),
             provider_request_id: None,
+            ..ModelAnswer::default()
         }
     }
 

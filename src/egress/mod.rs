@@ -139,6 +139,16 @@ impl Egress {
         self.trusted.clone()
     }
 
+    /// The client for a base address that an organization has set: it is checked as any address is, and the client
+    /// connects to nothing private, whatever the name's addresses become. No redirects, no proxy.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`].
+    pub fn for_base(&self, base: &Url) -> Result<reqwest::Client, Failure> {
+        let checked = rules::check(base.as_str(), &self.settings)?;
+        Ok(if checked.trusted { self.trusted.clone() } else { self.public.clone() })
+    }
+
     /// Makes a call. Dropping the future ends it.
     ///
     /// # Errors

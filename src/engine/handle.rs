@@ -20,8 +20,8 @@ use crate::kernel::{NodeId, OrgId, RunId};
 pub trait Readers: Send + Sync + 'static {
     /// The events of one commit of a run, in order.
     fn committed(&self, org: OrgId, run: RunId, events: Arc<[StoredEvent]>);
-    /// A piece of the text that a model is writing; shown, not kept.
-    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: &str);
+    /// A piece of the text that a model is writing; shown, not kept. Nothing: the pieces so far count no more.
+    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: Option<&str>);
 }
 
 /// The handle. Cheap to clone; the same for the whole process.

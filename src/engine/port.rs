@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::state::StepError;
 use super::{
     journal::{LogLevel, Usage},
+    plan::{Guardrails, ModelOptions, ToolSource},
     state::StepId,
 };
 use crate::kernel::{OrgId, RunId, Timestamp};
@@ -72,10 +73,13 @@ pub struct ToolOffer {
 }
 
 /// One call of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelCall {
-    /// `provider/name`.
+    /// `provider/name`, or a task class, `class/routine`.
     pub model: String,
+    /// The models to ask, in this order, when that one cannot be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<String>,
     /// The system prompt.
     pub system: String,
     /// The conversation so far.
@@ -91,6 +95,12 @@ pub struct ModelCall {
     /// The most tokens to answer with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
+    /// How else it is asked.
+    #[serde(default, skip_serializing_if = "ModelOptions::is_default")]
+    pub options: ModelOptions,
+    /// What the agent must not take in or say.
+    #[serde(default, skip_serializing_if = "Guardrails::is_default")]
+    pub guardrails: Guardrails,
 }
 
 impl ModelCall {
@@ -103,7 +113,7 @@ impl ModelCall {
 }
 
 /// A model's answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelAnswer {
     /// The text; with an output schema, JSON as text.
     pub text: String,
@@ -112,8 +122,20 @@ pub struct ModelAnswer {
     pub tool_calls: Vec<ToolRequest>,
     /// The model that answered, `provider/name`.
     pub model: String,
+    /// The model that was asked for, where another one answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<String>,
+    /// What was tried before, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// What it used.
     pub usage: Usage,
+    /// Of what kinds the tokens were.
+    #[serde(default, skip_serializing_if = "TokenKinds::is_none")]
+    pub tokens: TokenKinds,
+    /// Milliseconds until the first piece of the answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
     /// What is wrong with the text, where an output schema was asked for and not kept to. The call is done and paid for
     /// all the same: it is recorded as it is, and the agent's next turn shows the fault to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,13 +148,53 @@ pub struct ModelAnswer {
     pub provider_request_id: Option<String>,
 }
 
+/// A model that was asked and did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// `provider/name`.
+    pub model: String,
+    /// The stable code of what went wrong.
+    pub code: String,
+    /// The same in words.
+    pub message: String,
+}
+
+/// Of what kinds the tokens of an answer were. All of them are counted in its [`Usage`] too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenKinds {
+    /// Read from what the provider had kept.
+    pub cached: u64,
+    /// Read and kept by the provider from now on.
+    pub cache_write: u64,
+    /// Written while reasoning, not shown.
+    pub reasoning: u64,
+}
+
+impl TokenKinds {
+    /// Whether there were none but plain ones.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One call of a tool, with arguments that fit its schema.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The tool's name.
     pub tool: String,
     /// The arguments.
     pub arguments: Value,
+    /// Where the tool comes from.
+    #[serde(default, skip_serializing_if = "ToolSource::is_built_in")]
+    pub source: ToolSource,
+    /// The guardrails of the agent whose model chose the call; nothing where a builder placed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrails: Option<Guardrails>,
+    /// Whether only what it would do is told: it is a trial, and the tool has effects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
 }
 
 /// What a step asks of the world.
@@ -194,6 +256,10 @@ pub struct CallScope {
     pub cache_s: Option<u64>,
     /// The fence of the locks that the step, or what it stands in, holds.
     pub lock_fence: Option<i64>,
+    /// The key of the agent whose task the call is part of.
+    pub agent: Option<String>,
+    /// Whether a person let its task go on beyond the organization's budgets.
+    pub beyond_budget: bool,
     /// When the attempt is cut off, by the database's clock. It is cut off from outside too: a call that is dropped must
     /// leave nothing running.
     pub until: Timestamp,
@@ -212,6 +278,8 @@ impl CallScope {
 pub enum Progress {
     /// A piece of the text that a model is writing. Shown, not kept.
     Partial(String),
+    /// The pieces so far count no more: another model begins anew.
+    Restart,
     /// A line for the run's log. Kept with the call's result.
     Log(LogLevel, String),
 }

@@ -130,6 +130,18 @@ ids! {
     UserId = "usr";
     /// An agent.
     AgentId = "ag";
+    /// A budget.
+    BudgetId = "bud";
+    /// A conversation with an agent that is being tried.
+    ConversationId = "conv";
+    /// A sealed credential.
+    CredentialId = "cred";
+    /// A tool that an organization has made.
+    CustomToolId = "tool";
+    /// An MCP server.
+    McpServerId = "mcp";
+    /// A test case of an agent.
+    TestCaseId = "case";
     /// A workflow.
     WorkflowId = "wf";
     /// A run.

@@ -8,7 +8,10 @@ pub mod text;
 pub mod version;
 
 pub use error::{Checks, Error, FieldError, Kind, Result};
-pub use id::{AgentId, ApiKeyId, ApprovalId, EmailId, EventId, NodeId, OrgId, RunId, UserId, WorkflowId};
+pub use id::{
+    AgentId, ApiKeyId, ApprovalId, BudgetId, ConversationId, CredentialId, CustomToolId, EmailId, EventId, McpServerId,
+    NodeId, OrgId, RunId, TestCaseId, UserId, WorkflowId,
+};
 pub use money::Money;
 pub use page::{Cursor, Page};
 pub use version::VersionLine;

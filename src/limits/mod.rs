@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn a_side_is_a_host_with_its_port_and_a_provider() {
         let key = |tool: &str, url: &str| {
-            let call = Call::Tool(ToolCall { tool: tool.to_owned(), arguments: json!({ "url": url }) });
+            let call =
+                Call::Tool(ToolCall { tool: tool.to_owned(), arguments: json!({ "url": url }), ..ToolCall::default() });
             LimitKey::of(&call).map(|key| key.0)
         };
         assert_eq!(key(HTTP_TOOL, " https://API.example.com:443/a?b").as_deref(), Some("host:api.example.com"));

@@ -38,8 +38,8 @@ pub struct Partial {
     pub step: StepId,
     /// Its attempt: a new one begins the text anew.
     pub attempt: u32,
-    /// The piece.
-    pub text: String,
+    /// The piece; nothing where the pieces so far count no more.
+    pub text: Option<String>,
 }
 
 /// A committed event on its way to its readers. It is written as JSON once, however many they are.
@@ -201,12 +201,12 @@ impl Hub {
     }
 
     /// Hands streamed tokens to the readers of a run, if there are any. Never waits.
-    pub fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: &str) {
+    pub fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: Option<&str>) {
         let inner = self.lock();
         if let Some(topic) = inner.runs.get(&run)
             && topic.org == org
         {
-            let partial = Partial { step: step.clone(), attempt, text: text.to_owned() };
+            let partial = Partial { step: step.clone(), attempt, text: text.map(str::to_owned) };
             drop(topic.sender.send(Live::Partial(Arc::new(partial))));
         }
     }
@@ -282,7 +282,7 @@ impl Readers for Hub {
         self.publish(org, run, events);
     }
 
-    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: &str) {
+    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: Option<&str>) {
         Self::partial(self, org, run, step, attempt, text);
     }
 }

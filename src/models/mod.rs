@@ -2,6 +2,8 @@
 //! key there is the sandbox model, which works by rules and is labelled as such wherever it shows.
 
 #[cfg(feature = "ssr")]
+pub mod connection;
+#[cfg(feature = "ssr")]
 mod prices;
 #[cfg(feature = "ssr")]
 mod provider;

@@ -241,6 +241,7 @@ fn answer(id: &ModelId, text: String, end: StreamEnd, request_id: Option<String>
         fault: None,
         stop_reason,
         provider_request_id: request_id,
+        ..ModelAnswer::default()
     }
 }
 

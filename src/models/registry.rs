@@ -1,13 +1,16 @@
 //! The models that can be chosen, and the one door to calling them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{ModelId, ModelInfo, ModelSettings, SANDBOX, SANDBOX_LABEL, prices, provider::Provider, sandbox::Sandbox};
+use super::{
+    ModelId, ModelInfo, ModelSettings, SANDBOX, SANDBOX_LABEL, connection::Connection, prices, provider::Provider,
+    sandbox::Sandbox,
+};
 use crate::{
     egress::Egress,
     engine::{
         journal::Usage,
-        port::{ModelAnswer, ModelCall},
+        port::{Message, ModelAnswer, ModelCall},
         state::{ErrorClass, StepError},
     },
     kernel::Money,
@@ -22,7 +25,11 @@ pub struct Models {
     inner: Arc<Inner>,
 }
 
+/// How long a provider may take to answer a probe.
+const PROBE: Duration = Duration::from_secs(10);
+
 struct Inner {
+    egress: Egress,
     sandbox: Sandbox,
     providers: Vec<Provider>,
     available: Vec<ModelInfo>,
@@ -57,7 +64,7 @@ impl Models {
             providers.push(Provider::new(one, egress.for_operator())?);
         }
         let sandbox = Sandbox::new(settings.sandbox_pause);
-        Ok(Self { inner: Arc::new(Inner { sandbox, providers, available }) })
+        Ok(Self { inner: Arc::new(Inner { egress: egress.clone(), sandbox, providers, available }) })
     }
 
     /// The models to choose from, the sandbox model first.
@@ -89,6 +96,33 @@ impl Models {
         let (tokens_in, tokens_out) = (call.tokens_in_at_most(), call.max_tokens.unwrap_or(0));
         let cost = prices::find(&call.model).map_or(Money::ZERO, |row| prices::most(&row.price, tokens_in, tokens_out));
         Usage { tokens_in, tokens_out, cost }
+    }
+
+    /// Asks a provider for a few words, to find out whether its key and address are good. Gives the model that answered.
+    ///
+    /// # Errors
+    /// Classed: what the provider says.
+    pub async fn probe(&self, connection: &Connection) -> Result<String, StepError> {
+        let http = if connection.by_operator {
+            self.inner.egress.for_operator()
+        } else {
+            match &connection.provider.base_url {
+                Some(base) => self.inner.egress.for_base(base)?,
+                None => self.inner.egress.for_operator(),
+            }
+        };
+        let name = &connection.provider.name;
+        let first = || prices::of_provider(name).next().map(|row| row.id.clone());
+        let model = connection.provider.models.first().map(|model| format!("{name}/{model}")).or_else(first);
+        let bad = |message: &str| StepError::new(ErrorClass::BadInput, "model.unknown", message);
+        let model = model.ok_or_else(|| bad("Name at least one model of this provider."))?;
+        let id = ModelId::parse(&model).map_err(|message| bad(&message))?;
+        let provider = Provider::new(connection.provider.clone(), http).map_err(|message| bad(&message))?;
+        let messages = vec![Message::User { text: "Answer with the word: ready".to_owned() }];
+        let call = ModelCall { model: model.clone(), messages, max_tokens: Some(16), ..ModelCall::default() };
+        let answer = tokio::time::timeout(PROBE, provider.call(&id, &call, &|_| {})).await;
+        let late = || StepError::new(ErrorClass::Timeout, "model.timeout", "The provider did not answer in time.");
+        answer.map_err(|_| late())?.map(|_| model)
     }
 
     /// Calls a model. Dropping the future ends the call.

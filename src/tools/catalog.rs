@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::ToolInfo;
-use crate::engine::plan::{MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGES_READ, ToolEffect};
+use crate::engine::plan::{Flow, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGES_READ, ToolEffect};
 
 static CATALOG: LazyLock<Vec<ToolInfo>> = LazyLock::new(|| {
     vec![
@@ -41,6 +41,7 @@ fn tool(name: &str, title: &str, effect: ToolEffect, timeout_s: u64, description
         title: title.to_owned(),
         description: description.to_owned(),
         effect,
+        flow: Flow::default(),
         parameters: Value::Null,
         output: Value::Null,
         timeout_s,
@@ -146,6 +147,7 @@ fn http_request() -> ToolInfo {
             },
             "required": ["status", "ok", "url", "headers", "body", "bytes", "duration_ms"]
         }),
+        flow: Flow { untrusted: true, outbound: true, ..Flow::default() },
         ..tool(
             "http_request",
             "HTTP request",
@@ -188,6 +190,7 @@ fn email_send() -> ToolInfo {
             },
             "required": ["id", "delivery", "to", "repeated"]
         }),
+        flow: Flow { outbound: true, ..Flow::default() },
         ..tool(
             "email_send",
             "Send an e-mail",
@@ -221,6 +224,7 @@ fn context_get() -> ToolInfo {
             "properties": { "found": { "type": "boolean" }, "value": {}, "version": { "type": "integer" } },
             "required": ["found", "value", "version"]
         }),
+        flow: Flow { private: true, ..Flow::default() },
         ..tool(
             "context_get",
             "Read shared context",

@@ -6,20 +6,24 @@ mod catalog;
 #[cfg(feature = "ssr")]
 pub(crate) mod arithmetic;
 #[cfg(feature = "ssr")]
-mod built_in;
-#[cfg(feature = "ssr")]
 mod http_request;
 #[cfg(feature = "ssr")]
 pub mod registry;
 #[cfg(feature = "ssr")]
+pub(crate) mod service;
+#[cfg(feature = "ssr")]
+mod small;
+#[cfg(feature = "ssr")]
 mod store;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use catalog::{catalog, find};
 
-use crate::engine::plan::{ToolEffect, ToolSpec};
+use crate::engine::plan::{Flow, ToolEffect, ToolSource, ToolSpec};
 
 /// A tool as it is described to people, builders and models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,9 @@ pub struct ToolInfo {
     pub description: String,
     /// What it does to the world.
     pub effect: ToolEffect,
+    /// What passes through it.
+    #[serde(default, skip_serializing_if = "Flow::is_none")]
+    pub flow: Flow,
     /// JSON Schema of its arguments.
     pub parameters: Value,
     /// JSON Schema of its result.
@@ -43,13 +50,22 @@ pub struct ToolInfo {
     pub repeatable: bool,
 }
 
+/// The tools that are part of the product, as runs keep them, by name.
+#[must_use]
+pub fn built_in() -> BTreeMap<String, ToolSpec> {
+    catalog().iter().map(|tool| (tool.name.clone(), tool.into())).collect()
+}
+
 impl From<&ToolInfo> for ToolSpec {
     fn from(tool: &ToolInfo) -> Self {
         Self {
             name: tool.name.clone(),
             description: tool.description.clone(),
             parameters: tool.parameters.clone(),
+            output: tool.output.clone(),
             effect: tool.effect,
+            flow: tool.flow,
+            source: ToolSource::BuiltIn,
             timeout_s: tool.timeout_s,
             at_most_once: false,
             repeatable: tool.repeatable,

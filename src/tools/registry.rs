@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{ToolInfo, built_in, http_request};
+use super::{ToolInfo, http_request, small};
 use crate::{
+    credentials::Vault,
     db::Db,
     egress::Egress,
     engine::{
         journal::LogLevel,
+        plan::Guardrails,
         port::{Answer, CallScope, MAX_OUTPUT_BYTES, ToolCall},
         state::{ErrorClass, StepError},
     },
@@ -27,6 +29,10 @@ pub struct ToolContext<'a> {
     pub egress: &'a Egress,
     /// The way out for mail.
     pub mail: &'a Mail,
+    /// The door to the organization's credentials.
+    pub vault: &'a Vault,
+    /// The guardrails of the agent whose model chose the call; nothing where a builder placed it.
+    pub guardrails: Option<&'a Guardrails>,
     /// The organization, run, step and attempt; the idempotency key; the deadline.
     pub scope: &'a CallScope,
     /// Takes lines for the run's log.
@@ -50,7 +56,7 @@ pub struct Tools {
 
 impl Default for Tools {
     fn default() -> Self {
-        let mut all = built_in::all();
+        let mut all = small::all();
         all.extend(http_request::tool());
         Self { by_name: all.into_iter().map(|tool| (tool.info().name.clone(), tool)).collect() }
     }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::{Runnable, Workflow, service, store};
 use crate::{
-    agents::{self, service::known_tools},
+    agents,
     db::TenantTx,
     engine::plan::{Alternative, Graph, HTTP_TOOL, Node, NodeKind, Plan, SubWorkflow, ToolSpec, walk},
     kernel::{Error, Kind, Result, WorkflowId},
+    tools,
 };
 
 /// The most nodes of a run's plan, those of the workflows inside of it included.
@@ -43,7 +44,7 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
     let graphs: Vec<&Graph> = workflows.values().map(|sub| &sub.graph).chain([&graph]).collect();
     let named = graphs.iter().flat_map(|graph| agents_of(graph)).collect();
     let agents = agents::service::specs(tx, &named, !deployed).await?;
-    let all = known_tools();
+    let all = tools::service::known(tx).await?;
     let mut tools: BTreeMap<String, ToolSpec> = BTreeMap::new();
     let of_graphs = graphs.iter().flat_map(|graph| tools_of(graph));
     for name in of_graphs.chain(agents.values().flat_map(|agent| agent.tools.keys().cloned())) {

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
-    agents::{self, service::known_tools},
+    agents,
     db::TenantTx,
     engine::plan::{
-        Alternative, Graph, MAX_DEPTH, Node, NodeKind,
+        Alternative, Graph, MAX_DEPTH, Node, NodeKind, ToolSpec,
         validate::{Fault, Known, validate},
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
-    schema,
+    schema, tools,
 };
 
 /// All workflows that are not archived, the last saved first.
@@ -322,16 +322,22 @@ pub async fn with_agents(grant: &Grant<right::View>, id: WorkflowId, at: Option<
 /// What is wrong with a graph, given the agents, tools and workflows that there are.
 pub(super) async fn faults(tx: &mut TenantTx, graph: &Graph) -> Result<Vec<Fault>> {
     let agents = agents::service::keys(tx).await?;
+    let tools = tools::service::known(tx).await?;
     let workflows = compile::inputs_of_named(tx, graph).await?;
-    Ok(faults_given(graph, &agents, &workflows))
+    Ok(faults_given(graph, &agents, &tools, &workflows))
 }
 
-/// The same for given agents and workflows.
+/// The same for given agents, tools and workflows.
 #[must_use]
-pub fn faults_given(graph: &Graph, agents: &BTreeSet<String>, workflows: &BTreeMap<String, Value>) -> Vec<Fault> {
+pub fn faults_given(
+    graph: &Graph,
+    agents: &BTreeSet<String>,
+    tools: &BTreeMap<String, ToolSpec>,
+    workflows: &BTreeMap<String, Value>,
+) -> Vec<Fault> {
     let known = Known {
         agents,
-        tools: &known_tools(),
+        tools,
         workflows,
         check: &schema::check,
         check_schema: &|schema| schema::check_schema(schema).err(),

@@ -80,7 +80,11 @@ mod tests {
         assert_eq!(TEMPLATES.len(), 4);
         for (id, workflow) in TEMPLATES.iter() {
             let agents = workflow.agents.keys().cloned().collect();
-            assert_eq!(service::faults_given(&workflow.graph, &agents, &BTreeMap::new()), [], "{id}");
+            assert_eq!(
+                service::faults_given(&workflow.graph, &agents, &crate::tools::built_in(), &BTreeMap::new()),
+                [],
+                "{id}"
+            );
             assert_eq!(compile::agents_of(&workflow.graph), agents, "{id}: it brings exactly what it names");
             for agent in workflow.agents.values() {
                 assert_eq!(agent.faults(), [], "{id}: {}", agent.name);

@@ -397,7 +397,9 @@ fn write_on(writing: &mut HashMap<StepId, Writing>, partial: Partial) {
         // A new attempt begins anew.
         *entry = Writing { attempt: partial.attempt, text: String::new() };
     }
-    if entry.text.len() < WRITING_LENGTH {
-        entry.text.push_str(&partial.text);
+    match partial.text {
+        None => entry.text.clear(),
+        Some(text) if entry.text.len() < WRITING_LENGTH => entry.text.push_str(&text),
+        Some(_) => {}
     }
 }

@@ -55,6 +55,7 @@ fn plan(nodes: Vec<Value>) -> Result<Plan, Trouble> {
         timeout_s: 60,
         at_most_once: false,
         repeatable: false,
+        ..ToolSpec::default()
     };
     Ok(Plan {
         graph,

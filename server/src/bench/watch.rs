@@ -111,7 +111,7 @@ impl Readers for Watch {
         self.hub.publish(org, run, events);
     }
 
-    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: &str) {
+    fn partial(&self, org: OrgId, run: RunId, step: &StepId, attempt: u32, text: Option<&str>) {
         self.hub.partial(org, run, step, attempt, text);
     }
 }

@@ -10,7 +10,7 @@ use agentflow::{
     engine::plan::Graph,
     kernel::UserId,
     keys::service::Wish,
-    orgs,
+    orgs, tools,
     workflows::{self, NewWorkflow},
 };
 use serde_json::{Value, json};
@@ -237,7 +237,12 @@ async fn create_workflow(cx: &Ctx, shape: Shape, tools: &str) -> String {
         _ => BTreeMap::new(),
     };
     let graph: Graph = serde_json::from_value(shape.graph(tools)).expect("a graph");
-    let faults = workflows::service::faults_given(&graph, &agents.keys().cloned().collect(), &BTreeMap::new());
+    let faults = workflows::service::faults_given(
+        &graph,
+        &agents.keys().cloned().collect(),
+        &tools::built_in(),
+        &BTreeMap::new(),
+    );
     assert!(faults.is_empty(), "the graph of {shape:?} is not valid: {faults:?}");
     let new = NewWorkflow { name: format!("{shape:?}"), description: String::new(), graph, agents, deploy: true };
     let grant = cx.grant().expect("an owner's right");

@@ -186,6 +186,7 @@ impl Place {
             parameters: json!({}),
             effect: ToolEffect::Read,
             timeout_s: 60,
+            ..ToolSpec::default()
         };
         let plan = Plan {
             graph: graph(nodes),

@@ -37,6 +37,7 @@ fn says(text: &str, call: Option<(&str, Value)>) -> Answer {
         fault: None,
         stop_reason: "stop".to_owned(),
         provider_request_id: None,
+        ..ModelAnswer::default()
     })
 }
 
@@ -87,6 +88,7 @@ async fn an_answer_comes_though_processes_are_lost_and_shows_in_the_tree() {
             .collect(),
         output_schema: Value::Null,
         limits: AgentLimits { max_turns: 50, ..AgentLimits::default() },
+        ..AgentSpec::default()
     };
     let nodes = json!({ "nodes": [
         { "id": "start", "kind": "start" },

@@ -26,6 +26,8 @@ pub fn scope() -> CallScope {
         fence: 7,
         cache_s: None,
         lock_fence: Some(12),
+        agent: None,
+        beyond_budget: false,
         until: "2100-01-01T00:00:00Z".parse().unwrap(),
     }
 }
@@ -39,6 +41,7 @@ fn call(model: &str, text: &str) -> ModelCall {
         output_schema: Value::Null,
         temperature: None,
         max_tokens: Some(500),
+        ..ModelCall::default()
     }
 }
 

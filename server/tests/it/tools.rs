@@ -57,7 +57,7 @@ impl Runner {
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Result<Value, StepError> {
-        let call = Call::Tool(ToolCall { tool: tool.to_owned(), arguments });
+        let call = Call::Tool(ToolCall { tool: tool.to_owned(), arguments, ..ToolCall::default() });
         match self.performer.perform(call, &self.scope, &|_| {}).await? {
             Answer::Tool { output } => Ok(output),
             Answer::AskHuman { question } => Ok(json!({ "asks": question })),

@@ -24,17 +24,24 @@ const MAX_FAULTY_ANSWERS: usize = 2;
 
 impl Decider<'_> {
     /// The agent of a step: its node's, or the one that does it instead.
-    fn spec_of<'p>(&self, plan: &'p Plan, agent: &StepId) -> Option<Cow<'p, AgentSpec>> {
+    pub(super) fn spec_of<'p>(&self, plan: &'p Plan, agent: &StepId) -> Option<Cow<'p, AgentSpec>> {
         let detail = &self.m.steps.get(agent)?.detail;
-        let named = match &Machine::node_of(plan, agent)?.kind {
-            NodeKind::Agent { agent, .. } => agent,
-            _ => return None,
-        };
-        let spec = plan.agents.get(detail.agent.as_ref().unwrap_or(named))?;
+        let spec = plan.agents.get(&self.agent_key(agent)?)?;
         Some(match &detail.model {
             Some(model) => Cow::Owned(AgentSpec { model: model.clone(), ..spec.clone() }),
             None => Cow::Borrowed(spec),
         })
+    }
+
+    /// The key of the agent of a step.
+    pub(super) fn agent_key(&self, agent: &StepId) -> Option<String> {
+        if let Some(instead) = &self.m.steps.get(agent)?.detail.agent {
+            return Some(instead.clone());
+        }
+        match &Machine::node_of(&self.plan, agent)?.kind {
+            NodeKind::Agent { agent, .. } => Some(agent.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn begin_agent(&mut self, id: &StepId, prompt: Value) {
@@ -207,6 +214,7 @@ impl Decider<'_> {
         let offers = spec.tools.keys().filter_map(|name| self.plan.tools.get(name));
         Some(Call::Model(ModelCall {
             model: spec.model.clone(),
+            fallbacks: spec.fallbacks.clone(),
             system: spec.instructions.clone(),
             messages: self.conversation(agent, turn),
             tools: offers
@@ -219,7 +227,14 @@ impl Decider<'_> {
             output_schema: spec.output_schema.clone(),
             temperature: spec.temperature,
             // Under a budget an answer is as long as was reserved for it.
-            max_tokens: self.m.steps.get(model).and_then(|step| Some(step.detail.reserved?.tokens_out)),
+            max_tokens: self
+                .m
+                .steps
+                .get(model)
+                .and_then(|step| Some(step.detail.reserved?.tokens_out))
+                .or(spec.options.max_output_tokens),
+            options: spec.options,
+            guardrails: spec.guardrails.clone(),
         }))
     }
 

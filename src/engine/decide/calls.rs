@@ -7,7 +7,7 @@ use super::{Decider, locks::expired};
 use crate::{
     engine::{
         journal::{Event, LogLevel},
-        machine::{Effect, Machine},
+        machine::{Effect, Machine, Step},
         plan::{HTTP_TOOL, NodeKind},
         port::{Answer, Call, CallScope, ModelAnswer, ToolCall},
         retry,
@@ -48,7 +48,19 @@ impl Decider<'_> {
         self.m.in_flight.insert(id.clone());
         self.touch(id);
         let (org, run, fence) = (self.m.org, self.m.run, self.m.fence);
-        let scope = CallScope { org, run, step: id.clone(), attempt, fence, lock_fence, cache_s, until: last };
+        let (agent, beyond_budget) = self.agent_over(id);
+        let scope = CallScope {
+            org,
+            run,
+            step: id.clone(),
+            attempt,
+            fence,
+            lock_fence,
+            cache_s,
+            agent,
+            beyond_budget,
+            until: last,
+        };
         self.turn.effects.push(Effect::Perform(Box::new(call), scope, own));
     }
 
@@ -58,14 +70,32 @@ impl Decider<'_> {
             StepKind::Http => Some(Call::Tool(ToolCall {
                 tool: HTTP_TOOL.to_owned(),
                 arguments: step.input.clone().unwrap_or_default(),
+                ..ToolCall::default()
             })),
             StepKind::Tool => {
                 let tool = step.detail.about.clone()?;
-                Some(Call::Tool(ToolCall { tool, arguments: step.input.clone().unwrap_or_default() }))
+                Some(Call::Tool(self.tool_call(id, tool, step)))
             }
             StepKind::Model => self.model_call(&id.parent()?, id),
             _ => None,
         }
+    }
+
+    /// A tool as its step calls it. What a model chose stands under its agent's guardrails.
+    fn tool_call(&self, id: &StepId, tool: String, step: &Step) -> ToolCall {
+        let source = self.plan.tools.get(&tool).map(|spec| spec.source.clone()).unwrap_or_default();
+        let chosen_by = id.parent().filter(|_| step.detail.request.is_some());
+        let guardrails = chosen_by.and_then(|agent| Some(self.spec_of(&self.plan, &agent)?.guardrails.clone()));
+        let arguments = step.input.clone().unwrap_or_default();
+        ToolCall { tool, arguments, source, guardrails, simulated: false }
+    }
+
+    /// The key of the agent whose task a call is part of, and whether a person let that go on beyond the budgets.
+    fn agent_over(&self, id: &StepId) -> (Option<String>, bool) {
+        let Some(agent) = id.parent().filter(|above| self.spec_of(&self.plan, above).is_some()) else {
+            return (None, false);
+        };
+        (self.agent_key(&agent), self.m.steps.get(&agent).is_some_and(|step| step.detail.beyond_budget))
     }
 
     /// How long one attempt may take.

@@ -72,6 +72,7 @@ fn plan(graph: Value) -> Plan {
         timeout_s: 10,
         at_most_once: false,
         repeatable: effect == ToolEffect::Read,
+        ..ToolSpec::default()
     };
     let agent = AgentSpec {
         name: "Helper".to_owned(),
@@ -85,6 +86,7 @@ fn plan(graph: Value) -> Plan {
         ]),
         output_schema: Value::Null,
         limits: AgentLimits { max_turns: 4, ..AgentLimits::default() },
+        ..AgentSpec::default()
     };
     Plan {
         graph: serde_json::from_value::<Graph>(graph).unwrap(),
@@ -330,6 +332,7 @@ fn said(text: &str, tool_calls: Vec<ToolRequest>) -> Result<Answer, StepError> {
         fault: None,
         stop_reason: "stop".to_owned(),
         provider_request_id: None,
+        ..ModelAnswer::default()
     }))
 }
 

@@ -74,6 +74,9 @@ pub struct Detail {
     /// Whether a call did not fit into the step's budget any more, and nobody has granted more since.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub spent: bool,
+    /// Whether a person let its task go on beyond the organization's budgets.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beyond_budget: bool,
     /// How often as much again was granted.
     #[serde(skip_serializing_if = "is_zero")]
     pub granted: u32,

@@ -1,10 +1,12 @@
 //! What a run executes: a graph of nodes, and the plan that it is compiled to when a run starts (the graph with the
 //! agent versions and tools that the run keeps to its end). Data only; [`validate`] says whether a graph can run.
 
+mod agent;
 mod approval;
 pub mod names;
 pub mod policy;
 pub mod template;
+mod tool;
 pub mod validate;
 pub mod walk;
 
@@ -13,12 +15,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use agent::{AgentLimits, AgentSpec, Guardrails, InputCheck, ModelOptions, Reasoning, Sensitive};
 pub use approval::{Approval, MAX_PEOPLE, MAX_QUORUM, OnExpiry};
 pub use names::{BranchName, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGE_TOOLS, MESSAGES_READ, NodeKey, Port};
 pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
+pub use tool::{Flow, ToolEffect, ToolPermission, ToolSource, ToolSpec};
 
 use super::state::Priority;
-use crate::kernel::Money;
 
 /// The most nodes that a graph may have, those inside of groups included.
 pub const MAX_NODES: usize = 300;
@@ -417,96 +420,6 @@ pub struct Branch {
     pub name: BranchName,
     /// Template of one expression: whether it is taken.
     pub when: String,
-}
-
-/// What a tool does to the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolEffect {
-    /// Changes nothing.
-    Read,
-    /// Changes something, or sends something out.
-    Write,
-    /// Takes something away that cannot be brought back.
-    Destructive,
-}
-
-/// What an agent may do with a tool.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolPermission {
-    /// By the organization's policy: what reads is allowed, what writes needs approval.
-    #[default]
-    Policy,
-    /// Always allowed.
-    Allowed,
-    /// Each call needs an approval.
-    NeedsApproval,
-}
-
-/// A tool as a run keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolSpec {
-    /// Its name.
-    pub name: String,
-    /// What it does, for the model.
-    pub description: String,
-    /// JSON Schema of its arguments.
-    pub parameters: Value,
-    /// What it does to the world.
-    pub effect: ToolEffect,
-    /// Seconds that one call may take.
-    pub timeout_s: u64,
-    /// Whether a call must not be repeated when it is not known whether it happened.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub at_most_once: bool,
-    /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run: then its answer
-    /// may be remembered.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub repeatable: bool,
-}
-
-/// An agent version as a run keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AgentSpec {
-    /// The agent's name.
-    pub name: String,
-    /// Which version it is.
-    pub version: i32,
-    /// The system prompt: role and instructions.
-    pub instructions: String,
-    /// The model, `provider/name`.
-    pub model: String,
-    /// How freely the model chooses words, 0 to 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// The tools it may call, and how.
-    pub tools: BTreeMap<String, ToolPermission>,
-    /// JSON Schema of its answer; null for plain text.
-    #[serde(default)]
-    pub output_schema: Value,
-    /// What stops it.
-    pub limits: AgentLimits,
-}
-
-/// What stops an agent on one task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AgentLimits {
-    /// Model calls, 1 to 50.
-    pub max_turns: u32,
-    /// Tokens, in and out.
-    pub max_tokens: u64,
-    /// Money.
-    pub max_cost: Money,
-    /// Seconds that one model call may take.
-    pub timeout_s: u64,
-}
-
-impl Default for AgentLimits {
-    fn default() -> Self {
-        Self { max_turns: 8, max_tokens: 100_000, max_cost: Money(1_000_000), timeout_s: 120 }
-    }
 }
 
 /// What a run executes and keeps to its end: the graph, and all that the graph names. Stored once by content.

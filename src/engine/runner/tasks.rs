@@ -105,7 +105,10 @@ pub(super) async fn perform(
     let (step, attempt) = (scope.step.clone(), scope.attempt);
     let lines = Mutex::new(Vec::new());
     let progress = |progress: Progress| match progress {
-        Progress::Partial(text) => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, &text),
+        Progress::Partial(text) => {
+            runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, Some(&text));
+        }
+        Progress::Restart => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, None),
         Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
     };
     let mut place = None;

@@ -70,6 +70,7 @@ fn think(call: &ModelCall) -> ModelAnswer {
         fault: None,
         stop_reason: "stop".to_owned(),
         provider_request_id: None,
+        ..ModelAnswer::default()
     };
     if !answer.tool_calls.is_empty() {
         answer.stop_reason = "tool_calls".to_owned();

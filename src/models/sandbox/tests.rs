@@ -23,6 +23,7 @@ fn ask(system: &str, text: &str, offered: &[&str], output_schema: Value) -> Mode
         output_schema,
         temperature: None,
         max_tokens: None,
+        ..ModelCall::default()
     }
 }
 

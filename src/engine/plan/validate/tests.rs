@@ -19,6 +19,7 @@ fn faults(graph: &Graph) -> Vec<Fault> {
         }),
         effect: ToolEffect::Write,
         timeout_s: 5,
+        ..ToolSpec::default()
     };
     let asks = ToolSpec { name: ASK_HUMAN.into(), parameters: Value::Null, effect: ToolEffect::Read, ..tool.clone() };
     let tools = BTreeMap::from([("post".to_owned(), tool), (ASK_HUMAN.to_owned(), asks)]);
