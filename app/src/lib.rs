@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod approvals;
 pub mod chunks;
+pub mod conversations;
 pub mod dashboard;
 #[cfg(feature = "ssr")]
 pub mod door;

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 use super::{Agent, AgentConfig, AgentDetail, store};
 use crate::{
     access::{Ctx, Grant, Permission, right},
     db::TenantTx,
-    engine::plan::AgentSpec,
+    engine::plan::{AgentSpec, ToolEffect, ToolSource, ToolSpec},
     kernel::{AgentId, Error, FieldError, Kind, Result, VersionLine, text},
     schema, tools,
     workflows::{self, AgentRef},
 };
+
+/// What the name of an agent as a tool begins with; its key follows.
+const AGENT_TOOL: &str = "agent_";
 
 /// All agents that are not archived, by name.
 ///
@@ -184,6 +189,64 @@ pub(crate) async fn configs(tx: &mut TenantTx, keys: &BTreeSet<String>) -> Resul
     Ok(store::for_run(tx, &keys).await?.into_iter().map(|agent| (agent.key, agent.config)).collect())
 }
 
+/// An agent that can be tried.
+pub(crate) async fn for_trial(tx: &mut TenantTx, id: AgentId) -> Result<Agent> {
+    let agent = store::find(tx, id).await?.ok_or_else(unknown)?;
+    if agent.status == "archived" {
+        return Err(Error::conflict("agents.archived", "This agent is archived. Bring it back to try it."));
+    }
+    Ok(agent)
+}
+
+/// The names of an agent's tools that change or send something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn effects_of(grant: &Grant<right::View>, config: &AgentConfig) -> Result<Vec<String>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let known = tools::service::known(&mut tx).await?;
+    let acts = |name: &&String| known.get(*name).is_some_and(|tool| tool.effect != ToolEffect::Read);
+    Ok(config.tools.keys().filter(acts).cloned().collect())
+}
+
+/// What one version of an agent holds.
+pub(crate) async fn config_at(tx: &mut TenantTx, id: AgentId, version: i32) -> Result<AgentConfig> {
+    store::version(tx, id, version).await?.ok_or_else(unknown)
+}
+
+/// The deployed agents as tools for the others.
+pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
+    let agents = store::deployed(tx).await?;
+    Ok(agents
+        .into_iter()
+        .map(|(key, name, role)| {
+            let what = if role.is_empty() { String::new() } else { format!(", {}", role.trim_end_matches('.')) };
+            ToolSpec {
+                name: format!("{AGENT_TOOL}{key}"),
+                description: format!(
+                    "Hands a part of the task to the agent {name}{what}. It knows only what you write."
+                ),
+                parameters: json!({
+                    "type": "object",
+                    "properties": {
+                        "prompt": {
+                            "type": "string", "minLength": 1, "maxLength": 100_000,
+                            "description": "The task, with everything that is needed to do it."
+                        }
+                    },
+                    "required": ["prompt"],
+                    "additionalProperties": false
+                }),
+                // What it does to the world is done by its own tools, each with its own permission.
+                effect: ToolEffect::Read,
+                source: ToolSource::Agent { agent: key },
+                timeout_s: 3_600,
+                ..ToolSpec::default()
+            }
+        })
+        .collect())
+}
+
 /// The agents that a run keeps, by key: the deployed versions. Drafts serve only where `drafts` says so.
 pub(crate) async fn specs(
     tx: &mut TenantTx,
@@ -210,7 +273,8 @@ pub(crate) async fn specs(
     Ok(found)
 }
 
-async fn checked(tx: &mut TenantTx, mut config: AgentConfig) -> Result<AgentConfig> {
+/// A configuration that makes sense, or what is wrong with it field by field.
+pub(crate) async fn checked(tx: &mut TenantTx, mut config: AgentConfig) -> Result<AgentConfig> {
     config.name = config.name.trim().to_owned();
     config.role = config.role.trim().to_owned();
     let mut faults = config.faults();

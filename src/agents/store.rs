@@ -254,6 +254,22 @@ pub async fn for_run(tx: &mut TenantTx, keys: &[String]) -> Result<Vec<ForRun>> 
         .collect())
 }
 
+/// The key, name and role of each agent that can be called by others.
+pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<(String, String, String)>> {
+    let org = tx.org();
+    let rows = sqlx::query!(
+        r#"select a.key, a.name, coalesce(v.config ->> 'role', '') as "role!"
+           from agents a
+           join agent_versions v
+               on v.organization_id = a.organization_id and v.agent_id = a.id and v.version = a.deployed_version
+           where a.organization_id = $1 and a.status = 'active'"#,
+        org.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.name, row.role)).collect())
+}
+
 /// The keys that workflows may name.
 pub async fn keys(tx: &mut TenantTx) -> Result<Vec<String>> {
     let org = tx.org();

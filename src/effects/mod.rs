@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     cache::{Cache, CacheKey},
@@ -13,7 +13,7 @@ use crate::{
     egress::Egress,
     engine::{
         journal::Usage,
-        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress},
+        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress, ToolCall},
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
@@ -94,6 +94,11 @@ impl Effects for Performer {
         scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
+        if let Call::Tool(call) = &call
+            && call.simulated
+        {
+            return Ok(simulated(call));
+        }
         let remembered = scope.cache_s.and_then(|seconds| Some((CacheKey::of(scope.org, &call)?, seconds)));
         if let Some((key, _)) = &remembered
             && let Some(answer) = self.cache.find(scope.org, key).await
@@ -142,6 +147,12 @@ impl Effects for Performer {
     }
 }
 
+/// What a tool says that was not called, since the run is a trial.
+fn simulated(call: &ToolCall) -> Answer {
+    let note = "This is a trial: nothing was changed or sent. Go on as if it had been.";
+    Answer::Tool { output: json!({ "simulated": true, "note": note, "would_have": call.arguments }) }
+}
+
 /// Makes the answer's text the JSON that was asked for, or says in the answer what is wrong with it.
 fn hold_to_schema(answer: &mut ModelAnswer, wanted: &Value) {
     let Some(value) = json_in(&answer.text) else {
@@ -173,8 +184,6 @@ fn json_in(text: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn answer(text: &str) -> ModelAnswer {

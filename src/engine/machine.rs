@@ -16,7 +16,7 @@ pub use step::{Detail, Lock, LockAnswer, LockGrant, Step};
 
 use super::{
     journal::{Event, LogLevel, Usage},
-    plan::{Node, NodeKind, OnExpiry, Plan, SubWorkflow},
+    plan::{Flow, HTTP_TOOL, Node, NodeKind, OnExpiry, Plan, SubWorkflow},
     port::{Call, CallScope, Evaluation, ModelCall},
     state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
 };
@@ -312,6 +312,8 @@ pub struct Machine {
     pub most: Most,
     /// Agents that wait until others have used less of a budget than is reserved for them.
     pub short: BTreeSet<StepId>,
+    /// What its tools have brought in so far.
+    pub seen: Flow,
 }
 
 /// How far a map is.
@@ -365,6 +367,7 @@ impl Machine {
             maps: HashMap::new(),
             most: Most::default(),
             short: BTreeSet::new(),
+            seen: Flow::default(),
         }
     }
 
@@ -430,10 +433,14 @@ impl Machine {
     #[must_use]
     pub fn node_of<'p>(plan: &'p Plan, id: &StepId) -> Option<&'p Node> {
         // `map.3.inner` → the node `inner` inside of the node `map`: the number is an item's, and `~again1` would be the
-        // map begun anew.
+        // map begun anew. `agent.tool1_1:wf_x.inner` → the node `inner` of a workflow that an agent calls as a tool.
         let mut nodes = plan.graph.nodes.as_slice();
         let mut found = None;
         for key in id.as_str().split('.') {
+            if let Some(called) = called_workflow(plan, key) {
+                nodes = called;
+                continue;
+            }
             if !key.starts_with(|first: char| first.is_ascii_lowercase()) {
                 continue;
             }
@@ -455,6 +462,24 @@ impl Machine {
         }
     }
 
+    /// What the tools of these steps have brought in.
+    #[must_use]
+    pub fn brought_in<'s>(plan: &Plan, steps: impl IntoIterator<Item = &'s Step>) -> Flow {
+        let mut seen = Flow::default();
+        for step in steps.into_iter().filter(|step| step.state == StepState::Succeeded) {
+            let tool = match step.kind {
+                StepKind::Http => Some(HTTP_TOOL),
+                StepKind::Tool => step.detail.about.as_deref(),
+                _ => None,
+            };
+            if let Some(spec) = tool.and_then(|tool| plan.tools.get(tool)) {
+                seen.untrusted |= spec.flow.untrusted;
+                seen.private |= spec.flow.private;
+            }
+        }
+        seen
+    }
+
     /// Whether a step is a node's own, and not one of those that nest in it: an item, a turn, an alternative.
     #[must_use]
     pub fn is_of_node(step: &Step) -> bool {
@@ -465,7 +490,13 @@ impl Machine {
 /// The nodes that the steps below a group's part (or a workflow's step) are of.
 #[must_use]
 pub fn nodes_below<'p>(plan: &'p Plan, owner: &StepId) -> Option<&'p [Node]> {
-    inside_of(plan, Machine::node_of(plan, owner)?)
+    called_workflow(plan, owner.key()).or_else(|| inside_of(plan, Machine::node_of(plan, owner)?))
+}
+
+/// The nodes of the workflow that an agent's tool call runs.
+fn called_workflow<'p>(plan: &'p Plan, key: &str) -> Option<&'p [Node]> {
+    let (_, workflow) = key.split_once(':')?;
+    Some(&plan.workflows.get(workflow)?.graph.nodes)
 }
 
 /// The nodes inside of a node: of a map or loop its own, of a workflow those of the plan that it names.

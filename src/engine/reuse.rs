@@ -176,7 +176,7 @@ mod tests {
             { "id": "end", "kind": "end", "after": ["each", "b"] },
         ]});
         let graph = serde_json::from_value(graph).expect("a graph");
-        Plan { graph, agents: BTreeMap::new(), tools: BTreeMap::new(), workflows: BTreeMap::new() }
+        Plan { graph, ..Plan::default() }
     }
 
     fn recorded(lines: &[(&str, StepKind, StepState)]) -> Vec<Recorded> {

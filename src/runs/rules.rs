@@ -82,9 +82,8 @@ mod tests {
         let sub = SubWorkflow { name: "Sub".to_owned(), version: 3, graph: serde_json::from_value(sub).unwrap() };
         let plan = Plan {
             graph: serde_json::from_value(graph).unwrap(),
-            agents: BTreeMap::new(),
-            tools: BTreeMap::new(),
             workflows: BTreeMap::from([(SubWorkflow::key(id, None), sub)]),
+            ..Plan::default()
         };
         let of = |step: &str| StepRules::of(&plan, &StepId::from_text(step));
         let fetch = of("fetch");

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::{db::TenantTx, engine::plan::ToolSpec, kernel::Result};
+use crate::{agents, db::TenantTx, engine::plan::ToolSpec, kernel::Result, workflows};
 
 /// The tools that there are, by name.
 ///
 /// # Errors
 /// When the database does not answer.
-#[expect(clippy::unused_async, reason = "the tools that an organization has made itself are read from the database")]
-pub(crate) async fn known(_tx: &mut TenantTx) -> Result<BTreeMap<String, ToolSpec>> {
-    Ok(super::built_in())
+pub(crate) async fn known(tx: &mut TenantTx) -> Result<BTreeMap<String, ToolSpec>> {
+    let mut all = super::built_in();
+    let others = agents::service::as_tools(tx).await?.into_iter().chain(workflows::service::as_tools(tx).await?);
+    all.extend(others.map(|tool| (tool.name.clone(), tool)));
+    Ok(all)
 }

@@ -9,13 +9,15 @@ use super::{Runnable, Workflow, service, store};
 use crate::{
     agents,
     db::TenantTx,
-    engine::plan::{Alternative, Graph, HTTP_TOOL, Node, NodeKind, Plan, SubWorkflow, ToolSpec, walk},
+    engine::plan::{Alternative, Graph, HTTP_TOOL, Node, NodeKind, Plan, SubWorkflow, ToolSource, walk},
     kernel::{Error, Kind, Result, WorkflowId},
     tools,
 };
 
 /// The most nodes of a run's plan, those of the workflows inside of it included.
 const MAX_PLAN_NODES: usize = 2_000;
+/// The most agents of a run's plan, those included that other agents may call.
+const MAX_PLAN_AGENTS: usize = 100;
 
 /// A version of a workflow with all that a run of it keeps.
 ///
@@ -35,25 +37,59 @@ pub(super) async fn plan_of(tx: &mut TenantTx, workflow: Workflow, version: i32)
         error.kind = Kind::Conflict;
         return Err(error);
     }
-    let mut workflows = all_named(tx, workflow.id, &graph).await?;
+    let workflows = all_named(tx, workflow.id, &graph).await?;
     if deployed {
         unpin(&mut graph.nodes);
     }
-    // What is inside runs as it is deployed.
-    workflows.values_mut().for_each(|sub| unpin(&mut sub.graph.nodes));
-    let graphs: Vec<&Graph> = workflows.values().map(|sub| &sub.graph).chain([&graph]).collect();
-    let named = graphs.iter().flat_map(|graph| agents_of(graph)).collect();
-    let agents = agents::service::specs(tx, &named, !deployed).await?;
+    let plan = complete(tx, Plan { graph, workflows, ..Plan::default() }, !deployed).await?;
+    Ok(Runnable { id: workflow.id, name: workflow.name, version, deployed, plan })
+}
+
+/// Puts into a plan all that its graph names and that these name: agents, tools, and the agents and workflows that are
+/// tools of agents. What is there already stays as it is. Agents that are not deployed serve only where `drafts` says so.
+///
+/// # Errors
+/// `conflict` where something is missing, or it is too much.
+pub(crate) async fn complete(tx: &mut TenantTx, mut plan: Plan, drafts: bool) -> Result<Plan> {
     let all = tools::service::known(tx).await?;
-    let mut tools: BTreeMap<String, ToolSpec> = BTreeMap::new();
-    let of_graphs = graphs.iter().flat_map(|graph| tools_of(graph));
-    for name in of_graphs.chain(agents.values().flat_map(|agent| agent.tools.keys().cloned())) {
-        if let Some(spec) = all.get(&name) {
-            tools.insert(name, spec.clone());
+    loop {
+        // What is inside runs as it is deployed.
+        plan.workflows.values_mut().for_each(|sub| unpin(&mut sub.graph.nodes));
+        let graphs: Vec<&Graph> = plan.workflows.values().map(|sub| &sub.graph).chain([&plan.graph]).collect();
+        let mut named: BTreeSet<String> = graphs.iter().flat_map(|graph| agents_of(graph)).collect();
+        let of_agents = plan.agents.values().flat_map(|agent| agent.tools.keys().cloned());
+        let wanted: BTreeSet<String> = graphs.iter().flat_map(|graph| tools_of(graph)).chain(of_agents).collect();
+        plan.tools = wanted.into_iter().filter_map(|name| Some((name.clone(), all.get(&name)?.clone()))).collect();
+        let mut called = Vec::new();
+        for tool in plan.tools.values() {
+            match &tool.source {
+                ToolSource::Agent { agent } => drop(named.insert(agent.clone())),
+                ToolSource::Workflow { workflow } if !plan.workflows.contains_key(workflow) => {
+                    called.push(workflow.clone());
+                }
+                _ => {}
+            }
+        }
+        named.retain(|key| !plan.agents.contains_key(key));
+        if named.is_empty() && called.is_empty() {
+            return Ok(plan);
+        }
+        plan.agents.extend(agents::service::specs(tx, &named, drafts).await?);
+        for workflow in called {
+            let Ok(id) = workflow.parse::<WorkflowId>() else { continue };
+            let Some(sub) = load(tx, id, None).await? else { continue };
+            plan.workflows.extend(all_named(tx, id, &sub.graph).await?);
+            plan.workflows.insert(workflow, sub);
+        }
+        let nodes: usize = plan.workflows.values().map(|sub| walk::size(&sub.graph.nodes).0).sum();
+        if nodes > MAX_PLAN_NODES || plan.agents.len() > MAX_PLAN_AGENTS {
+            let message = format!(
+                "With all that its agents may call this has more than {MAX_PLAN_NODES} steps or {MAX_PLAN_AGENTS} \
+                 agents. Take tools away from them."
+            );
+            return Err(Error::conflict("workflows.too_many_steps", message));
         }
     }
-    let plan = Plan { graph, agents, tools, workflows };
-    Ok(Runnable { id: workflow.id, name: workflow.name, version, deployed, plan })
 }
 
 /// Pinned outputs are for designing: a deployed version does its work.

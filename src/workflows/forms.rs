@@ -51,6 +51,8 @@ pub struct StepForm {
     pub agent: String,
     /// What the agent is asked.
     pub prompt: String,
+    /// What was said before, as a list.
+    pub history: String,
     /// The tool's name.
     pub tool: String,
     /// The tool's arguments, by name.

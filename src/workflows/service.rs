@@ -11,16 +11,20 @@ use super::{
     faults_of_words, store, yaml,
 };
 use crate::{
-    access::{Ctx, Grant, Permission, right},
-    agents,
+    access::{Actor, Ctx, Grant, Permission, right},
+    agents::{self, Agent},
+    conversations,
     db::TenantTx,
     engine::plan::{
-        Alternative, Graph, MAX_DEPTH, Node, NodeKind, ToolSpec,
+        Alternative, Graph, MAX_DEPTH, Node, NodeKind, Plan, SubWorkflow, ToolEffect, ToolSource, ToolSpec,
         validate::{Fault, Known, validate},
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
     schema, tools,
 };
+
+/// What the name of a workflow as a tool begins with; its id follows, since names change.
+const WORKFLOW_TOOL: &str = "workflow_";
 
 /// All workflows that are not archived, the last saved first.
 ///
@@ -300,6 +304,49 @@ async fn version_to_run(tx: &mut TenantTx, workflow: &Workflow, at: Option<i32>)
         None => store::newest_valid(tx, workflow.id).await,
         version => Ok(version),
     }
+}
+
+/// The workflow that an agent's trials are runs of. It is made at the first, and stands in no list.
+pub(crate) async fn for_trials(tx: &mut TenantTx, agent: &Agent, by: &Actor) -> Result<WorkflowId> {
+    if let Some(id) = store::of_trials(tx, agent.id).await? {
+        return Ok(id);
+    }
+    let graph = conversations::service::graph(&agent.key)?;
+    let name = format!("Trials of {}", agent.key);
+    store::insert_for_trials(tx, WorkflowId::new(), agent.id, &name, &graph, by).await?;
+    store::of_trials(tx, agent.id).await?.ok_or_else(unknown)
+}
+
+/// Puts into a plan all that its graph names.
+///
+/// # Errors
+/// `conflict` where something is missing, or it is too much.
+pub(crate) async fn complete(tx: &mut TenantTx, plan: Plan, drafts: bool) -> Result<Plan> {
+    compile::complete(tx, plan, drafts).await
+}
+
+/// The deployed workflows as tools for agents.
+pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
+    let workflows = store::deployed(tx).await?;
+    Ok(workflows
+        .into_iter()
+        .map(|deployed| {
+            let what = match deployed.description.trim_end_matches('.') {
+                "" => String::new(),
+                what => format!(": {what}"),
+            };
+            ToolSpec {
+                name: format!("{WORKFLOW_TOOL}{}", deployed.id.to_string().trim_start_matches("wf_")),
+                description: format!("Runs the workflow {}{what}. Gives its output.", deployed.name),
+                parameters: deployed.input,
+                // Its steps may do anything, and nobody looks at each of them.
+                effect: ToolEffect::Write,
+                source: ToolSource::Workflow { workflow: SubWorkflow::key(&deployed.id.to_string(), None) },
+                timeout_s: 3_600,
+                ..ToolSpec::default()
+            }
+        })
+        .collect())
 }
 
 /// The names of the workflows whose newest or deployed version names an agent.

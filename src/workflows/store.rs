@@ -1,5 +1,6 @@
 //! The workflows' tables.
 
+use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{Workflow, WorkflowVersion};
@@ -7,7 +8,7 @@ use crate::{
     access::Actor,
     db::TenantTx,
     engine::plan::Graph,
-    kernel::{Error, Result, VersionLine, WorkflowId},
+    kernel::{AgentId, Error, Result, VersionLine, WorkflowId},
 };
 
 /// All workflows that are not archived, the last saved first.
@@ -22,6 +23,76 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Workflow>> {
                on v.organization_id = w.organization_id and v.workflow_id = w.id and v.version = w.latest_version
            where w.organization_id = $1 and w.status <> 'archived'
            order by w.updated_at desc, w.id"#,
+        org.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows)
+}
+
+/// The workflow that an agent's trials are runs of.
+pub async fn of_trials(tx: &mut TenantTx, agent: AgentId) -> Result<Option<WorkflowId>> {
+    let org = tx.org();
+    let id = sqlx::query_scalar!(
+        r#"select id as "id: WorkflowId" from workflows where organization_id = $1 and trial_of = $2"#,
+        org.uuid(),
+        agent.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id)
+}
+
+/// A workflow for an agent's trials, unless there is one. It is archived from the beginning, so that no list shows it.
+pub async fn insert_for_trials(
+    tx: &mut TenantTx,
+    id: WorkflowId,
+    agent: AgentId,
+    name: &str,
+    graph: &Graph,
+    by: &Actor,
+) -> Result<()> {
+    let org = tx.org();
+    sqlx::query!(
+        "with made as (
+             insert into workflows (organization_id, id, name, status, trial_of) values ($1, $2, $3, 'archived', $4)
+             on conflict (organization_id, trial_of) where trial_of is not null do nothing
+             returning organization_id, id
+         )
+         insert into workflow_versions (organization_id, workflow_id, version, graph, valid, saved_by, saved_by_name)
+         select organization_id, id, 1, $5, true, $6, $7 from made",
+        org.uuid(),
+        id.uuid(),
+        name,
+        agent.uuid(),
+        Json(graph) as _,
+        by.reference(),
+        by.name(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A deployed workflow, as far as a caller has to know it.
+pub struct Deployed {
+    pub id: WorkflowId,
+    pub name: String,
+    pub description: String,
+    pub input: Value,
+}
+
+/// The workflows that can be called by others.
+pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<Deployed>> {
+    let org = tx.org();
+    let rows = sqlx::query_as!(
+        Deployed,
+        r#"select w.id as "id: WorkflowId", w.name, w.description,
+               coalesce(v.graph -> 'input', '{"type": "object"}') as "input!"
+           from workflows w
+           join workflow_versions v
+               on v.organization_id = w.organization_id and v.workflow_id = w.id and v.version = w.deployed_version
+           where w.organization_id = $1 and w.status = 'active'"#,
         org.uuid(),
     )
     .fetch_all(tx.conn())

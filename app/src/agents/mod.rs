@@ -17,6 +17,7 @@ use self::{
     form::AgentEditor,
 };
 use crate::{
+    conversations::TrialPanel,
     error::ApiError,
     frame::use_org,
     kit::{
@@ -171,6 +172,7 @@ fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
                 <AgentEditor org=org.clone() page=page.clone() renewed/>
             </div>
             <div class="stack">
+                <TrialPanel org=org.clone() agent=agent.id/>
                 <Card title="Uses">
                     <KvList>
                         <Kv name="Key"><code>{key}</code></Kv>

@@ -17,7 +17,8 @@ use leptos::{
     },
 };
 use leptos_router::hooks::use_url;
-use web_sys::{SubmitEvent, UrlSearchParams};
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlInputElement, SubmitEvent, UrlSearchParams};
 
 use crate::{error::ApiError, kit::form::FormReplay};
 
@@ -113,6 +114,39 @@ pub fn send_form(url: &'static str, event: &SubmitEvent) -> impl Future<Output =
             call_redirect_hook(&elsewhere);
         }
         Ok(bytes.to_vec())
+    }
+}
+
+/// Whether something happened inside of one of these forms.
+pub fn is_in_form(event: &web_sys::Event, forms: &str) -> bool {
+    let at = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    at.and_then(|at| at.closest(forms).ok()).flatten().is_some()
+}
+
+/// Puts the entries of a form whose names begin like this into another one, as fields that nobody sees.
+pub fn copy_entries(from: &str, beginning: &str, to: &str) {
+    let form = document().query_selector(from).ok().flatten().and_then(|form| form.dyn_into().ok());
+    let (Some(form), Some(to)) = (form, document().get_element_by_id(to)) else { return };
+    to.set_inner_html("");
+    let Ok(data) = web_sys::FormData::new_with_form(&form) else { return };
+    for entry in js_sys::Array::from(&data).iter() {
+        let entry = js_sys::Array::from(&entry);
+        let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else { continue };
+        let input = document().create_element("input").ok().and_then(|made| made.dyn_into::<HtmlInputElement>().ok());
+        if let Some(input) = input.filter(|_| name.starts_with(beginning)) {
+            input.set_type("hidden");
+            input.set_name(&name);
+            input.set_value(&value);
+            drop(to.append_child(&input));
+        }
+    }
+}
+
+/// Sends a form as if its button was pressed.
+pub fn submit_form(id: &str) {
+    let form = document().get_element_by_id(id).and_then(|form| form.dyn_into::<web_sys::HtmlFormElement>().ok());
+    if let Some(form) = form {
+        drop(form.request_submit());
     }
 }
 

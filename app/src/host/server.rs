@@ -71,6 +71,18 @@ pub fn replayed_page() -> Option<String> {
 /// The browser alone changes it; the document names the product's own.
 pub fn set_favicon(_href: &str) {}
 
+/// There are no events without a browser.
+#[must_use]
+pub fn is_in_form(_event: &web_sys::Event, _forms: &str) -> bool {
+    false
+}
+
+/// Forms are filled in and sent by browsers.
+pub fn copy_entries(_from: &str, _beginning: &str, _to: &str) {}
+
+/// Forms are filled in and sent by browsers.
+pub fn submit_form(_id: &str) {}
+
 /// The page begins with this chunk: the browser fetches it beside the entry, and waits for it.
 pub fn begins_with(chunk: &'static str) {
     // Being written registers it for the head; it is no part of the page.

@@ -57,10 +57,5 @@ fn plan(nodes: Vec<Value>) -> Result<Plan, Trouble> {
         repeatable: false,
         ..ToolSpec::default()
     };
-    Ok(Plan {
-        graph,
-        agents: BTreeMap::new(),
-        tools: BTreeMap::from([("noop".to_owned(), tool)]),
-        workflows: BTreeMap::new(),
-    })
+    Ok(Plan { graph, agents: BTreeMap::new(), tools: BTreeMap::from([("noop".to_owned(), tool)]), ..Plan::default() })
 }

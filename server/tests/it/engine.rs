@@ -192,7 +192,7 @@ impl Place {
             graph: graph(nodes),
             agents: BTreeMap::new(),
             tools: BTreeMap::from([("echo".to_owned(), tool)]),
-            workflows: BTreeMap::new(),
+            ..Plan::default()
         };
         self.run_of(plan, deadline_s)
     }

@@ -11,6 +11,7 @@ mod budgets;
 mod bulk;
 mod cache;
 mod cluster;
+mod conversations;
 mod crash;
 mod egress;
 mod engine;

@@ -100,7 +100,7 @@ async fn an_answer_comes_though_processes_are_lost_and_shows_in_the_tree() {
         graph: serde_json::from_value(nodes).unwrap(),
         agents: BTreeMap::from([("w".to_owned(), agent("Writer")), ("r".to_owned(), agent("Reviewer"))]),
         tools: tools::catalog().iter().map(|tool| (tool.name.clone(), tool.into())).collect(),
-        workflows: BTreeMap::new(),
+        ..Plan::default()
     };
     let mut first = Node::start(&world, &Talk).await;
     let mut runs = Vec::new();

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Decider, budget::Room};
+use super::{Decider, budget::Room, delegate::kind_of_call, runaway::Pace};
 use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
         machine::{Detail, Machine, Step},
-        plan::{ASK_HUMAN, AgentSpec, NodeKind, Plan, ToolEffect, ToolPermission},
-        port::{Call, Message, ModelAnswer, ModelCall, ToolOffer, ToolRequest},
+        plan::{ASK_HUMAN, AgentSpec, FIND_TOOLS, NodeKind, Plan, ToolEffect, ToolPermission, ToolSource},
+        port::{Call, Message, ModelAnswer, ModelCall, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::text,
@@ -21,6 +21,11 @@ use crate::{
 const MAX_CALLS_A_TURN: usize = 16;
 /// How often a model is shown that its answer does not have the agreed form.
 const MAX_FAULTY_ANSWERS: usize = 2;
+/// How often a task may ask a person for leave, so that nobody says yes out of weariness.
+const MAX_ASKS: usize = 20;
+/// Why a call is held back that the agent's permissions alone would let go.
+const COMBINES: &str = "Held back because this run has read text from outside and private data, and this call sends \
+                        something out: look for what should not leave.";
 
 impl Decider<'_> {
     /// The agent of a step: its node's, or the one that does it instead.
@@ -45,11 +50,18 @@ impl Decider<'_> {
     }
 
     pub(super) fn begin_agent(&mut self, id: &StepId, prompt: Value) {
-        let prompt = match prompt {
+        let as_text = |value: Value| match value {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        self.set_input(id, json!({ "prompt": prompt }));
+        let input = match prompt {
+            Value::Object(mut both) if both.contains_key("history") => {
+                let prompt = both.remove("prompt").map(as_text).unwrap_or_default();
+                json!({ "prompt": prompt, "history": both.remove("history") })
+            }
+            prompt => json!({ "prompt": as_text(prompt) }),
+        };
+        self.set_input(id, input);
         self.begin_group(id);
         self.agent_advance(id);
     }
@@ -107,7 +119,7 @@ impl Decider<'_> {
             }
             let mut under_way = false;
             for (place, request) in answer.tool_calls.iter().enumerate() {
-                let call = agent.child(format_args!("tool{turn}_{}", place + 1));
+                let call = self.call_id(agent, turn, place, request);
                 if !self.m.steps.contains_key(&call) {
                     self.request_tool(agent, spec, &call, request, place);
                     if self.m.steps.get(agent).is_none_or(|step| step.state != StepState::Running) {
@@ -122,12 +134,17 @@ impl Decider<'_> {
         }
     }
 
-    fn answer(&self, model: &StepId) -> Option<ModelAnswer> {
+    pub(super) fn answer(&self, model: &StepId) -> Option<ModelAnswer> {
         serde_json::from_value(self.m.steps.get(model)?.output.clone()?).ok()
     }
 
     /// Asks the model again, unless a limit of the agent says no.
     fn next_turn(&mut self, agent: &StepId, spec: &AgentSpec, turn: u32) {
+        let notice = match self.pace(agent, spec, turn) {
+            Pace::Stuck(error) => return self.fail(agent, error),
+            Pace::Slow(notice) => Some(notice),
+            Pace::Good => None,
+        };
         let used = self.used_below(agent);
         let limits = spec.limits;
         let over = if turn > limits.max_turns {
@@ -160,8 +177,12 @@ impl Decider<'_> {
         let mut input = json!({ "model": spec.model, "turn": turn });
         if !told.is_empty() {
             input["told"] = json!(told);
-            self.set_input(&model, input.clone());
         }
+        if let Some(notice) = notice {
+            self.turn.log(LogLevel::Warn, Some(agent), format!("{} is told: {notice}", spec.name));
+            input["notice"] = json!(notice);
+        }
+        self.set_input(&model, input.clone());
         // What is new since the last turn: the conversation is not stored again with each.
         let news = self.conversation(agent, turn).split_off(self.conversation(agent, turn - 1).len());
         input["messages"] = json!(news);
@@ -169,7 +190,7 @@ impl Decider<'_> {
         self.start_attempt(&model);
     }
 
-    fn used_below(&self, agent: &StepId) -> Usage {
+    pub(super) fn used_below(&self, agent: &StepId) -> Usage {
         let mut used = Usage::default();
         for step in self.m.steps.values().filter(|step| agent.holds(&step.id)) {
             used += step.usage;
@@ -183,11 +204,15 @@ impl Decider<'_> {
         if turn == 0 {
             return messages;
         }
-        let prompt = self.m.steps.get(agent).and_then(|step| step.input.as_ref()?.get("prompt")?.as_str());
+        let input = self.m.steps.get(agent).and_then(|step| step.input.as_ref());
+        messages
+            .extend(input.and_then(|input| input.get("history")?.as_array()).into_iter().flatten().map(said_before));
+        let prompt = input.and_then(|input| input.get("prompt")?.as_str());
         messages.push(Message::User { text: prompt.unwrap_or_default().to_owned() });
         for past in 1..=turn {
             let model = agent.child(format_args!("model{past}"));
             messages.extend(self.told_before(&model));
+            messages.extend(self.notice_before(&model));
             if past == turn {
                 break;
             }
@@ -200,7 +225,7 @@ impl Decider<'_> {
             let requests = answer.tool_calls.clone();
             messages.push(Message::Assistant { text: answer.text, tool_calls: answer.tool_calls });
             for (place, request) in requests.into_iter().enumerate() {
-                let call = agent.child(format_args!("tool{past}_{}", place + 1));
+                let call = self.call_id(agent, past, place, &request);
                 let (output, failed) = self.told_to_model(&call);
                 messages.push(Message::Tool { id: request.id, tool: request.tool, output, failed });
             }
@@ -211,19 +236,12 @@ impl Decider<'_> {
     pub(super) fn model_call(&self, agent: &StepId, model: &StepId) -> Option<Call> {
         let spec = self.spec_of(&self.plan, agent)?;
         let turn: u32 = model.key().strip_prefix("model")?.parse().ok()?;
-        let offers = spec.tools.keys().filter_map(|name| self.plan.tools.get(name));
         Some(Call::Model(ModelCall {
             model: spec.model.clone(),
             fallbacks: spec.fallbacks.clone(),
             system: spec.instructions.clone(),
             messages: self.conversation(agent, turn),
-            tools: offers
-                .map(|tool| ToolOffer {
-                    name: tool.name.clone(),
-                    description: tool.description.clone(),
-                    parameters: tool.parameters.clone(),
-                })
-                .collect(),
+            tools: self.offers(agent, &spec),
             output_schema: spec.output_schema.clone(),
             temperature: spec.temperature,
             // Under a budget an answer is as long as was reserved for it.
@@ -243,12 +261,29 @@ impl Decider<'_> {
         let Some(node) = self.m.steps.get(agent).map(|step| step.node.clone()) else { return };
         let plan = self.plan.clone();
         let name = text::shortened(&request.tool, 60);
-        let detail = Detail { about: Some(name.clone()), request: Some(request.id.clone()), ..Detail::default() };
-        self.open_step(call.clone(), &node, StepKind::Tool, &name, detail);
+        let searches = request.tool == FIND_TOOLS && self.has_to_search(agent, spec);
+        let permission = spec.tools.get(&request.tool).filter(|_| self.has_tool(agent, spec, &request.tool));
+        let tool = plan.tools.get(&request.tool).filter(|_| permission.is_some());
+        let mut detail = Detail { about: Some(name.clone()), request: Some(request.id.clone()), ..Detail::default() };
+        match tool.map(|tool| &tool.source) {
+            Some(ToolSource::Agent { agent }) => {
+                detail.agent = Some(agent.clone());
+                detail.about = plan.agents.get(agent).map(|spec| spec.name.clone());
+                detail.tool = Some(name.clone());
+            }
+            Some(ToolSource::Workflow { workflow }) => {
+                let sub = plan.workflows.get(workflow);
+                detail.about = sub.map(|sub| format!("{}, version {}", sub.name, sub.version));
+                detail.tool = Some(name.clone());
+            }
+            _ => {}
+        }
+        self.open_step(call.clone(), &node, kind_of_call(tool), &name, detail);
         self.set_input(call, request.arguments.clone());
         self.turn.events.push(Event::StepToolUse { step: agent.clone(), tool: name.clone(), call: call.clone() });
-        let permission = spec.tools.get(&request.tool);
-        let tool = plan.tools.get(&request.tool);
+        if searches {
+            return self.start_attempt(call);
+        }
         let (Some(permission), Some(tool)) = (permission, tool) else {
             let message = format!("{} has no tool “{name}”.", spec.name);
             return self.fail(call, StepError::new(ErrorClass::BadInput, "tools.not_allowed", message));
@@ -257,22 +292,41 @@ impl Decider<'_> {
             let message = format!("One answer may ask for {MAX_CALLS_A_TURN} tool calls at most.");
             return self.fail(call, StepError::new(ErrorClass::BadInput, "tools.too_many", message));
         }
-        let held_back = match permission {
+        if let Some(error) = self.not_delegable(agent, tool, &request.arguments) {
+            return self.fail(call, error);
+        }
+        let by_permission = match permission {
             ToolPermission::Allowed => false,
             // A question is a gate itself, and a step has one.
             ToolPermission::NeedsApproval => tool.name != ASK_HUMAN,
             ToolPermission::Policy => tool.effect != ToolEffect::Read,
         };
-        if held_back {
-            self.ask_for_tool(call, spec, tool, request);
-        } else {
-            self.start_attempt(call);
+        let combines =
+            spec.guardrails.rule_of_two && tool.flow.outbound && self.m.seen.untrusted && self.m.seen.private;
+        if self.is_simulated(tool, &request.arguments) || !(by_permission || combines) {
+            return match kind_of_call(Some(tool)) {
+                StepKind::Tool => self.start_attempt(call),
+                _ => self.begin_delegated(call, tool, request.arguments.clone()),
+            };
         }
+        if self.asked_below(agent) >= MAX_ASKS {
+            let message =
+                format!("{} has asked for {MAX_ASKS} approvals already, which is the most for a task.", spec.name);
+            return self.fail(call, StepError::new(ErrorClass::BadInput, "tools.too_many_approvals", message));
+        }
+        self.ask_for_tool(call, spec, tool, request, combines.then_some(COMBINES));
+    }
+
+    /// How often a person was asked about the calls of an agent.
+    fn asked_below(&self, agent: &StepId) -> usize {
+        let calls = self.m.steps.values().filter(|step| step.id.parent().as_ref() == Some(agent));
+        calls.filter(|step| step.detail.approval.is_some()).count()
     }
 
     /// A model call or tool call of an agent has ended.
     pub(super) fn agent_child_ended(&mut self, agent: &StepId, child: &StepId) {
-        if let Some(step) = self.m.steps.get(child).filter(|step| step.kind == StepKind::Tool) {
+        let is_call = |kind| matches!(kind, StepKind::Tool | StepKind::Agent | StepKind::Workflow);
+        if let Some(step) = self.m.steps.get(child).filter(|step| is_call(step.kind)) {
             let ok = step.state == StepState::Succeeded;
             self.turn.events.push(Event::StepToolResult { step: agent.clone(), call: child.clone(), ok });
         }
@@ -288,5 +342,14 @@ impl Decider<'_> {
         };
         self.turn.log(LogLevel::Info, Some(agent), format!("{} finished.", spec.name));
         self.succeed(agent, output);
+    }
+}
+
+/// A line of an earlier conversation.
+fn said_before(line: &Value) -> Message {
+    let text = line.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+    match line.get("role").and_then(Value::as_str) {
+        Some("assistant") => Message::Assistant { text, tool_calls: Vec::new() },
+        _ => Message::User { text },
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     engine::{
         journal::{Event, LogLevel},
         machine::{Effect, Machine, Step},
-        plan::{HTTP_TOOL, NodeKind},
+        plan::{HTTP_TOOL, NodeKind, ToolEffect, ToolSource, ToolSpec},
         port::{Answer, Call, CallScope, ModelAnswer, ToolCall},
         retry,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
@@ -22,7 +22,7 @@ const DEFAULT_TIMEOUT_S: u64 = 60;
 impl Decider<'_> {
     /// Begins the next attempt of a call. Its start is written before the call is performed.
     pub(super) fn start_attempt(&mut self, id: &StepId) {
-        if !self.lock_is_over(id) && self.message(id) {
+        if !self.lock_is_over(id) && (self.message(id) || self.search_tools(id)) {
             return;
         }
         let Some(call) = self.call_of(id) else {
@@ -67,11 +67,7 @@ impl Decider<'_> {
     fn call_of(&self, id: &StepId) -> Option<Call> {
         let step = self.m.steps.get(id)?;
         match step.kind {
-            StepKind::Http => Some(Call::Tool(ToolCall {
-                tool: HTTP_TOOL.to_owned(),
-                arguments: step.input.clone().unwrap_or_default(),
-                ..ToolCall::default()
-            })),
+            StepKind::Http => Some(Call::Tool(self.tool_call(id, HTTP_TOOL.to_owned(), step))),
             StepKind::Tool => {
                 let tool = step.detail.about.clone()?;
                 Some(Call::Tool(self.tool_call(id, tool, step)))
@@ -83,11 +79,21 @@ impl Decider<'_> {
 
     /// A tool as its step calls it. What a model chose stands under its agent's guardrails.
     fn tool_call(&self, id: &StepId, tool: String, step: &Step) -> ToolCall {
-        let source = self.plan.tools.get(&tool).map(|spec| spec.source.clone()).unwrap_or_default();
+        let spec = self.plan.tools.get(&tool);
+        let source = spec.map(|spec| spec.source.clone()).unwrap_or_default();
         let chosen_by = id.parent().filter(|_| step.detail.request.is_some());
         let guardrails = chosen_by.and_then(|agent| Some(self.spec_of(&self.plan, &agent)?.guardrails.clone()));
         let arguments = step.input.clone().unwrap_or_default();
-        ToolCall { tool, arguments, source, guardrails, simulated: false }
+        let simulated = spec.is_some_and(|spec| self.is_simulated(spec, &arguments));
+        ToolCall { tool, arguments, source, guardrails, simulated }
+    }
+
+    /// Whether a tool only tells what it would do: the run is a trial, and the call would change or send something.
+    pub(super) fn is_simulated(&self, tool: &ToolSpec, arguments: &Value) -> bool {
+        let looks = tool.effect == ToolEffect::Read || (tool.name == HTTP_TOOL && is_plain_read(arguments));
+        // What another agent or a workflow would do is seen below it.
+        let delegates = matches!(tool.source, ToolSource::Agent { .. } | ToolSource::Workflow { .. });
+        self.plan.simulate && !looks && !delegates
     }
 
     /// The key of the agent whose task a call is part of, and whether a person let that go on beyond the budgets.
@@ -103,10 +109,9 @@ impl Decider<'_> {
         let node = Machine::node_of(&self.plan, id);
         let step = self.m.steps.get(id);
         let seconds = match step.map(|step| step.kind) {
-            Some(StepKind::Model) => match node.map(|node| &node.kind) {
-                Some(NodeKind::Agent { agent, .. }) => self.plan.agents.get(agent).map(|spec| spec.limits.timeout_s),
-                _ => None,
-            },
+            Some(StepKind::Model) => {
+                id.parent().and_then(|agent| Some(self.spec_of(&self.plan, &agent)?.limits.timeout_s))
+            }
             _ => node
                 .filter(|node| matches!(node.kind, NodeKind::Tool { .. } | NodeKind::Http(_)))
                 .and_then(|node| node.timeout_s)

@@ -76,14 +76,23 @@ impl Decider<'_> {
         });
     }
 
-    /// Policy holds back a tool call that a model chose.
-    pub(super) fn ask_for_tool(&mut self, call: &StepId, spec: &AgentSpec, tool: &ToolSpec, request: &ToolRequest) {
+    /// A tool call that a model chose is held back: by policy, or for a reason of its own.
+    pub(super) fn ask_for_tool(
+        &mut self,
+        call: &StepId,
+        spec: &AgentSpec,
+        tool: &ToolSpec,
+        request: &ToolRequest,
+        reason: Option<&str>,
+    ) {
+        let message =
+            reason.map_or_else(|| tool.description.clone(), |reason| format!("{reason} {}", tool.description));
         self.open_gate(NewApproval {
             id: self.approval_id(call),
             step: call.clone(),
             kind: ApprovalKind::Tool,
             title: format!("{} wants to use {}", spec.name, tool.name),
-            message: tool.description.clone(),
+            message,
             payload: request.arguments.clone(),
             impact: impact(tool.effect).to_owned(),
             reversible: tool.effect == ToolEffect::Read,
@@ -99,7 +108,7 @@ impl Decider<'_> {
     /// A node that needs a person's word before it begins.
     pub(super) fn ask_before(&mut self, id: &StepId, node: &Node, value: Value) {
         let payload = match &node.kind {
-            NodeKind::Agent { .. } => json!({ "prompt": value }),
+            NodeKind::Agent { history, .. } if history.is_null() => json!({ "prompt": value }),
             _ => value,
         };
         let plan = self.plan.clone();

@@ -18,6 +18,8 @@
 mod agent;
 mod budget;
 mod calls;
+mod delegate;
+mod discovery;
 mod frame;
 mod gates;
 mod groups;
@@ -25,6 +27,7 @@ mod locks;
 mod mend;
 mod messages;
 mod nodes;
+mod runaway;
 mod scope;
 mod suspects;
 #[cfg(test)]
@@ -103,6 +106,7 @@ impl Decider<'_> {
 
     /// The run was claimed: begin it, or go on where the journal ends.
     fn loaded(&mut self) {
+        self.m.seen = Machine::brought_in(&self.plan, self.m.steps.values());
         if self.m.state == RunState::Cancelling {
             self.cancel("");
             return;
@@ -402,6 +406,9 @@ impl Decider<'_> {
         let event = Event::StepSucceeded { step: step.head(), attempt: step.attempt, usage, reused: false, cached };
         self.turn.usage += usage;
         self.m.usage += usage;
+        let brought = Machine::brought_in(&self.plan, self.m.steps.get(id));
+        self.m.seen.untrusted |= brought.untrusted;
+        self.m.seen.private |= brought.private;
         self.turn.events.push(event);
         self.touch(id);
         self.unlock(id);

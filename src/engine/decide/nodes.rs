@@ -93,7 +93,8 @@ impl Decider<'_> {
     fn template_of(node: &Node, place: usize) -> Option<Value> {
         Some(match &node.kind {
             NodeKind::Start | NodeKind::Loop { .. } => return None,
-            NodeKind::Agent { prompt, .. } => Value::String(prompt.clone()),
+            NodeKind::Agent { prompt, history, .. } if history.is_null() => Value::String(prompt.clone()),
+            NodeKind::Agent { prompt, history, .. } => json!({ "prompt": prompt, "history": history }),
             NodeKind::Tool { arguments, .. } => arguments.clone(),
             NodeKind::Http(http) => http_arguments(http),
             NodeKind::Transform { value } => value.clone(),
@@ -315,9 +316,12 @@ impl Decider<'_> {
     }
 }
 
-/// What an agent was asked, out of its step's input.
+/// What an agent was asked, out of its step's input, with what was said before.
 pub(super) fn prompt_of(input: &Value) -> Value {
-    input.get("prompt").cloned().unwrap_or_default()
+    match input.get("history") {
+        Some(history) => json!({ "prompt": input.get("prompt"), "history": history }),
+        None => input.get("prompt").cloned().unwrap_or_default(),
+    }
 }
 
 /// The most characters of an event's key.

@@ -24,6 +24,7 @@ use crate::{
 type Judge = Box<dyn Fn(&str) -> Ruling>;
 type Perform = Box<dyn FnMut(&Call, &str, u32) -> Result<Answer, StepError>>;
 
+mod agents;
 mod budgets;
 mod gates;
 mod kinds;
@@ -95,7 +96,7 @@ fn plan(graph: Value) -> Plan {
             ("look".to_owned(), tool("look", ToolEffect::Read)),
             ("send".to_owned(), tool("send", ToolEffect::Write)),
         ]),
-        workflows: BTreeMap::new(),
+        ..Plan::default()
     }
 }
 
@@ -133,6 +134,7 @@ impl World {
             maps: Default::default(),
             most: Default::default(),
             short: Default::default(),
+            seen: Default::default(),
         };
         let queued =
             StoredEvent { seq: 1, at: Timestamp::UNIX_EPOCH, event: Event::RunQueued { by: "Ana".to_owned() } };

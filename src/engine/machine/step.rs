@@ -35,6 +35,9 @@ pub struct Detail {
     /// The approval that it waits for, or waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
+    /// The tool that a model asked for, where the step is another agent's or a workflow's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
     /// The model's name for the tool call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -92,6 +95,14 @@ pub struct Detail {
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
+}
+
+impl Detail {
+    /// The tool that a tool call's step calls.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        self.tool.as_deref().or(self.about.as_deref())
+    }
 }
 
 /// How a step stands with the locks that it needs: it gets all of them at once.

@@ -5,6 +5,7 @@ mod agent;
 mod approval;
 pub mod names;
 pub mod policy;
+pub mod relevance;
 pub mod template;
 mod tool;
 pub mod validate;
@@ -17,7 +18,9 @@ use serde_json::Value;
 
 pub use agent::{AgentLimits, AgentSpec, Guardrails, InputCheck, ModelOptions, Reasoning, Sensitive};
 pub use approval::{Approval, MAX_PEOPLE, MAX_QUORUM, OnExpiry};
-pub use names::{BranchName, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGE_TOOLS, MESSAGES_READ, NodeKey, Port};
+pub use names::{
+    BranchName, FIND_TOOLS, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGE_TOOLS, MESSAGES_READ, NodeKey, Port,
+};
 pub use policy::{Alternative, Budget, Cache, Gate, Join, OnError, RetryPolicy, ToolAlternative};
 pub use tool::{Flow, ToolEffect, ToolPermission, ToolSource, ToolSpec};
 
@@ -145,7 +148,10 @@ impl Node {
         };
         match &mut self.kind {
             NodeKind::Start => {}
-            NodeKind::Agent { prompt, .. } => text(prompt),
+            NodeKind::Agent { prompt, history, .. } => {
+                text(prompt);
+                visit(history);
+            }
             NodeKind::Decision { branches, .. } => branches.iter_mut().for_each(|branch| text(&mut branch.when)),
             NodeKind::WaitEvent { event } => text(event),
             NodeKind::Map { items, result, .. } => {
@@ -222,6 +228,9 @@ pub enum NodeKind {
         agent: String,
         /// Template: what the agent is asked.
         prompt: String,
+        /// Template: what was said before, a list of `{ "role": "user" | "assistant", "text" }`.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        history: Value,
     },
     /// One call of a tool. Output: what the tool returns.
     Tool {
@@ -423,7 +432,7 @@ pub struct Branch {
 }
 
 /// What a run executes and keeps to its end: the graph, and all that the graph names. Stored once by content.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The graph.
     pub graph: Graph,
@@ -434,6 +443,9 @@ pub struct Plan {
     /// The workflows that it names, and those that they name, by [`SubWorkflow::key`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workflows: BTreeMap<String, SubWorkflow>,
+    /// Whether tools that change or send something only tell what they would do: a trial.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulate: bool,
 }
 
 /// A workflow inside of another one's run, as the run keeps it.

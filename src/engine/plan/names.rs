@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// The tool by which an agent that may use many tools finds those that are not on offer. The engine performs it itself.
+pub const FIND_TOOLS: &str = "find_tools";
 /// The tools by which the agents of a run speak to each other. The engine performs them itself.
 pub const MESSAGE_TOOLS: [&str; 4] = [MESSAGE_SEND, MESSAGE_ASK, MESSAGE_REPLY, MESSAGES_READ];
 /// Sends a message to an agent, or to all.

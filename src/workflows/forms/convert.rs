@@ -63,7 +63,9 @@ impl StepForm {
     fn with_kind(self, kind: &NodeKind) -> Self {
         match kind {
             NodeKind::Start => self,
-            NodeKind::Agent { agent, prompt } => Self { agent: agent.clone(), prompt: prompt.clone(), ..self },
+            NodeKind::Agent { agent, prompt, history } => {
+                Self { agent: agent.clone(), prompt: prompt.clone(), history: values::write(history), ..self }
+            }
             NodeKind::Tool { tool, arguments } => {
                 let mut form = Self { tool: tool.clone(), ..self };
                 match arguments {
@@ -222,7 +224,11 @@ impl StepForm {
     fn kind(&self, inner: Vec<Node>, form: &mut Reader) -> Option<NodeKind> {
         Some(match self.kind.as_str() {
             "start" => NodeKind::Start,
-            "agent" => NodeKind::Agent { agent: self.agent.clone(), prompt: normal(&self.prompt) },
+            "agent" => NodeKind::Agent {
+                agent: self.agent.clone(),
+                prompt: normal(&self.prompt),
+                history: form.value("history", &self.history),
+            },
             "tool" => NodeKind::Tool { tool: self.tool.clone(), arguments: self.tool_arguments(form) },
             "http" => NodeKind::Http(Box::new(Http {
                 method: if self.method.is_empty() { "GET".to_owned() } else { self.method.clone() },

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     super::{
         ASK_HUMAN, Alternative, Approval, Branch, Budget, Gate, HTTP_TOOL, Http, Join, MAX_LOCK_NAME, MAX_LOCKS,
-        MAX_ROUNDS, Node, NodeKind, RetryPolicy, SubWorkflow, ToolEffect,
+        MAX_ROUNDS, Node, NodeKind, RetryPolicy, SubWorkflow, ToolEffect, ToolSource,
         template::{self, Piece},
     },
     Faults, MAX_SECONDS, MAX_TEXT, Scope,
@@ -34,13 +34,14 @@ pub(super) fn kind(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     let path = reads.path;
     match &node.kind {
         NodeKind::Start => {}
-        NodeKind::Agent { agent, prompt } => {
+        NodeKind::Agent { agent, prompt, history } => {
             if agent.is_empty() {
                 out.node(path, "agent", "Choose the agent that does this step.");
             } else if !out.known.agents.contains(agent) {
                 out.node(path, "agent", format!("There is no agent “{agent}”. Choose another one or create it."));
             }
             required(prompt, "prompt", "Write what the agent is asked.", reads, out);
+            value_template(history, "history", reads, out);
         }
         NodeKind::Tool { tool, arguments } => {
             let limit = out.known.tools.get(tool).map(|spec| spec.timeout_s);
@@ -115,6 +116,10 @@ fn tool_call(tool: &str, arguments: &Value, reads: &Reads<'_>, out: &mut Faults<
         out.node(path, "tool", format!("There is no tool “{tool}”. Choose another one."));
         return;
     };
+    if matches!(spec.source, ToolSource::Agent { .. } | ToolSource::Workflow { .. }) {
+        let message = "Agents and workflows are tools for agents alone. In a workflow they have steps of their own.";
+        return out.node(path, "tool", message);
+    }
     let empty = serde_json::Map::new();
     let given = match arguments {
         Value::Object(given) => given,

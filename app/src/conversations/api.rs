@@ -1,0 +1,97 @@
+//! Trying an agent.
+
+use agentflow::{
+    agents::form::AgentForm,
+    conversations::{Conversation, ConversationLine},
+    kernel::{AgentId, ConversationId},
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+#[cfg(feature = "ssr")]
+use crate::{door, wire::in_form};
+#[cfg(feature = "ssr")]
+use agentflow::{
+    access::Permission,
+    agents,
+    conversations::service::{self, Say},
+};
+
+/// What the panel is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialPage {
+    /// The last conversations, the newest first.
+    pub conversations: Vec<ConversationLine>,
+    /// The one that is shown.
+    pub conversation: Conversation,
+    /// What the agent's tools change or send, by their names: what is simulated unless it is switched on.
+    pub effects: Vec<String>,
+    /// The version that workflows use, to compare with.
+    pub deployed: Option<i32>,
+    /// Whether the one who looks may try the agent.
+    pub can_try: bool,
+}
+
+/// A conversation with an agent, with what the panel offers.
+#[server]
+pub async fn load_trial(
+    org: String,
+    agent: AgentId,
+    conversation: Option<ConversationId>,
+) -> Result<TrialPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let detail = agents::service::find(&cx.grant()?, agent).await?.agent;
+    let grant = cx.grant()?;
+    let shown = match conversation {
+        Some(id) => service::find(&grant, agent, id).await?,
+        None => Conversation::default(),
+    };
+    Ok(TrialPage {
+        conversations: service::list(&grant, agent).await?,
+        conversation: shown,
+        effects: agents::service::effects_of(&cx.grant()?, &detail.config).await?,
+        deployed: detail.deployed_version,
+        can_try: cx.role().may(Permission::Operate),
+    })
+}
+
+/// A conversation with an agent, to show it anew while the agent answers.
+#[server]
+pub async fn load_conversation(
+    org: String,
+    agent: AgentId,
+    conversation: ConversationId,
+) -> Result<Conversation, ApiError> {
+    let cx = door::ctx(&org).await?;
+    Ok(service::find(&cx.grant()?, agent, conversation).await?)
+}
+
+/// Says something to the agent, as it stands in its form or, without that, as it was last saved.
+#[server]
+pub async fn say_to_agent(
+    org: String,
+    agent: AgentId,
+    conversation: Option<ConversationId>,
+    prompt: String,
+    #[server(default)] for_real: bool,
+    #[server(default)] beside_deployed: bool,
+    #[server(default)] form: Option<AgentForm>,
+) -> Result<ConversationId, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let draft = form.map(|form| form.config()).transpose().map_err(in_form)?;
+    let say = Say { agent, conversation, prompt, draft, for_real, beside_deployed };
+    let id = service::say(&cx.grant()?, say).await?;
+    if conversation.is_none() {
+        leptos_axum::redirect(&format!("/o/{}/agents/{agent}?c={id}", cx.org().slug));
+    }
+    Ok(id)
+}
+
+/// Stops the agent's answer.
+#[server]
+pub async fn stop_agent(org: String, agent: AgentId, conversation: ConversationId) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    service::stop(&cx.grant()?, agent, conversation).await?;
+    Ok(())
+}

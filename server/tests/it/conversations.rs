@@ -1,0 +1,122 @@
+//! Trying an agent: a conversation is made of runs, remembers what was said, and changes nothing outside.
+
+use std::time::Duration;
+
+use agentflow::{
+    access::Ctx,
+    agents::{self, AgentConfig},
+    conversations::{
+        Conversation,
+        service::{self, Say},
+    },
+    engine::{plan::ToolPermission, state::RunState},
+    kernel::{AgentId, ConversationId, Kind, Money},
+};
+
+use crate::{office::Office, world::World};
+
+fn say(agent: AgentId, conversation: Option<ConversationId>, prompt: &str) -> Say {
+    Say { agent, conversation, prompt: prompt.to_owned(), draft: None, for_real: false, beside_deployed: false }
+}
+
+async fn answered(cx: &Ctx, agent: AgentId, id: ConversationId) -> Conversation {
+    for _ in 0..200 {
+        let found = service::find(&cx.grant().unwrap(), agent, id).await.unwrap();
+        let mut replies = found.turns.iter().flat_map(|turn| [Some(&turn.reply), turn.deployed.as_ref()]).flatten();
+        let all = replies.all(|reply| reply.state.is_end() || reply.state == RunState::Waiting);
+        drop(replies);
+        if all {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no answer");
+}
+
+fn mailer() -> AgentConfig {
+    AgentConfig {
+        name: "Mailer".into(),
+        instructions: "Send mails and calculate.".into(),
+        model: "sandbox/sandbox".into(),
+        tools: [("email_send", ToolPermission::Policy), ("calculator", ToolPermission::Allowed)]
+            .map(|(name, permission)| (name.to_owned(), permission))
+            .into(),
+        ..AgentConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_a_run_and_what_was_said_is_remembered() {
+    let world = World::new().await;
+    world.work();
+    let cx = Office::new(&world, "Acme").await.owner;
+    let agent = agents::service::create(&cx.grant().unwrap(), mailer()).await.unwrap();
+    let id = service::say(&cx.grant().unwrap(), say(agent.id, None, "What is 6 * 7?")).await.unwrap();
+    let first = answered(&cx, agent.id, id).await;
+    let reply = &first.turns[0].reply;
+    assert_eq!(reply.state, RunState::Succeeded);
+    assert!(reply.text.as_deref().unwrap().contains("42"), "{:?}", reply.text);
+    assert!(reply.calls.iter().any(|call| call.name == "calculator" && call.output.contains("42")));
+    assert_eq!(reply.usage.cost, Money::ZERO);
+    service::say(&cx.grant().unwrap(), say(agent.id, Some(id), "Thank you")).await.unwrap();
+    let second = answered(&cx, agent.id, id).await;
+    assert_eq!(second.turns.len(), 2);
+    assert!(!second.turns[1].changed);
+    let run = agentflow::runs::service::find(&cx.grant().unwrap(), second.turns[1].reply.run).await.unwrap();
+    assert_eq!(run.summary.trigger, "test");
+    assert_eq!(run.input["history"].as_array().map(Vec::len), Some(2));
+    // The workflow of the trials stands in no list.
+    let workflows = agentflow::workflows::service::list(&cx.grant().unwrap()).await.unwrap();
+    assert!(workflows.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_tool_would_send_is_simulated_unless_it_is_switched_on() {
+    let world = World::new().await;
+    world.work();
+    let cx = Office::new(&world, "Acme").await.owner;
+    let agent = agents::service::create(&cx.grant().unwrap(), mailer()).await.unwrap();
+    let prompt = "Send an e-mail to bob@example.com with the subject Hello and the text Hi.";
+    let id = service::say(&cx.grant().unwrap(), say(agent.id, None, prompt)).await.unwrap();
+    let trial = answered(&cx, agent.id, id).await;
+    let call = trial.turns[0].reply.calls.iter().find(|call| call.name == "email_send").unwrap();
+    assert!(call.simulated && call.approval.is_none());
+    assert_eq!(trial.turns[0].reply.state, RunState::Succeeded);
+    // For real a person is asked, as ever.
+    let real = Say { for_real: true, ..say(agent.id, None, prompt) };
+    let id = service::say(&cx.grant().unwrap(), real).await.unwrap();
+    let real = answered(&cx, agent.id, id).await;
+    assert_eq!(real.turns[0].reply.state, RunState::Waiting);
+    let call = real.turns[0].reply.calls.iter().find(|call| call.name == "email_send").unwrap();
+    assert!(!call.simulated && call.approval.is_some());
+    service::stop(&cx.grant().unwrap(), agent.id, id).await.unwrap();
+    for _ in 0..100 {
+        let found = service::find(&cx.grant().unwrap(), agent.id, id).await.unwrap();
+        if found.turns[0].reply.state == RunState::Cancelled {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it was not stopped");
+}
+
+#[tokio::test]
+async fn the_draft_is_tried_beside_the_deployed_version() {
+    let world = World::new().await;
+    world.work();
+    let cx = Office::new(&world, "Acme").await.owner;
+    let agent = agents::service::create(&cx.grant().unwrap(), mailer()).await.unwrap();
+    let draft = AgentConfig { tools: Default::default(), ..mailer() };
+    let both = Say { draft: Some(draft), beside_deployed: true, ..say(agent.id, None, "What is 2 + 3?") };
+    let id = service::say(&cx.grant().unwrap(), both).await.unwrap();
+    service::say(&cx.grant().unwrap(), say(agent.id, Some(id), "And 4 + 5?")).await.unwrap();
+    let found = answered(&cx, agent.id, id).await;
+    let (draft, deployed) = (&found.turns[0].reply, found.turns[0].deployed.as_ref().unwrap());
+    assert!(draft.calls.iter().all(|call| call.name != "calculator"));
+    assert!(deployed.calls.iter().any(|call| call.name == "calculator"));
+    assert!(found.turns[1].changed, "the draft is another one");
+    let wrong = Say { draft: Some(AgentConfig::default()), ..say(agent.id, None, "Hello") };
+    assert_eq!(service::say(&cx.grant().unwrap(), wrong).await.unwrap_err().kind, Kind::Invalid);
+    let empty = service::say(&cx.grant().unwrap(), say(agent.id, None, "  ")).await.unwrap_err();
+    assert_eq!(empty.field("prompt"), Some("Write a message."));
+}
