@@ -1,0 +1,89 @@
+// Trying an agent in the chat beside its form.
+import { type Page } from '@playwright/test';
+import { expect, open, signUp, test } from '../support/world';
+
+async function agent(page: Page, slug: string) {
+  await open(page, `/o/${slug}/agents/new`);
+  await page.getByLabel('Name', { exact: true }).fill('Mailer');
+  await page.getByLabel('Instructions').fill('Calculate, and send mails when asked.');
+  await page.getByLabel('Calculator').selectOption('allowed');
+  await page.getByLabel('Send an e-mail').selectOption('policy');
+  await page.getByRole('button', { name: 'Create agent' }).click();
+  await page.waitForURL(/\/agents\/ag_/);
+}
+
+const log = (page: Page) => page.getByRole('log', { name: 'Conversation' });
+
+async function say(page: Page, text: string) {
+  const box = page.getByLabel('Message to the agent');
+  await box.fill(text);
+  await box.press('Enter');
+}
+
+test('AGB-1 a change of the form is used from the next message', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  await say(page, 'What is 6 * 7?');
+  await expect(log(page)).toContainText('42');
+  await page.getByLabel('Instructions').fill('Calculate, and say nothing else.');
+  await expect(log(page)).toContainText('Draft changed, used from the next message');
+  await say(page, 'What is 6 * 8?');
+  await expect(log(page)).toContainText('48');
+  await expect(log(page)).toContainText('42');
+  await expect(log(page)).toContainText('Draft changed');
+  await expect(log(page)).not.toContainText('used from the next message');
+});
+
+test('AGB-2 a reply shows its calls folded, its facts and the way to the run', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  await say(page, 'What is 6 * 7?');
+  const call = log(page).locator('details', { hasText: 'calculator' });
+  await expect(call).toHaveCount(1);
+  await expect(call.getByText('Input')).toBeHidden();
+  await call.locator('summary').click();
+  await expect(call).toContainText('6 * 7');
+  await expect(log(page)).toContainText(/tokens/);
+  await expect(log(page)).toContainText(/in all/);
+  await log(page).getByRole('link', { name: 'Open trace' }).click();
+  await expect(page).toHaveURL(/\/runs\/run_/);
+});
+
+test('AGB-3 what would be sent is simulated unless it is switched on', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  await say(page, 'Send an e-mail to bob@example.com with the subject Hello and the text Good morning.');
+  await expect(log(page).locator('details', { hasText: 'Simulated' })).toHaveCount(1);
+  await expect(log(page)).toContainText(/in all/);
+  await open(page, `/o/${slug}/outbox`);
+  await expect(page.getByRole('main')).not.toContainText('Good morning');
+  await page.goBack();
+  await page.getByLabel(/Really do it: email_send/).check();
+  await say(page, 'Send an e-mail to bob@example.com with the subject Hello and the text Good evening.');
+  await expect(log(page).getByRole('link', { name: 'Waits for an approval' })).toBeVisible();
+});
+
+test('AGB-5 the draft and the deployed version answer side by side', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  await page.getByLabel(/Ask version 1, which is deployed/).check();
+  await say(page, 'What is 6 * 7?');
+  await expect(log(page).getByRole('heading', { name: 'Draft' })).toBeVisible();
+  await expect(log(page).getByRole('heading', { name: 'Deployed' })).toBeVisible();
+  await expect(log(page)).toContainText(/Against the deployed version: cost [+−]\$0\.000000, time/);
+});
+
+test('AGB-9 the field keeps the focus, Enter sends and Shift+Enter breaks the line', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  const box = page.getByLabel('Message to the agent');
+  await box.focus();
+  await page.keyboard.type('What is');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.type('6 * 7?');
+  await expect(box).toHaveValue('What is\n6 * 7?');
+  await page.keyboard.press('Enter');
+  await expect(log(page)).toContainText('42');
+  await expect(box).toBeFocused();
+  await expect(box).toHaveValue('');
+});
