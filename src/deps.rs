@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::admission::SignUps, accounts::password::Passwords, credentials::Vault, db::Db, egress::Egress,
-    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, models::Models,
+    engine::handle::Engine, expressions::Expressions, guardrails::Known, live::Hub, mail::Mail, models::Models,
 };
 
 /// What operations work with. Cheap to clone.
@@ -16,6 +16,8 @@ pub struct Deps {
     pub engine: Engine,
     /// Evaluates expressions in templates.
     pub expressions: Expressions,
+    /// The secrets that are blotted out wherever they turn up.
+    pub known: Known,
     /// Where readers hear what is committed.
     pub live: Hub,
     /// The way out for mail.

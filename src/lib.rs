@@ -31,6 +31,8 @@ pub mod events;
 #[cfg(feature = "ssr")]
 pub mod expressions;
 #[cfg(feature = "ssr")]
+pub mod guardrails;
+#[cfg(feature = "ssr")]
 pub mod housekeeping;
 #[cfg(feature = "ssr")]
 pub mod idempotency;

@@ -42,7 +42,7 @@ use agentflow::{
     accounts::sessions::Limits, egress::EgressSettings, engine::runner, housekeeping, mail::MailSettings,
     models::ModelSettings, notices,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::startup::Trouble;
@@ -184,6 +184,22 @@ impl Config {
             defaulted: std::mem::take(&mut reader.defaulted),
         };
         if reader.troubles.is_empty() { Ok(config) } else { Err(reader.troubles) }
+    }
+
+    /// The secrets in the settings, which must turn up nowhere: keys of providers, and passwords that are none of a
+    /// dictionary's words.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let password = |url: &SecretString| {
+            Url::parse(url.expose_secret()).ok()?.password().map(|password| SecretString::from(password.to_owned()))
+        };
+        let urls = [&self.database.url, &self.mail.smtp_url];
+        let first = self.accounts.first.iter().map(|account| account.password.clone());
+        let passwords = urls.into_iter().flatten().filter_map(password).chain(first).filter(|password| {
+            let password = password.expose_secret();
+            password.len() >= 10 && password.bytes().any(|byte| !byte.is_ascii_alphabetic())
+        });
+        self.models.providers.iter().filter_map(|provider| provider.key.clone()).chain(passwords).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use agentflow::{
     egress::Egress,
     engine::handle::Engine,
     expressions::Expressions,
+    guardrails::Known,
     live::Hub,
     mail::Mail,
     models::Models,
@@ -55,12 +56,14 @@ impl State {
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;
+        let known = Known::of_operator(config.secrets());
         let vault = Vault::new(db.clone());
         let deps = Deps {
             db,
             egress,
             engine,
             expressions,
+            known,
             live,
             mail,
             models,

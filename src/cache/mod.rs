@@ -107,7 +107,7 @@ impl Cache {
 /// that somebody must give each time.
 fn repeatable(answer: &Answer) -> Option<Value> {
     let again = match answer {
-        Answer::Model(answer) if answer.fault.is_none() => {
+        Answer::Model(answer) if answer.fault.is_none() && answer.stopped.is_none() => {
             Answer::Model(ModelAnswer { usage: Usage::default(), ..answer.clone() })
         }
         // An HTTP answer with a status of failure that the node accepts.

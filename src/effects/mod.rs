@@ -12,11 +12,12 @@ use crate::{
     deps::Deps,
     egress::Egress,
     engine::{
-        journal::Usage,
+        journal::{LogLevel, Usage},
         port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress, ToolCall},
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
+    guardrails::{Guard, Known},
     kernel::Kind,
     limits::{LimitKey, Limits},
     mail::Mail,
@@ -31,6 +32,7 @@ pub struct Performer {
     cache: Cache,
     db: Db,
     egress: Egress,
+    known: Known,
     limits: Limits,
     mail: Mail,
     models: Models,
@@ -43,9 +45,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, mail, models, expressions, vault, .. } = deps.clone();
+        let Deps { db, egress, known, mail, models, expressions, vault, .. } = deps.clone();
         let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), vault, expressions }
+        Self { cache, db, egress, known, limits, mail, models, tools: Arc::default(), vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -56,9 +58,10 @@ impl Performer {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
         match call {
-            Call::Model(call) => self.call_model(&call, progress).await,
+            Call::Model(call) => self.call_model(call, scope, progress).await,
             Call::Tool(call) => {
                 let guardrails = call.guardrails.clone();
+                let guard = Guard::of(&self.known, scope.org, guardrails.as_ref());
                 let context = ToolContext {
                     db: &self.db,
                     egress: &self.egress,
@@ -66,21 +69,31 @@ impl Performer {
                     vault: &self.vault,
                     guardrails: guardrails.as_ref(),
                     scope,
-                    log: &|level, line| progress(Progress::Log(level, line)),
+                    log: &|level, line| progress(Progress::Log(level, guard.line(&line))),
                 };
-                self.tools.call(call, &context).await
+                guard.result(self.tools.call(call, &context).await).await
             }
         }
     }
 
     async fn call_model(
         &self,
-        call: &ModelCall,
+        call: ModelCall,
+        scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
-        let mut answer = self.models.call(call, &|text| progress(Progress::Partial(text))).await?;
-        if answer.tool_calls.is_empty() && !call.output_schema.is_null() {
-            hold_to_schema(&mut answer, &call.output_schema);
+        let guard = Guard::of(&self.known, scope.org, Some(&call.guardrails));
+        let call = guard.admit(call, scope, &|line| progress(Progress::Log(LogLevel::Warn, line)))?;
+        let hearing = guard.hearing(progress);
+        let answer = self.models.call(&call, &|text| hearing.hear(Progress::Partial(text))).await;
+        hearing.finish();
+        let mut answer = answer.map_err(|error| guard.error(error))?;
+        let has_form = answer.tool_calls.is_empty() && !call.output_schema.is_null();
+        // JSON is read before it is cleaned: a number that becomes a mark is a text from then on.
+        let mut value = has_form.then(|| json_in(&answer.text)).flatten();
+        guard.answer(&mut answer, value.as_mut());
+        if has_form && answer.stopped.is_none() {
+            hold_to_schema(&mut answer, value, &call.output_schema);
         }
         Ok(Answer::Model(answer))
     }
@@ -103,6 +116,8 @@ impl Effects for Performer {
         if let Some((key, _)) = &remembered
             && let Some(answer) = self.cache.find(scope.org, key).await
         {
+            // What it was kept without then may have become known since.
+            let answer = Guard::of(&self.known, scope.org, None).result(Ok(answer)).await?;
             return Ok(Answer::Cached(Box::new(answer)));
         }
         let side = LimitKey::of(&call);
@@ -143,7 +158,9 @@ impl Effects for Performer {
             })?;
             scope.insert("context".to_owned(), Value::Object(context));
         }
-        self.expressions.evaluate(Work { template, scope, now, seed }).await
+        let mut value = self.expressions.evaluate(Work { template, scope, now, seed }).await?;
+        Guard::of(&self.known, org, None).value(&mut value);
+        Ok(value)
     }
 }
 
@@ -154,8 +171,8 @@ fn simulated(call: &ToolCall) -> Answer {
 }
 
 /// Makes the answer's text the JSON that was asked for, or says in the answer what is wrong with it.
-fn hold_to_schema(answer: &mut ModelAnswer, wanted: &Value) {
-    let Some(value) = json_in(&answer.text) else {
+fn hold_to_schema(answer: &mut ModelAnswer, value: Option<Value>, wanted: &Value) {
+    let Some(value) = value else {
         let fault = "Your answer is not JSON. Answer with one JSON value that fits the schema, and nothing else.";
         answer.fault = Some(fault.to_owned());
         return;
@@ -204,7 +221,7 @@ mod tests {
         let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
         for text in ["{\"a\": 1}", " ```json\n{\"a\": 1}\n``` ", "Here you are:\n{\"a\": 1}\nAnything else?"] {
             let mut answer = answer(text);
-            hold_to_schema(&mut answer, &schema);
+            hold_to_schema(&mut answer, json_in(text), &schema);
             assert_eq!((answer.text.as_str(), answer.fault), ("{\"a\":1}", None), "{text}");
         }
     }
@@ -214,7 +231,7 @@ mod tests {
         let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
         let fault = |text: &str| {
             let mut answer = answer(text);
-            hold_to_schema(&mut answer, &schema);
+            hold_to_schema(&mut answer, json_in(text), &schema);
             answer.fault.unwrap_or_default()
         };
         assert!(fault("I cannot do that.").contains("not JSON"));

@@ -22,7 +22,10 @@ use url::Url;
 
 pub use rules::EgressSettings;
 
-use crate::engine::state::{ErrorClass, StepError};
+use crate::{
+    engine::state::{ErrorClass, StepError},
+    guardrails::Domains,
+};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -52,6 +55,8 @@ pub struct Request {
     pub timeout: Duration,
     /// The most bytes that the answer may have, as sent and unpacked.
     pub max_bytes: usize,
+    /// The hosts that may be called, redirects included.
+    pub domains: Domains,
 }
 
 /// An answer from the outside.
@@ -74,6 +79,8 @@ pub struct Response {
 pub enum Failure {
     /// The address may not be called. Deliberately without a reason.
     Refused,
+    /// The host is not one of those that the caller may call.
+    NotListed,
     /// The name has no address, or nothing answers there.
     Unreachable,
     /// The time is up.
@@ -92,6 +99,11 @@ impl From<Failure> for StepError {
                 "egress.refused",
                 "This address cannot be called. AgentFlow calls public http and https addresses on the usual ports, \
                  without a user name in the address; private and internal ones only where the operator has allowed them.",
+            ),
+            Failure::NotListed => (
+                ErrorClass::BadInput,
+                "guardrails.domain",
+                "This host is not among those that the agent's tools may call. Its guardrails list them.",
             ),
             Failure::Unreachable => (
                 ErrorClass::Unavailable,
@@ -160,8 +172,8 @@ impl Egress {
 
     async fn follow(&self, request: Request) -> Result<Response, Failure> {
         let started = Instant::now();
-        let Request { mut method, url, mut headers, mut body, max_bytes, .. } = request;
-        let mut checked = rules::check(&url, &self.settings)?;
+        let Request { mut method, url, mut headers, mut body, max_bytes, domains, .. } = request;
+        let mut checked = listed(rules::check(&url, &self.settings)?, &domains)?;
         for _ in 0..=MAX_REDIRECTS {
             let client = if checked.trusted { &self.trusted } else { &self.public };
             let mut outgoing = client.request(method.clone(), checked.url.clone()).headers(headers.clone());
@@ -175,7 +187,7 @@ impl Egress {
             let Some(target) = redirect(&answer, &checked.url) else {
                 return read(answer, checked.url, max_bytes, started).await;
             };
-            let next = rules::check(target?.as_str(), &self.settings)?;
+            let next = listed(rules::check(target?.as_str(), &self.settings)?, &domains)?;
             if next.url.origin() != checked.url.origin() {
                 headers = PLAIN_HEADERS.iter().filter_map(|name| headers.remove_entry_of(name)).collect();
             }
@@ -191,6 +203,10 @@ impl Egress {
         }
         Err(Failure::Unreadable)
     }
+}
+
+fn listed(checked: rules::Checked, domains: &Domains) -> Result<rules::Checked, Failure> {
+    if domains.allow(checked.url.host_str().unwrap_or_default()) { Ok(checked) } else { Err(Failure::NotListed) }
 }
 
 trait RemoveEntry {

@@ -7,12 +7,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[cfg(feature = "ssr")]
-use super::state::StepError;
 use super::{
     journal::{LogLevel, Usage},
     plan::{Guardrails, ModelOptions, ToolSource},
-    state::StepId,
+    state::{StepError, StepId},
 };
 use crate::kernel::{OrgId, RunId, Timestamp};
 
@@ -140,6 +138,10 @@ pub struct ModelAnswer {
     /// all the same: it is recorded as it is, and the agent's next turn shows the fault to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Why nothing of it may be used: it held what the agent's guardrails stop. The call is done and paid for all the same:
+    /// it is recorded without its text, and the agent fails with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<StepError>,
     /// Why it stopped, in the provider's word.
     #[serde(default)]
     pub stop_reason: String,

@@ -19,6 +19,7 @@ use crate::{
         port::{Answer, CallScope},
         state::{ErrorClass, StepError},
     },
+    guardrails::{Domains, outside::visible},
     kernel::text::{duration, shortened},
     schema::is_shallow,
 };
@@ -72,7 +73,10 @@ impl Tool for HttpRequest {
     }
 
     async fn call(&self, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
-        let request = request(&arguments, context.scope, Duration::from_secs(self.0.timeout_s))?;
+        let mut request = request(&arguments, context.scope, Duration::from_secs(self.0.timeout_s))?;
+        if let Some(guardrails) = context.guardrails {
+            request.domains = Domains::of(&guardrails.allowed_domains);
+        }
         let line = format!("{} {}", request.method, shortened(without_query(&request.url), 200));
         let response = context
             .egress
@@ -136,7 +140,7 @@ fn request(arguments: &Value, scope: &CallScope, timeout: Duration) -> Result<Re
     if let Some(fence) = scope.lock_fence {
         headers.insert(HeaderName::from_static("lock-fence"), HeaderValue::from(fence));
     }
-    Ok(Request { method, url, headers, body, timeout, max_bytes: MAX_BODY })
+    Ok(Request { method, url, headers, body, timeout, max_bytes: MAX_BODY, domains: Domains::default() })
 }
 
 fn headers(wanted: Option<&Map<String, Value>>) -> Result<HeaderMap, StepError> {
@@ -222,28 +226,16 @@ fn body(response: &Response) -> Value {
         || kind.ends_with("+xml")
         || ["application/xml", "application/javascript", "application/x-www-form-urlencoded", "application/yaml"]
             .contains(&kind.as_str());
-    if is_text { Value::String(visible(&String::from_utf8_lossy(&response.body))) } else { Value::Null }
+    if is_text { Value::String(visible(&String::from_utf8_lossy(&response.body)).into_owned()) } else { Value::Null }
 }
 
 fn clean(value: &mut Value) {
     match value {
-        Value::String(text) => *text = visible(text),
+        Value::String(text) => *text = visible(text).into_owned(),
         Value::Array(items) => items.iter_mut().for_each(clean),
         Value::Object(fields) => fields.values_mut().for_each(clean),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Without letters that a model reads and a person does not see: tags, direction marks, zero width, variation selectors.
-fn visible(text: &str) -> String {
-    let hidden = |letter: char| {
-        matches!(
-            letter,
-            '\0' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-        )
-    };
-    text.chars().filter(|letter| !hidden(*letter)).collect()
 }
 
 #[cfg(test)]
@@ -286,7 +278,6 @@ mod tests {
     #[test]
     fn letters_that_nobody_sees_are_taken_out() {
         let hidden = "a\u{200b}b\u{202e}c\u{e0041}\u{e0042}d\u{feff}";
-        assert_eq!(visible(hidden), "abcd");
         let mut value = json!({ "x": [hidden] });
         clean(&mut value);
         assert_eq!(value, json!({ "x": ["abcd"] }));

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agentflow::egress::{Egress, EgressSettings, Failure, Request, Response};
+use agentflow::{
+    egress::{Egress, EgressSettings, Failure, Request, Response},
+    guardrails::Domains,
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -125,6 +128,7 @@ pub fn get_of(url: &str) -> Request {
         body: None,
         timeout: Duration::from_secs(5),
         max_bytes: 1 << 20,
+        domains: Domains::default(),
     }
 }
 

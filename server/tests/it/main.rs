@@ -22,6 +22,7 @@ mod gate;
 mod gates;
 mod gates_in_graphs;
 mod guarantees;
+mod guardrails;
 mod histories;
 mod housekeeping;
 mod http;

@@ -104,6 +104,10 @@ impl Decider<'_> {
                 _ => return,
             }
             let Some(answer) = self.answer(&model) else { return };
+            if let Some(mut error) = answer.stopped {
+                error.caused_by = Some(model);
+                return self.fail(agent, error);
+            }
             if let Some(fault) = &answer.fault {
                 faulty += 1;
                 if faulty <= MAX_FAULTY_ANSWERS {

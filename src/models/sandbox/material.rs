@@ -1,15 +1,20 @@
 //! What the sandbox model was given, taken apart: instructions, labelled lines, JSON, sentences, tool results.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::words::{self, key};
-use crate::engine::port::{Message, ModelCall};
+use crate::{
+    engine::port::{Message, ModelCall},
+    guardrails::outside,
+};
 
 /// What a tool returned since the last question.
 pub(super) struct ToolResult<'a> {
     pub tool: &'a str,
     pub arguments: &'a Value,
-    pub output: &'a Value,
+    pub output: Cow<'a, Value>,
     pub failed: bool,
 }
 
@@ -41,7 +46,7 @@ impl<'a> Material<'a> {
         let text = words::unwrapped(&texts.join("\n\n"));
         let results = results(since);
         let mut json = words::json_in(&text);
-        json.extend(results.iter().filter(|one| !one.failed).map(|one| one.output.clone()));
+        json.extend(results.iter().filter(|one| !one.failed).map(|one| one.output.clone().into_owned()));
         Self {
             system: &call.system,
             ask: texts.last().copied().unwrap_or_default(),
@@ -197,9 +202,17 @@ fn results(since: &[Message]) -> Vec<ToolResult<'_>> {
         .filter_map(|message| {
             let Message::Tool { id, tool, output, failed } = message else { return None };
             let arguments = requests.iter().find(|one| one.id == *id).map_or(&Value::Null, |one| &one.arguments);
-            Some(ToolResult { tool, arguments, output, failed: *failed })
+            Some(ToolResult { tool, arguments, output: unmarked(output), failed: *failed })
         })
         .collect()
+}
+
+/// A tool's result as it was before it was marked as outside text.
+fn unmarked(output: &Value) -> Cow<'_, Value> {
+    match output.as_str().and_then(outside::between_marks) {
+        Some(text) => Cow::Owned(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))),
+        None => Cow::Borrowed(output),
+    }
 }
 
 fn find_key(value: &Value, fits: &dyn Fn(&str) -> bool, levels: usize) -> Option<Value> {

@@ -300,7 +300,7 @@ fn remembered(text: &str) -> impl Iterator<Item = (String, Value)> {
 /// What the tools returned, one line each.
 pub(super) fn report(material: &Material<'_>) -> Vec<String> {
     let line = |one: &super::material::ToolResult<'_>| {
-        let output = one.output;
+        let output = one.output.as_ref();
         let field = |name: &str| output.get(name).map(plain).unwrap_or_default();
         if one.failed {
             return format!("{} did not work: {}", one.tool, words::short_line(&plain(output), 200));
