@@ -15,6 +15,7 @@ pub mod agents;
 pub mod approvals;
 #[cfg(feature = "ssr")]
 pub mod cache;
+pub mod connections;
 pub mod credentials;
 pub mod dashboard;
 #[cfg(feature = "ssr")]
