@@ -1,13 +1,16 @@
 //! What operations work with, made once at start and handed down. Nothing below reads the environment or makes its own.
 
 use crate::{
-    accounts::admission::SignUps, accounts::password::Passwords, credentials::Vault, db::Db, egress::Egress,
-    engine::handle::Engine, expressions::Expressions, guardrails::Known, live::Hub, mail::Mail, models::Models,
+    accounts::admission::SignUps, accounts::password::Passwords, connections::ModelConnections, credentials::Vault,
+    db::Db, egress::Egress, engine::handle::Engine, expressions::Expressions, guardrails::Known, live::Hub, mail::Mail,
+    models::Models,
 };
 
 /// What operations work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Deps {
+    /// The organizations' own ways to providers of models.
+    pub connections: ModelConnections,
     /// The database.
     pub db: Db,
     /// The way out: every call to an address that somebody else chose.

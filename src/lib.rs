@@ -16,6 +16,7 @@ pub mod approvals;
 #[cfg(feature = "ssr")]
 pub mod cache;
 pub mod conversations;
+pub mod connections;
 pub mod credentials;
 pub mod dashboard;
 #[cfg(feature = "ssr")]

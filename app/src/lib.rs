@@ -12,6 +12,7 @@ pub mod door;
 pub mod error;
 pub mod frame;
 pub mod host;
+pub mod integrations;
 pub mod kit;
 pub mod live;
 pub mod outbox;
@@ -79,6 +80,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs/bulk") view=chunks::run_bulk::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/integrations") view=chunks::integrations::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>

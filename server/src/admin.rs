@@ -8,6 +8,7 @@ use agentflow::{
         PASSWORD_LENGTH,
         service::{self as accounts, NewAccount},
     },
+    credentials::rotation,
     deps::Deps,
     kernel::Error,
     keys::service::{self as keys, Wish},
@@ -59,6 +60,8 @@ pub enum Admin {
         #[arg(long)]
         email: String,
     },
+    /// Bring all credentials under AGENTFLOW_MASTER_KEY, from the keys in AGENTFLOW_MASTER_KEY_OLD. Servers go on meanwhile
+    RotateMasterKey,
 }
 
 impl Admin {
@@ -96,6 +99,17 @@ impl Admin {
                 accounts::reset_password(deps, &email, &secret.text).await.map_err(trouble)?;
                 eprintln!("The password is set, and all sessions of {email} have ended.");
                 secret.show();
+            }
+            Self::RotateMasterKey => {
+                let rotation::Rotated { data_keys, credentials, damaged } =
+                    rotation::rotate(&deps.vault).await.map_err(trouble)?;
+                eprintln!("{data_keys} data keys were wrapped anew, and {credentials} credentials sealed anew.");
+                if damaged > 0 {
+                    eprintln!(
+                        "{damaged} credentials do not open with any key; the log names them. Replace their values."
+                    );
+                }
+                eprintln!("AGENTFLOW_MASTER_KEY_OLD can be unset once every server was started with the new key.");
             }
         }
         Ok(())

@@ -21,6 +21,8 @@
 //! | `AGENTFLOW_MAX_RUNS_PER_ORGANIZATION` | how many runs of an organization may be at work at once, where it has no limit of its own | no limit |
 //! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
 //! | `AGENTFLOW_POISON_CRASHES` | how many processes in a row may die under a call until it is given up | `3` |
+//! | `AGENTFLOW_MASTER_KEY` or `AGENTFLOW_MASTER_KEY_FILE` | the key that credentials are sealed under, or its file: 32 random bytes in base64 or hex (`openssl rand -base64 32`) | beside the private cluster a file is made; else no credentials can be stored |
+//! | `AGENTFLOW_MASTER_KEY_OLD` | further keys, by commas, that credentials may still be sealed under: for `agentflow admin rotate-master-key` | none |
 //! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
 //! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
@@ -39,8 +41,8 @@ use std::{
 };
 
 use agentflow::{
-    accounts::sessions::Limits, egress::EgressSettings, engine::runner, housekeeping, mail::MailSettings,
-    models::ModelSettings, notices,
+    accounts::sessions::Limits, credentials::MasterKey, egress::EgressSettings, engine::runner, housekeeping,
+    mail::MailSettings, models::ModelSettings, notices,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -58,6 +60,8 @@ pub struct Config {
     pub accounts: Accounts,
     /// This machine's name, as the list of nodes shows it.
     pub host: String,
+    /// What credentials are sealed under.
+    pub master_key: MasterKeySettings,
     /// How a node works on runs.
     pub engine: runner::Settings,
     /// The providers of models.
@@ -104,6 +108,17 @@ pub struct Database {
     pub search_path: Vec<PathBuf>,
     /// The user's cache folder, where the set-up may have put PostgreSQL's binaries.
     pub cache_dir: Option<PathBuf>,
+}
+
+/// What credentials are sealed under.
+#[derive(Debug, Clone)]
+pub struct MasterKeySettings {
+    /// The key itself.
+    pub key: Option<MasterKey>,
+    /// The file that the key is in.
+    pub file: Option<PathBuf>,
+    /// Other keys that credentials may be sealed under.
+    pub old: Vec<MasterKey>,
 }
 
 /// How people get in.
@@ -172,6 +187,7 @@ impl Config {
             http: reader.http(),
             database: reader.database(),
             accounts: reader.accounts(),
+            master_key: reader.master_key(),
             host: reader.text("HOSTNAME").unwrap_or_else(|| "localhost".to_owned()),
             engine: reader.engine(),
             models: reader.models(),
@@ -307,6 +323,36 @@ impl Reader<'_> {
             sign_up_is_open: self.sign_up_is_open(),
             first: self.first_account(),
         }
+    }
+
+    fn master_key(&mut self) -> MasterKeySettings {
+        let mut read = |name: &str, text: &str| match MasterKey::parse(text) {
+            Ok(key) => Some(key),
+            Err(message) => {
+                self.troubles.push(Trouble::new(format!("{name} {message}"), "The key itself is shown nowhere."));
+                None
+            }
+        };
+        let value = |name: &str| (self.lookup)(name).filter(|text| !text.trim().is_empty());
+        let key = value("AGENTFLOW_MASTER_KEY").and_then(|text| read("AGENTFLOW_MASTER_KEY", &text));
+        let old = value("AGENTFLOW_MASTER_KEY_OLD").unwrap_or_default();
+        let old = old.split(',').filter(|text| !text.trim().is_empty());
+        let old = old.filter_map(|text| read("AGENTFLOW_MASTER_KEY_OLD", text)).collect();
+        let file = self.path("AGENTFLOW_MASTER_KEY_FILE");
+        let is_set = value("AGENTFLOW_MASTER_KEY").is_some();
+        if is_set && file.is_some() {
+            self.troubles.push(Trouble::new(
+                "AGENTFLOW_MASTER_KEY and AGENTFLOW_MASTER_KEY_FILE are both set.",
+                "Set one of them.",
+            ));
+        } else if !is_set && file.is_none() {
+            let holds = match self.text("DATABASE_URL") {
+                Some(_) => "organizations can store no credentials",
+                None => "a key of its own is kept in the data folder",
+            };
+            self.defaulted.push(format!("AGENTFLOW_MASTER_KEY: {holds}"));
+        }
+        MasterKeySettings { key, file, old }
     }
 
     fn sign_up_is_open(&mut self) -> bool {
@@ -467,7 +513,7 @@ mod tests {
         assert!(config.http.address.ip().is_loopback());
         assert!(config.database.url.is_none());
         assert_eq!(config.database.user_data_dir.unwrap(), Path::new("/home/ada/.local/share/agentflow"));
-        assert_eq!(config.defaulted.len(), 4);
+        assert_eq!(config.defaulted.len(), 5);
     }
 
     #[test]
@@ -479,9 +525,14 @@ mod tests {
             ("AGENTFLOW_LOG_FORMAT", "xml"),
             ("AGENTFLOW_SIGN_UP", "maybe"),
             ("AGENTFLOW_ADMIN_EMAIL", "ada@example.com"),
+            ("AGENTFLOW_MASTER_KEY", "changeme"),
+            ("AGENTFLOW_MASTER_KEY_OLD", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("AGENTFLOW_MASTER_KEY_FILE", "/etc/agentflow.key"),
         ])
         .unwrap_err();
-        assert_eq!(troubles.len(), 6);
+        assert_eq!(troubles.len(), 9);
+        let said: String = troubles.iter().map(ToString::to_string).collect();
+        assert!(!said.contains("changeme") && !said.contains("AAAAA"), "{said}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod config;
 pub mod exports;
 pub mod http;
 pub mod live;
+pub mod master_key;
 pub mod postgres;
 pub mod rest;
 pub mod shutdown;

@@ -12,7 +12,9 @@ use agentflow::{
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, http::session, postgres::Private, shutdown::Stop, state::State, workers::Role};
+use crate::{
+    config::Config, http::session, master_key, postgres::Private, shutdown::Stop, state::State, workers::Role,
+};
 
 /// Something that keeps the server from starting: what it is, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,7 @@ pub async fn start(config: Config, stop: &Stop) -> Result<Started, Trouble> {
     };
     match made {
         Ok(state) => {
+            tracing::info!("{}", master_key::said(&state.deps.vault));
             // Not waited for: mail is tried again later, and pages need none.
             let mail = state.deps.mail.clone();
             tokio::spawn(async move {
@@ -252,6 +255,8 @@ pub async fn doctor(config: Config) -> Result<(), Trouble> {
     }
     let checked = State::new(config, database.db.clone(), Stop::default()).await;
     if let Ok(state) = &checked {
+        let mark = if state.deps.vault.can_seal() { "ok       " } else { "missing  " };
+        println!("{mark} {}", master_key::said(&state.deps.vault));
         match state.deps.mail.check().await {
             Err(fault) => println!("wrong     {fault} Check SMTP_URL."),
             Ok(()) if state.deps.mail.has_server() => println!("ok        the mail server lets us in"),

@@ -7,6 +7,7 @@ use agentflow::{
         admission::SignUps,
         password::{Cost, Passwords},
     },
+    connections::ModelConnections,
     credentials::Vault,
     db::Db,
     deps::Deps,
@@ -22,7 +23,7 @@ use app::shell::Assets;
 use axum::extract::FromRef;
 use leptos::config::LeptosOptions;
 
-use crate::{config::Config, shutdown::Stop, startup::Trouble};
+use crate::{config::Config, master_key, shutdown::Stop, startup::Trouble};
 
 /// What every request can reach. Cheap to clone.
 #[derive(Clone, FromRef)]
@@ -43,8 +44,7 @@ impl State {
     /// Everything that requests need, around an open database whose schema is up to date.
     ///
     /// # Errors
-    /// When a part of it cannot be made from the settings.
-    #[expect(clippy::unused_async, reason = "parts that ask the database when they are made join here")]
+    /// When a part of it cannot be made from the settings, or what is sealed in the database does not open with them.
     pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
         let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
         let live = Hub::default();
@@ -52,13 +52,16 @@ impl State {
         let unusable = |message: String| Trouble::new(message, "Correct the setting, or unset it.");
         let egress = Egress::new(config.egress.clone()).map_err(|error| unusable(error.to_string()))?;
         let mail = Mail::new(&config.mail).map_err(unusable)?;
+        let known = Known::of_operator(config.secrets());
+        let vault = Vault::new(db.clone(), master_key::find(&config, &db).await?, known.clone());
+        master_key::fits(&vault).await?;
+        let connections = ModelConnections::new(db.clone(), vault.clone()).beside(&config.models);
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;
-        let known = Known::of_operator(config.secrets());
-        let vault = Vault::new(db.clone());
         let deps = Deps {
+            connections,
             db,
             egress,
             engine,

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 11] = [
+pub(super) const PAST: [(&str, &str); 12] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -64,6 +64,11 @@ pub(super) const PAST: [(&str, &str); 11] = [
         "rate limits that are over",
         "delete from rate_limits where (organization_id, key) in (
              select organization_id, key from rate_limits where blocked_until < now() - interval '1 day' limit $1)",
+    ),
+    (
+        "old notes of credentials' uses",
+        "delete from credential_uses where (organization_id, id) in (
+             select organization_id, id from credential_uses where at < now() - interval '90 days' limit $1)",
     ),
     (
         "messages that were never sent",

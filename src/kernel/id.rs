@@ -132,6 +132,8 @@ ids! {
     AgentId = "ag";
     /// A budget.
     BudgetId = "bud";
+    /// An organization's own way to a provider of models.
+    ConnectionId = "conn";
     /// A conversation with an agent that is being tried.
     ConversationId = "conv";
     /// A sealed credential.

@@ -9,8 +9,8 @@ pub mod version;
 
 pub use error::{Checks, Error, FieldError, Kind, Result};
 pub use id::{
-    AgentId, ApiKeyId, ApprovalId, BudgetId, ConversationId, CredentialId, CustomToolId, EmailId, EventId, McpServerId,
-    NodeId, OrgId, RunId, TestCaseId, UserId, WorkflowId,
+    AgentId, ApiKeyId, ApprovalId, BudgetId, ConnectionId, ConversationId, CredentialId, CustomToolId, EmailId,
+    EventId, McpServerId, NodeId, OrgId, RunId, TestCaseId, UserId, WorkflowId,
 };
 pub use money::Money;
 pub use page::{Cursor, Page};

@@ -3,12 +3,15 @@
 use async_trait::async_trait;
 
 use super::ProviderSettings;
-use crate::kernel::{OrgId, Result};
+use crate::{
+    engine::port::CallScope,
+    kernel::{OrgId, Result},
+};
 
 /// One way to a provider: whose key, at which address.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// What tells it from the others: `operator`, or the id of the organization's credential.
+    /// What tells it from the others: `operator`, or the id of the organization's connection.
     pub id: String,
     /// Who is asked first: the lower number. Those of one number share the work.
     pub rank: i16,
@@ -23,6 +26,9 @@ pub struct Connection {
 pub trait Connections: Send + Sync + 'static {
     /// The organization's own connections that are switched on. Cheap: called before each model call.
     async fn of(&self, org: OrgId) -> Result<Vec<Connection>>;
+
+    /// Notes that a run calls a model through one of them, before it does.
+    async fn used(&self, _scope: &CallScope, _connection: &Connection) {}
 }
 
 /// No organization has any of its own.

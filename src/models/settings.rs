@@ -68,8 +68,13 @@ const KNOWN: [Known; 8] = [
     },
 ];
 
-/// The provider name of the server that the operator has named by its address.
-pub(super) const COMPATIBLE: &str = "compatible";
+/// The provider name of a server that is known by its address alone.
+pub const COMPATIBLE: &str = "compatible";
+
+/// The providers that the product knows: their names in model ids, and for people.
+pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KNOWN.iter().map(|known| (known.name, known.label))
+}
 
 /// A provider that can be called.
 #[derive(Debug, Clone)]
@@ -145,7 +150,7 @@ impl ModelSettings {
 }
 
 /// A base address, with the slash at its end that joining needs.
-fn base(variable: &str, text: &str) -> Result<Url, String> {
+pub(crate) fn base(variable: &str, text: &str) -> Result<Url, String> {
     let slash = if text.ends_with('/') { "" } else { "/" };
     Url::parse(&format!("{text}{slash}"))
         .ok()

@@ -245,7 +245,7 @@ fn ThemeSwitch() -> impl IntoView {
 /// A place of the sidebar: what it is called, where it is below the organization's address, and its icon.
 struct Place(&'static str, &'static str, Glyph);
 
-const PLACES: [(&str, &[Place]); 3] = [
+const PLACES: [(&str, &[Place]); 4] = [
     (
         "Operate",
         &[
@@ -255,6 +255,7 @@ const PLACES: [(&str, &[Place]); 3] = [
         ],
     ),
     ("Build", &[Place("Agents", "agents", Glyph::Agents), Place("Workflows", "workflows", Glyph::Workflows)]),
+    ("Connect", &[Place("Integrations", "integrations", Glyph::Link)]),
     ("Organization", &[Place("Settings", "settings", Glyph::Settings)]),
 ];
 

@@ -31,12 +31,20 @@ pub struct Folder {
     user: Option<(u32, u32)>,
 }
 
-impl Folder {
-    /// Finds the folder, makes it if it is not there, and gives it to the user that PostgreSQL runs as.
+/// Where the data folder is, and who we are.
+pub struct Place {
+    /// The data folder, which may not be there yet.
+    pub base: PathBuf,
+    me: u32,
+    user: Option<(u32, u32)>,
+}
+
+impl Place {
+    /// The place that the settings mean.
     ///
     /// # Errors
-    /// When it cannot be made, or that user could not reach it.
-    pub async fn open(config: &Database) -> Result<Self, Trouble> {
+    /// When there is none.
+    pub async fn of(config: &Database) -> Result<Self, Trouble> {
         let me = id(&["-u"]).await.unwrap_or(u32::MAX);
         let user = if me == 0 { Some(postgres_user().await?) } else { None };
         let base = match (&config.data_dir, user, &config.user_data_dir) {
@@ -51,6 +59,17 @@ impl Folder {
                 ));
             }
         };
+        Ok(Self { base, me, user })
+    }
+}
+
+impl Folder {
+    /// Finds the folder, makes it if it is not there, and gives it to the user that PostgreSQL runs as.
+    ///
+    /// # Errors
+    /// When it cannot be made, or that user could not reach it.
+    pub async fn open(config: &Database) -> Result<Self, Trouble> {
+        let Place { base, me, user } = Place::of(config).await?;
         let root = base.join("postgres");
         fs::create_dir_all(&base).map_err(|error| unusable(&base, &error.to_string()))?;
         private(&root, user)?;

@@ -6,7 +6,7 @@
 //! PostgreSQL refuses to run as root, so a server that is root runs it as the user `postgres`.
 
 mod binaries;
-mod folder;
+pub mod folder;
 mod keeper;
 
 use std::{fs::File, path::Path, time::Duration};

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "",
     "/",
     "/runs",
@@ -24,6 +24,7 @@ const PAGES: [&str; 12] = [
     "/agents/new",
     "/workflows",
     "/workflows/new",
+    "/integrations",
     "/settings",
     "/outbox",
     "/no-such-page",
@@ -108,9 +109,20 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 47] = [
+const ARGUMENTS: [(&str, &str); 57] = [
     ("conversation", "conv_01jd0000000000000000000000"),
     ("prompt", "x"),
+    ("connection", "conn_01jd0000000000000000000000"),
+    ("credential", "cred_01jd0000000000000000000000"),
+    // No provider of ours: nobody is called.
+    ("provider", "x"),
+    ("label", "x"),
+    ("secret", "x"),
+    ("base_url", ""),
+    ("models", ""),
+    ("rank", "1"),
+    ("detail", ""),
+    ("hosts", "a.example"),
     ("retention_days", "30"),
     ("action", "retry"),
     ("runs", "run_01jd0000000000000000000000"),

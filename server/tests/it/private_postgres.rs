@@ -127,3 +127,50 @@ async fn a_postgres_that_ends_by_itself_is_started_again() {
     }
     assert_eq!(statement(data.path(), "select n from kept").await, Some(7));
 }
+
+#[tokio::test]
+async fn the_master_key_is_made_once_beside_the_cluster_and_never_silently_another() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = folder();
+    let file = data.path().join("master.key");
+    let server = Server::start(data.path());
+    let made = std::fs::read_to_string(&file).expect("the key's file");
+    assert_eq!(std::fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
+    agentflow::credentials::MasterKey::parse(&made).expect("a key");
+    assert!(std::fs::read_dir(data.path()).expect("the folder").count() <= 2, "a draft is left");
+    // Something is sealed under it.
+    statement(data.path(), "alter table data_keys no force row level security").await;
+    statement(data.path(), "insert into organizations (id, name, slug) values (gen_random_uuid(), 'Acme', 'acme')")
+        .await;
+    let id = agentflow::credentials::MasterKey::parse(&made).expect("a key").id().to_owned();
+    let seal = format!("insert into data_keys select id, 1, '{id}', 'x' from organizations");
+    statement(data.path(), &seal).await;
+    server.signal("-TERM");
+    drop(server);
+    let again = Server::start(data.path());
+    assert_eq!(std::fs::read_to_string(&file).expect("the key's file"), made);
+    again.signal("-TERM");
+    drop(again);
+    // Without it, no other one is made in its place; another one is refused.
+    std::fs::remove_file(&file).expect("removed");
+    assert!(refusal(data.path()).contains("no master key to open them with"));
+    assert!(!file.exists());
+    std::fs::write(&file, agentflow::credentials::MasterKey::generate().export().as_bytes()).expect("written");
+    assert!(refusal(data.path()).contains("does not fit the database"));
+    std::fs::write(&file, made).expect("written");
+    assert!(Server::start(data.path()).ready().await);
+}
+
+/// What a server says that does not start.
+fn refusal(data: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_agentflow"))
+        .arg("serve")
+        .env_remove("DATABASE_URL")
+        .env("AGENTFLOW_DATA_DIR", data)
+        .env("AGENTFLOW_ADDRESS", "127.0.0.1:0")
+        .env("AGENTFLOW_LOG", "error")
+        .output()
+        .expect("the server starts");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

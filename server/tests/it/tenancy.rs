@@ -27,11 +27,12 @@ const UNIQUE_EVERYWHERE: [(&str, &str); 1] =
 const IDENTITY: [&str; 6] = ["api_keys", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
 
 /// What the keeper's role, which sees all organizations, may change; everything else it may read at most.
-const KEEPER: [&str; 11] = [
+const KEEPER: [&str; 12] = [
     "DELETE artifacts",
     "DELETE call_cache",
     "DELETE call_cache_hours",
     "DELETE context_entries",
+    "DELETE credential_uses",
     "DELETE emails",
     "DELETE event_waits",
     "DELETE idempotency_keys",
