@@ -13,6 +13,7 @@ pub mod access;
 pub mod accounts;
 pub mod agents;
 pub mod approvals;
+pub mod budgets;
 #[cfg(feature = "ssr")]
 pub mod cache;
 pub mod conversations;

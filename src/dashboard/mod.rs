@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approvals::Approval,
+    budgets::Budget,
     kernel::{Money, RunId, Timestamp, WorkflowId},
     runs::RunSummary,
 };
@@ -217,6 +218,8 @@ pub struct Dashboard {
     pub waiting: Vec<Approval>,
     /// The newest runs.
     pub recent: Vec<RunSummary>,
+    /// Budgets that are nearly or wholly used up.
+    pub budgets: Vec<Budget>,
     /// How far a new organization has come.
     pub guide: Guide,
 }

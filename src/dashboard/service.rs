@@ -6,6 +6,7 @@ use super::{Dashboard, Range, store};
 use crate::{
     access::{Grant, right},
     approvals::{self, ApprovalFilter},
+    budgets,
     kernel::Result,
     runs::{self, RunFilter},
 };
@@ -33,6 +34,7 @@ pub async fn read(
     let buckets = store::buckets(&mut tx, from, now, range.bucket_seconds()).await?;
     let moment = store::moment(&mut tx).await?;
     let guide = store::guide(&mut tx).await?;
+    let budgets = budgets::service::near(&mut tx).await?;
     // Its connection goes back before the others ask for theirs.
     tx.commit().await?;
     let mine = ApprovalFilter { mine: true, ..ApprovalFilter::default() };
@@ -47,6 +49,7 @@ pub async fn read(
         approvals: approvals::service::pending_count(grant).await?,
         waiting: approvals::service::list(payloads, &mine, None, WAITING).await?.items,
         recent: runs::service::list(grant, &RunFilter::default(), None, RECENT).await?.items,
+        budgets,
         guide,
     })
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    budgets::{Admission, Budgets},
     cache::{Cache, CacheKey},
     credentials::Vault,
     db::Db,
@@ -13,12 +14,12 @@ use crate::{
     egress::Egress,
     engine::{
         journal::{LogLevel, Usage},
-        port::{Answer, Call, CallScope, Effects, Evaluation, ModelAnswer, ModelCall, Place, Progress, ToolCall},
+        port::{Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, ModelAnswer, ModelCall, Place, Progress, ToolCall},
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
     guardrails::{Guard, Known},
-    kernel::Kind,
+    kernel::{Kind, text},
     limits::{LimitKey, Limits},
     mail::Mail,
     models::Models,
@@ -29,6 +30,7 @@ use crate::{
 /// Performs what runs ask for. Cheap to clone.
 #[derive(Clone)]
 pub struct Performer {
+    budgets: Budgets,
     cache: Cache,
     db: Db,
     egress: Egress,
@@ -46,8 +48,8 @@ impl Performer {
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
         let Deps { db, egress, known, mail, models, expressions, vault, .. } = deps.clone();
-        let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { cache, db, egress, known, limits, mail, models, tools: Arc::default(), vault, expressions }
+        let (budgets, cache, limits) = (Budgets::new(db.clone()), Cache::new(db.clone()), Limits::new(db.clone()));
+        Self { budgets, cache, db, egress, known, limits, mail, models, tools: Arc::default(), vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -74,6 +76,17 @@ impl Performer {
                 guard.result(self.tools.call(call, &context).await).await
             }
         }
+    }
+
+    /// Reserves what a model call may cost. Under a budget an answer is bounded, if only by the usual bound.
+    async fn admit(&self, call: &mut ModelCall, scope: &CallScope) -> Result<Admission, StepError> {
+        let own = call.max_tokens;
+        call.max_tokens = own.or(Some(MAX_ANSWER));
+        let admission = self.budgets.reserve(scope, self.models.most(call).cost).await?;
+        if !matches!(admission, Admission::Held(_)) {
+            call.max_tokens = own;
+        }
+        Ok(admission)
     }
 
     async fn call_model(
@@ -103,7 +116,7 @@ impl Performer {
 impl Effects for Performer {
     async fn perform(
         &self,
-        call: Call,
+        mut call: Call,
         scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
@@ -126,7 +139,30 @@ impl Effects for Performer {
         {
             return Ok(later);
         }
+        let mut held = None;
+        let mut bound = None;
+        if let Call::Model(call) = &mut call {
+            let own = call.max_tokens;
+            match self.admit(call, scope).await? {
+                Admission::Free => {}
+                Admission::Held(reservation) => held = Some(reservation),
+                Admission::Later(later) => return Ok(later),
+            }
+            bound = call.max_tokens.filter(|_| own.is_none());
+        }
         let result = self.call(call, scope, progress).await;
+        if let Some(reservation) = held {
+            let usage = match &result {
+                Ok(Answer::Model(answer)) => answer.usage,
+                _ => Usage::default(),
+            };
+            reservation.settle(usage.cost).await;
+            if let Some(most) = bound.filter(|most| usage.tokens_out >= *most) {
+                let most = text::grouped(most);
+                let line = format!("The answer was cut off: under a budget it has {most} tokens at most.");
+                progress(Progress::Log(LogLevel::Warn, line));
+            }
+        }
         if let (Some(side), Err(error)) = (&side, &result) {
             self.limits.hear(scope.org, side, error).await;
         }

@@ -238,6 +238,13 @@ pub enum Answer {
     },
 }
 
+/// The code of the error when a budget of the organization does not hold a model call. A person who may say so lets the
+/// task go on: [`CallScope::beyond_budget`].
+pub const BUDGET_SPENT: &str = "budget.spent";
+
+/// The most tokens of one answer under a budget, where the agent names no bound.
+pub const MAX_ANSWER: u64 = 8_192;
+
 /// The most bytes that a tool's result may have as JSON: 4 MiB.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
 

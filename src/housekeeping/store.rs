@@ -12,7 +12,7 @@ use crate::{
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 12] = [
+pub(super) const PAST: [(&str, &str); 15] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -69,6 +69,33 @@ pub(super) const PAST: [(&str, &str); 12] = [
         "old notes of credentials' uses",
         "delete from credential_uses where (organization_id, id) in (
              select organization_id, id from credential_uses where at < now() - interval '90 days' limit $1)",
+    ),
+    (
+        // A call that comes back after so long is no call any more. What still counts is given back by the next call.
+        "reservations that were given back",
+        "delete from budget_reservations where (organization_id, run_id, step_id, attempt, fence, budget_id) in (
+             select organization_id, run_id, step_id, attempt, fence, budget_id from budget_reservations
+             where released and expires_at < now() - interval '2 days' limit $1)",
+    ),
+    (
+        "budgets of days and months long past",
+        "delete from budget_accounts where (organization_id, budget_id, account) in (
+             select a.organization_id, a.budget_id, a.account from budget_accounts a
+             join budgets b on b.organization_id = a.organization_id and b.id = a.budget_id
+             where b.period in ('day', 'month') and a.opened_at < now() - interval '400 days' limit $1)",
+    ),
+    (
+        "budgets of ended runs",
+        "delete from budget_accounts where (organization_id, budget_id, account) in (
+             select a.organization_id, a.budget_id, a.account from budget_accounts a
+             join budgets b on b.organization_id = a.organization_id and b.id = a.budget_id
+             where b.subject = 'run' and a.opened_at < now() - interval '1 day'
+               and not exists (
+                   select from runs r
+                   where r.organization_id = a.organization_id
+                     and r.id = case when b.subject = 'run' then a.account::uuid end
+                     and (r.finished_at is null or r.finished_at > now() - interval '1 day'))
+             limit $1)",
     ),
     (
         "messages that were never sent",

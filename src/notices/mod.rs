@@ -1,5 +1,5 @@
-//! Notices by e-mail: an approval that waits, to those who may decide it; a run that failed, to whoever started it. Once
-//! for each person, with a link to the page. The link decides nothing: that takes a form on the page.
+//! Notices by e-mail: an approval that waits, to those who may decide it; a run that failed, to whoever started it; a
+//! budget that is half, nearly or wholly spent, to admins and owners. Once for each person, with a link to the page. The link decides nothing: that takes a form on the page.
 
 mod store;
 
@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 use url::Url;
 
 use crate::{
+    budgets::{self, Period, Subject},
     deps::Deps,
     jobs::{Chore, Every},
-    kernel::{ApprovalId, OrgId, Result, RunId, Timestamp, UserId},
+    kernel::{ApprovalId, BudgetId, Money, OrgId, Result, RunId, Timestamp, UserId},
     mail::Letter,
 };
 
@@ -54,6 +55,19 @@ pub(crate) struct FailedRun {
     pub message: Option<String>,
 }
 
+/// A mark that a budget has passed and that nobody was told of.
+pub(crate) struct Spent {
+    pub subject: Subject,
+    pub name: Option<String>,
+    pub period: Period,
+    pub slug: String,
+    /// 50, 80 or 100.
+    pub percent: i16,
+    pub spent: Money,
+    pub limit: Money,
+    pub resets_at: Option<Timestamp>,
+}
+
 impl Chore for Notices {
     const NAME: &'static str = "notices";
     const EVERY: Every = Every::Minute;
@@ -64,6 +78,9 @@ impl Chore for Notices {
         }
         for (org, run) in store::failed(deps.db.keeper(), ROUND).await? {
             self.tell_of_failure(deps, org, run).await?;
+        }
+        for (org, budget, account) in store::spent(deps.db.keeper(), ROUND).await? {
+            self.tell_of_budget(deps, org, budget, &account).await?;
         }
         Ok(())
     }
@@ -112,6 +129,37 @@ impl Notices {
         };
         for Recipient { user, email } in store::answerable(&mut tx, id).await? {
             deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter(email)).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn tell_of_budget(&self, deps: &Deps, org: OrgId, id: BudgetId, account: &str) -> Result<()> {
+        let mut tx = deps.db.tenant(org).await?;
+        let Some(spent) = store::mark_budget(&mut tx, id, account).await? else { return Ok(()) };
+        let title = budgets::title(&spent.subject, spent.name.as_deref(), spent.period);
+        let link = self.link(&spent.slug, "settings/budgets");
+        let letter = |to: String| {
+            let mut body = format!("Budget: {title}\n\n{} of {} is spent.", spent.spent, spent.limit);
+            if spent.percent >= 100 {
+                body.push_str(" Calls that do not fit any more wait for a decision.");
+            }
+            if let Some(at) = spent.resets_at {
+                _ = write!(body, "\nIt begins anew on {}.", moment(at));
+            }
+            _ = write!(
+                body,
+                "\n\nSee all budgets, and change them:\n{link}\n{}",
+                self.footer(&spent.slug, "you may set budgets")
+            );
+            let what = match spent.percent {
+                100.. => "Budget used up".to_owned(),
+                percent => format!("{percent} % of a budget spent"),
+            };
+            Letter { to: vec![to], subject: subject(&what, &title), body }
+        };
+        for Recipient { user, email } in store::treasurers(&mut tx).await? {
+            let key = format!("notice/{id}/{account}/{}/{user}", spent.percent);
+            deps.mail.leave(&mut tx, &key, &letter(email)).await?;
         }
         tx.commit().await
     }

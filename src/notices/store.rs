@@ -2,10 +2,11 @@
 
 use sqlx::PgPool;
 
-use super::{FailedRun, Recipient, Waiting};
+use super::{FailedRun, Recipient, Spent, Waiting};
 use crate::{
+    budgets,
     db::TenantTx,
-    kernel::{ApprovalId, OrgId, Result, RunId, UserId},
+    kernel::{ApprovalId, BudgetId, Money, OrgId, Result, RunId, Timestamp, UserId, WorkflowId},
 };
 
 /// Approvals that have waited so long and that nobody was told of, of all organizations.
@@ -123,6 +124,77 @@ pub(super) async fn answerable(tx: &mut TenantTx, id: RunId) -> Result<Vec<Recip
            order by u.id"#,
         org,
         id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Budgets of a period that have passed a mark that nobody was told of, with their accounts, of all organizations.
+pub(super) async fn spent(keeper: &PgPool, most: i64) -> Result<Vec<(OrgId, BudgetId, String)>> {
+    let rows = sqlx::query!(
+        r#"select b.organization_id as "org: OrgId", b.id as "id: BudgetId", a.account
+           from budgets b
+           join budget_accounts a
+             on a.organization_id = b.organization_id and a.budget_id = b.id
+            and a.account = budget_account(b.period, null)
+           where b.enabled and budget_level(b.limit_micros, a.spent_micros, a.refused_at) > a.noticed
+           limit $1"#,
+        most,
+    )
+    .fetch_all(keeper)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.org, row.id, row.account)).collect())
+}
+
+/// Marks a budget's account as told of. `None` when it was told of meanwhile.
+pub(super) async fn mark_budget(tx: &mut TenantTx, id: BudgetId, account: &str) -> Result<Option<Spent>> {
+    let org = tx.org().uuid();
+    let row = sqlx::query!(
+        r#"with told as (
+             update budget_accounts a set noticed = budget_level(b.limit_micros, a.spent_micros, a.refused_at)
+             from budgets b
+             where a.organization_id = $1 and a.budget_id = $2 and a.account = $3
+               and b.organization_id = $1 and b.id = $2 and b.enabled
+               and budget_level(b.limit_micros, a.spent_micros, a.refused_at) > a.noticed
+             returning b.subject, b.agent_key, b.workflow_id, b.period, b.limit_micros, a.spent_micros, a.noticed
+           )
+           select t.subject, t.agent_key, t.workflow_id as "workflow_id: WorkflowId", t.period, t.limit_micros,
+                  t.spent_micros, t.noticed, o.slug, coalesce(g.name, w.name) as name,
+                  budget_resets_at(t.period) as "resets_at: Timestamp"
+           from told t
+           join organizations o on o.id = $1
+           left join agents g on g.organization_id = $1 and g.key = t.agent_key
+           left join workflows w on w.organization_id = $1 and w.id = t.workflow_id"#,
+        org,
+        id.uuid(),
+        account,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Spent {
+        subject: budgets::subject_of(&row.subject, row.agent_key, row.workflow_id)?,
+        name: row.name,
+        period: budgets::period_of(&row.period)?,
+        slug: row.slug,
+        percent: row.noticed,
+        spent: Money(row.spent_micros),
+        limit: Money(row.limit_micros),
+        resets_at: row.resets_at,
+    }))
+}
+
+/// Those who may set budgets and want e-mail.
+pub(super) async fn treasurers(tx: &mut TenantTx) -> Result<Vec<Recipient>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        Recipient,
+        r#"select u.id as "user: UserId", u.email
+           from memberships m
+           join users u on u.id = m.user_id
+           where m.organization_id = $1 and m.role in ('owner', 'admin') and u.email_notices
+           order by u.id"#,
+        org,
     )
     .fetch_all(tx.conn())
     .await?)

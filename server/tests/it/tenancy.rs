@@ -27,8 +27,10 @@ const UNIQUE_EVERYWHERE: [(&str, &str); 1] =
 const IDENTITY: [&str; 6] = ["api_keys", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
 
 /// What the keeper's role, which sees all organizations, may change; everything else it may read at most.
-const KEEPER: [&str; 12] = [
+const KEEPER: [&str; 14] = [
     "DELETE artifacts",
+    "DELETE budget_accounts",
+    "DELETE budget_reservations",
     "DELETE call_cache",
     "DELETE call_cache_hours",
     "DELETE context_entries",

@@ -11,7 +11,7 @@ use crate::{
         journal::{Event, LogLevel, Usage},
         machine::{Detail, Machine, Step},
         plan::{ASK_HUMAN, AgentSpec, FIND_TOOLS, NodeKind, Plan, ToolEffect, ToolPermission, ToolSource},
-        port::{Call, Message, ModelAnswer, ModelCall, ToolRequest},
+        port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::text,
@@ -78,14 +78,19 @@ impl Decider<'_> {
             return self.fail(agent, StepError::new(ErrorClass::Internal, "engine.no_agent", message));
         };
         let spec = &*spec;
-        let mut faulty = 0;
+        let (mut faulty, mut refused) = (0, 0);
         for turn in 1.. {
             let model = agent.child(format_args!("model{turn}"));
-            let Some(step) = self.m.steps.get(&model) else { return self.next_turn(agent, spec, turn) };
+            let Some(step) = self.m.steps.get(&model) else { return self.next_turn(agent, spec, turn, refused) };
             match step.state {
                 StepState::Succeeded => {}
                 StepState::Failed => {
                     let error = step.error.clone();
+                    // It did not go out, and a person has let the task go on since.
+                    if error.as_ref().is_some_and(|error| error.code == BUDGET_SPENT) && self.is_beyond_budget(agent) {
+                        refused += 1;
+                        continue;
+                    }
                     let mends = error.as_ref().is_some_and(|error| error.class == ErrorClass::InvalidOutput);
                     faulty += 1;
                     if mends && faulty <= MAX_FAULTY_ANSWERS {
@@ -142,8 +147,8 @@ impl Decider<'_> {
         serde_json::from_value(self.m.steps.get(model)?.output.clone()?).ok()
     }
 
-    /// Asks the model again, unless a limit of the agent says no.
-    fn next_turn(&mut self, agent: &StepId, spec: &AgentSpec, turn: u32) {
+    /// Asks the model again, unless a limit of the agent says no. Turns that a budget refused do not count.
+    fn next_turn(&mut self, agent: &StepId, spec: &AgentSpec, turn: u32, refused: u32) {
         let notice = match self.pace(agent, spec, turn) {
             Pace::Stuck(error) => return self.fail(agent, error),
             Pace::Slow(notice) => Some(notice),
@@ -151,7 +156,7 @@ impl Decider<'_> {
         };
         let used = self.used_below(agent);
         let limits = spec.limits;
-        let over = if turn > limits.max_turns {
+        let over = if turn - refused > limits.max_turns {
             Some(format!("{} has used all of its {} turns without an answer.", spec.name, limits.max_turns))
         } else if used.tokens() >= limits.max_tokens {
             let (used, limit) = (text::grouped(used.tokens()), text::grouped(limits.max_tokens));

@@ -8,14 +8,12 @@ use crate::{
         journal::Usage,
         machine::{Machine, Step},
         plan::Budget,
-        port::Call,
+        port::{BUDGET_SPENT, Call, MAX_ANSWER},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::{Money, text},
 };
 
-/// The most tokens of one answer under a budget.
-const MAX_ANSWER: u64 = 8_192;
 /// The code of the error when a call does not fit any more.
 pub(super) const OVER: &str = "node.budget";
 
@@ -107,9 +105,7 @@ impl Decider<'_> {
 
     /// A person lets a failed step go on: of each budget that was in its way, as much again is granted.
     pub(super) fn grant_more(&mut self, id: &StepId) {
-        let of_it = |step: &Step| step.id == *id || (is_effort(&step.id) && step.id.parent().as_ref() == Some(id));
-        let is_over = |step: &Step| step.error.as_ref().is_some_and(|error| error.code == OVER);
-        if !self.m.steps.values().any(|step| is_over(step) && of_it(step)) {
+        if !self.was_ended_by(id, OVER) {
             return;
         }
         for (owner, ..) in self.budgets_over(id) {
@@ -120,6 +116,35 @@ impl Decider<'_> {
                 self.touch(&owner);
             }
         }
+    }
+
+    /// Whether a failed step, or one of those that were to mend it, failed with this error.
+    fn was_ended_by(&self, id: &StepId, code: &str) -> bool {
+        let of_it = |step: &Step| step.id == *id || (is_effort(&step.id) && step.id.parent().as_ref() == Some(id));
+        let is_so = |step: &Step| step.error.as_ref().is_some_and(|error| error.code == code);
+        self.m.steps.values().any(|step| is_so(step) && of_it(step))
+    }
+
+    /// A person lets a failed step go on beyond the organization's budgets, if one of them was in its way.
+    pub(super) fn let_beyond_budget(&mut self, id: &StepId) {
+        if self.was_ended_by(id, BUDGET_SPENT)
+            && let Some(step) = self.m.steps.get_mut(id)
+        {
+            step.detail.beyond_budget = true;
+            self.touch(id);
+        }
+    }
+
+    /// Whether a person let an agent, or whatever it stands in, go on beyond the organization's budgets.
+    pub(super) fn is_beyond_budget(&self, agent: &StepId) -> bool {
+        let mut at = Some(agent.clone());
+        while let Some(id) = at {
+            if self.m.steps.get(&id).is_some_and(|step| step.detail.beyond_budget) {
+                return true;
+            }
+            at = id.parent();
+        }
+        false
     }
 
     /// Agents that found too much reserved look again, in the order in which they came to be.

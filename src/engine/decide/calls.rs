@@ -101,7 +101,7 @@ impl Decider<'_> {
         let Some(agent) = id.parent().filter(|above| self.spec_of(&self.plan, above).is_some()) else {
             return (None, false);
         };
-        (self.agent_key(&agent), self.m.steps.get(&agent).is_some_and(|step| step.detail.beyond_budget))
+        (self.agent_key(&agent), self.is_beyond_budget(&agent))
     }
 
     /// How long one attempt may take.
@@ -217,7 +217,7 @@ impl Decider<'_> {
         step.attempt = step.attempt.saturating_sub(1);
         step.wake_at = Some(at);
         let pause = text::duration((at - self.now).num_milliseconds().max(0));
-        let line = format!("{}: {side} asked to be left alone. The call is made in {pause}.", step.name);
+        let line = format!("{}: {side} cannot take the call yet. It is made in {pause}.", step.name);
         step.detail.limit = Some(side);
         let (head, attempt) = (step.head(), step.attempt);
         let event = Event::StepWaiting { step: head, attempt, until: Some(at), approval: None, lock: None };

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use super::{Decider, budget::OVER, nodes::prompt_of};
 use crate::{
+    access::Role,
     approvals::{ApprovalKind, Details},
     engine::{
         journal::{Event, LogLevel},
         machine::{Applied, Detail, GateRules, Machine, NewApproval, Ruling, Step},
         plan::{Alternative, Node, NodeKind, OnError, OnExpiry},
+        port::BUDGET_SPENT,
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::text,
@@ -96,6 +98,10 @@ impl Decider<'_> {
     }
 
     fn asks(&self, id: &StepId, node: &Node, error: &StepError) -> bool {
+        // Whatever the node says: it is the organization's money, and neither the workflow's fault nor its choice.
+        if error.code == BUDGET_SPENT {
+            return true;
+        }
         let on_error = match node.on_error {
             // An edge for errors says what follows, unless only a person can help.
             OnError::Default if self.has_error_edge(id) => OnError::Fail,
@@ -187,6 +193,7 @@ impl Decider<'_> {
     fn ask_what_now(&mut self, id: &StepId, number: u32, error: &StepError) {
         let Some(step) = self.m.steps.get(id) else { return };
         let ask = Effort::Ask(number).id(id);
+        let over_budget = error.code == BUDGET_SPENT;
         let (node, step_name) = (step.node.clone(), step.name.clone());
         let message = match step.error.as_ref().filter(|own| *own != error) {
             Some(own) => format!("{} What was tried instead failed too: {}", own.message, error.message),
@@ -196,12 +203,17 @@ impl Decider<'_> {
             if matches!(step.kind, StepKind::Loop) { Value::Null } else { step.input.clone().unwrap_or_default() };
         let title = match step.state {
             StepState::Uncertain => format!("Did “{}” happen?", text::shortened(&step_name, 80)),
+            _ if over_budget => format!("“{}” has no budget left. What now?", text::shortened(&step_name, 80)),
             _ => format!("“{}” failed. What now?", text::shortened(&step_name, 80)),
         };
         let impact = match step.state {
             StepState::Uncertain => {
                 "The call was begun and no answer came: it may have happened. If it did, go on with its result; if it \
                  did not, try again."
+            }
+            _ if over_budget => {
+                "Try again, and the task goes on beyond the budget, to its own limits; go on with an output that you \
+                 give; or let it fail."
             }
             _ => "Try again, with the same input or another one; go on with an output that you give; or let it fail.",
         };
@@ -217,7 +229,8 @@ impl Decider<'_> {
             // Until the undo window ends nothing has happened.
             reversible: true,
             details: Details::default(),
-            role: None,
+            // Whoever may set the budget.
+            role: over_budget.then_some(Role::Admin),
             requested_by: format!("{step_name}, started by {}", self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
@@ -262,8 +275,9 @@ impl Decider<'_> {
         step.detail.failures = 0;
         step.detail.crashes = 0;
         let ran_out = step.error.as_ref().is_some_and(|error| error.code == "loop.max");
-        let over_budget = step.error.as_ref().is_some_and(|error| error.code == OVER);
+        let over_budget = step.error.as_ref().is_some_and(|error| [OVER, BUDGET_SPENT].contains(&error.code.as_str()));
         self.grant_more(id);
+        self.let_beyond_budget(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         match (step.kind, step.input.is_some()) {
             (StepKind::Tool | StepKind::Http, true) => {

@@ -1,7 +1,7 @@
 //! Budgets: what is reserved and used never passes them, and a person may grant as much again.
 
 use super::*;
-use crate::engine::{machine::Most, state::StepKind};
+use crate::engine::{machine::Most, port::BUDGET_SPENT, state::StepKind};
 
 /// What a call may cost at most, and what it does cost ([`said`]).
 const MOST: i64 = 5;
@@ -130,4 +130,53 @@ fn without_a_price_tokens_can_be_bounded() {
     let mut world = with_list(world(plan, echo));
     assert_eq!(world.run(), RunState::Succeeded, "10 and 8,192 at most, one after the other; 15 in fact");
     assert_eq!(world.machine.usage.tokens(), 60);
+}
+
+/// An agent in whose way a budget of the organization is, once, and who may ask its model once.
+fn refused_once(on_error: &str) -> World {
+    let refuses = |call: &Call, step: &str, attempt: u32| match call {
+        Call::Model(_) if step == "work.model1" => Err(StepError::new(ErrorClass::Budget, BUDGET_SPENT, "Spent.")),
+        _ => echo(call, step, attempt),
+    };
+    let nodes = json!({ "nodes": [
+        { "id": "start", "kind": "start" },
+        { "id": "work", "kind": "agent", "agent": "helper", "prompt": "Do it.", "after": ["start"], "on_error": on_error },
+        { "id": "end", "kind": "end", "after": ["work"], "output": "{{ steps.work.output }}" },
+    ]});
+    let mut world = World::new(nodes, Value::Null, refuses);
+    let mut plan = (*world.machine.plan).clone();
+    plan.agents.values_mut().for_each(|agent| agent.limits.max_turns = 1);
+    world.machine.plan = Arc::new(plan);
+    world
+}
+
+#[test]
+fn what_an_organizations_budget_refuses_is_asked_whatever_the_node_says_and_goes_on_after_a_yes() {
+    for on_error in ["fail", "continue", "ask"] {
+        for crash in 0..12 {
+            let mut world = refused_once(on_error);
+            world.crashes = vec![crash];
+            assert_eq!(world.run(), RunState::Waiting, "{on_error}");
+            let work = StepId::root("work");
+            assert!(!world.machine.steps[&work].detail.beyond_budget);
+            world.verdicts.insert("work.~ask1".to_owned(), (Ruling::Approved, Value::Null));
+            assert_eq!(world.run(), RunState::Succeeded, "{on_error}");
+            assert!(world.machine.steps[&work].detail.beyond_budget);
+            // What did not go out is no turn: the agent has one, and has it yet.
+            let last = world.calls.last().map(|(step, _)| step.as_str());
+            assert_eq!(last, Some("work.model2"), "{:?}", world.calls);
+        }
+    }
+}
+
+#[test]
+fn a_no_to_going_beyond_the_budget_is_what_the_node_says_of_errors() {
+    for (on_error, end) in [("fail", RunState::Failed), ("continue", RunState::Succeeded)] {
+        let mut world = refused_once(on_error);
+        assert_eq!(world.run(), RunState::Waiting);
+        world.verdicts.insert("work.~ask1".to_owned(), (Ruling::Rejected, Value::Null));
+        assert_eq!(world.run(), end);
+        assert_eq!(world.calls.len(), 1, "nothing more is asked of the model");
+        assert!(!world.machine.steps[&StepId::root("work")].detail.beyond_budget);
+    }
 }
