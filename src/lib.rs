@@ -16,8 +16,8 @@ pub mod approvals;
 pub mod budgets;
 #[cfg(feature = "ssr")]
 pub mod cache;
-pub mod conversations;
 pub mod connections;
+pub mod conversations;
 pub mod credentials;
 pub mod dashboard;
 #[cfg(feature = "ssr")]

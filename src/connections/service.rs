@@ -10,10 +10,11 @@ use crate::{
     access::{Ctx, FreshGrant, Grant, right},
     accounts::parse_name,
     credentials::{
-        CredentialKind, Opened, rules as secrets, service as credentials,
+        CredentialKind, rules as secrets, service as credentials,
         store::{self as sealed, NewRow},
     },
     db::TenantTx,
+    guardrails::Guard,
     kernel::{Checks, ConnectionId, CredentialId, Error, Result, text},
     models::settings::COMPATIBLE,
 };
@@ -220,11 +221,8 @@ pub async fn remove(grant: &Grant<right::Deploy>, id: ConnectionId) -> Result<()
 
 /// The model that answered, or what the provider said instead: in words, and without the key that it may have repeated.
 async fn probe(cx: &Ctx, row: &Row, key: Option<SecretString>) -> Result<String, String> {
-    let opened = key.clone().map(|secret| Opened {
-        kind: CredentialKind::Model,
-        config: std::collections::BTreeMap::new(),
-        secret,
-    });
+    let deps = cx.deps();
+    deps.known.note(cx.org_id(), key.clone());
     let row = Row {
         provider: row.provider.clone(),
         label: row.label.clone(),
@@ -234,11 +232,8 @@ async fn probe(cx: &Ctx, row: &Row, key: Option<SecretString>) -> Result<String,
         ..*row
     };
     let connection = kept::connection(row, key).ok_or("Its address cannot be read. Add the connection anew.")?;
-    cx.deps().models.probe(&connection).await.map_err(|error| {
-        let mut words = error.message;
-        for form in opened.iter().flat_map(Opened::forms) {
-            words = words.replace(form.expose_secret(), "…");
-        }
+    deps.models.probe(&connection).await.map_err(|error| {
+        let words = Guard::of(&deps.known, cx.org_id(), None).error(error).message;
         text::shortened(&text::without_nul(words), 500)
     })
 }

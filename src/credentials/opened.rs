@@ -80,7 +80,8 @@ impl Opened {
                 let url = Url::parse(self.secret.expose_secret()).ok();
                 if let Some(password) = url.as_ref().and_then(Url::password) {
                     values.push(SecretString::from(password.to_owned()));
-                    let meant = url::form_urlencoded::parse(password.replace('+', "%2B").as_bytes()).next();
+                    let escaped = password.replace('+', "%2B");
+                    let meant = url::form_urlencoded::parse(escaped.as_bytes()).next();
                     values.extend(meant.map(|(plain, _)| SecretString::from(plain.into_owned())));
                 }
             }

@@ -14,7 +14,9 @@ use crate::{
     egress::Egress,
     engine::{
         journal::{LogLevel, Usage},
-        port::{Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, ModelAnswer, ModelCall, Place, Progress, ToolCall},
+        port::{
+            Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, ModelAnswer, ModelCall, Place, Progress, ToolCall,
+        },
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
