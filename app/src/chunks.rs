@@ -90,4 +90,5 @@ page!(build, new_step, crate::workflows::NewStepPage);
 page!(build, step, crate::workflows::StepEditPage);
 page!(office, dashboard, crate::dashboard::DashboardPageView);
 page!(office, settings, crate::settings::SettingsPage);
+page!(office, budgets, crate::budgets::BudgetsPageView);
 page!(office, outbox, crate::outbox::OutboxPage);
