@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "",
     "/",
     "/runs",
@@ -25,6 +25,7 @@ const PAGES: [&str; 12] = [
     "/workflows",
     "/workflows/new",
     "/settings",
+    "/settings/budgets",
     "/outbox",
     "/no-such-page",
 ];
@@ -108,7 +109,11 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 45] = [
+const ARGUMENTS: [(&str, &str); 49] = [
+    ("subject", "organization"),
+    ("period", "day"),
+    ("limit", "1"),
+    ("budget", "bud_01jd0000000000000000000000"),
     ("retention_days", "30"),
     ("action", "retry"),
     ("runs", "run_01jd0000000000000000000000"),

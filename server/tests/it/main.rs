@@ -41,6 +41,7 @@ mod recorded;
 mod runs;
 mod seams;
 mod smoke;
+mod spending;
 mod stream;
 mod tenancy;
 mod tidy;
