@@ -92,4 +92,5 @@ page!(build, step, crate::workflows::StepEditPage);
 page!(connect, integrations, crate::integrations::IntegrationsPageView);
 page!(office, dashboard, crate::dashboard::DashboardPageView);
 page!(office, settings, crate::settings::SettingsPage);
+page!(office, budgets, crate::budgets::BudgetsPageView);
 page!(office, outbox, crate::outbox::OutboxPage);

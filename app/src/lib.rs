@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod budgets;
 pub mod chunks;
 pub mod conversations;
 pub mod dashboard;
@@ -82,6 +83,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
                     <Route path=path!("/integrations") view=chunks::integrations::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/settings/budgets") view=chunks::budgets::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>
                     <Route path=path!("/outbox") view=chunks::outbox::page() ssr=SsrMode::Async/>

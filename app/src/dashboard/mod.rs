@@ -17,6 +17,7 @@ use leptos_router::hooks::use_query_map;
 
 use self::{api::DashboardPage, chart::Outcomes, guide::GuideCard, tiles::Tiles};
 use crate::{
+    budgets,
     frame::use_org,
     kit::{
         Card, DataTable, EmptyState, Glyph, NoValue, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Tab, Tabs,
@@ -97,6 +98,7 @@ fn body(page: DashboardPage, org: &str) -> AnyView {
         }
         .into_any();
     }
+    let near = budgets::near(org, dashboard.budgets.clone());
     let as_of = view! {
         <p class="muted dense">
             "As of " <time datetime=for_machines(dashboard.now)>{in_clock(dashboard.now)}</time> " UTC"
@@ -109,6 +111,7 @@ fn body(page: DashboardPage, org: &str) -> AnyView {
         </PageHeader>
         <div class="dashboard">
             {guide}
+            {near}
             <Tiles org=org.to_owned() dashboard=dashboard.clone()/>
             <div class="dashboard-row">
                 <Outcomes org=org.to_owned() dashboard=dashboard.clone()/>

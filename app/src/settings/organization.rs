@@ -110,3 +110,18 @@ pub(super) fn RunsCard(
     };
     view! { <Card title="Runs">{limit}</Card> }.into_any()
 }
+
+/// The way to the budgets.
+#[component]
+pub(super) fn BudgetsCard(
+    /// The organization's part of the address.
+    org: String,
+) -> impl IntoView {
+    let href = format!("/o/{org}/settings/budgets");
+    view! {
+        <Card title="Budgets">
+            <p>"What may be spent on model calls, by day and by month. " <a href=href>"See the budgets"</a></p>
+        </Card>
+    }
+    .into_any()
+}

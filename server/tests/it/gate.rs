@@ -26,6 +26,7 @@ const PAGES: [&str; 13] = [
     "/workflows/new",
     "/integrations",
     "/settings",
+    "/settings/budgets",
     "/outbox",
     "/no-such-page",
 ];
@@ -109,7 +110,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 57] = [
+const ARGUMENTS: [(&str, &str); 61] = [
     ("conversation", "conv_01jd0000000000000000000000"),
     ("prompt", "x"),
     ("connection", "conn_01jd0000000000000000000000"),
@@ -123,6 +124,10 @@ const ARGUMENTS: [(&str, &str); 57] = [
     ("rank", "1"),
     ("detail", ""),
     ("hosts", "a.example"),
+    ("subject", "organization"),
+    ("period", "day"),
+    ("limit", "1"),
+    ("budget", "bud_01jd0000000000000000000000"),
     ("retention_days", "30"),
     ("action", "retry"),
     ("runs", "run_01jd0000000000000000000000"),

@@ -45,6 +45,7 @@ mod recorded;
 mod runs;
 mod seams;
 mod smoke;
+mod spending;
 mod stream;
 mod tenancy;
 mod tidy;
