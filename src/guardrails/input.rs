@@ -125,7 +125,7 @@ fn ways() -> Option<&'static [(&'static str, u32, Regex)]> {
 pub fn check(text: &str) -> Result<Findings, Unchecked> {
     let ways = ways().ok_or(Unchecked)?;
     let mut findings = Findings::default();
-    let hidden: String = text.chars().filter_map(from_tag).collect();
+    let hidden: String = text.split(FLAG).enumerate().flat_map(|(part, rest)| hidden(part > 0, rest)).collect();
     if hidden.len() > 3 {
         findings.add("hides letters", 3);
         look(ways, &hidden, &mut findings);
@@ -139,7 +139,7 @@ pub fn check(text: &str) -> Result<Findings, Unchecked> {
         look(ways, &inner, &mut inside);
         if inside.weight > 0 {
             findings.add("hides a text in base64", 1);
-            inside.names.iter().for_each(|name| findings.add(*name, inside.weight));
+            inside.names.iter().for_each(|name| findings.add(name, inside.weight));
         }
     }
     Ok(findings)
@@ -147,7 +147,16 @@ pub fn check(text: &str) -> Result<Findings, Unchecked> {
 
 fn look(ways: &[(&'static str, u32, Regex)], text: &str, findings: &mut Findings) {
     let text = folded(text);
-    ways.iter().filter(|(.., way)| way.is_match(&text)).for_each(|(name, weight, _)| findings.add(*name, *weight));
+    ways.iter().filter(|(.., way)| way.is_match(&text)).for_each(|(name, weight, _)| findings.add(name, *weight));
+}
+
+/// The black flag. What follows it in tag letters makes it the flag of a country's part.
+const FLAG: char = '\u{1f3f4}';
+
+/// What a text says in tag letters, but for those that make a flag.
+fn hidden(is_after_flag: bool, text: &str) -> impl Iterator<Item = char> {
+    let count = text.chars().take_while(|letter| from_tag(*letter).is_some()).count();
+    text.chars().skip(if is_after_flag && count <= 6 { count } else { 0 }).filter_map(from_tag)
 }
 
 /// The text of a tag letter: what is written in a hidden alphabet.
@@ -247,7 +256,7 @@ mod tests {
             "The assistant manager will show you the rules of the house.",
             "{\"user\":\"ada\",\"token\":\"aGVsbG8gd29ybGQgdGhpcyBpcyBmaW5l\"}",
             "Note: the system is down. User: Ada. Date: today.",
-            "👩\u{200d}💻 می\u{200c}خواهم",
+            "👩\u{200d}💻 می\u{200c}خواهم 🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
         ] {
             let found = check(text).unwrap();
             assert!(!found.is_attempt(), "{text}: {found:?}");
