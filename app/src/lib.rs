@@ -69,6 +69,9 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/agents") view=chunks::agent_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/agents/new") view=chunks::agent::page() ssr=SsrMode::Async/>
                     <Route path=path!("/agents/:id") view=chunks::agent::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id/versions") view=chunks::agent_versions::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id/tests") view=chunks::agent_cases::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id/record") view=chunks::agent_record::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows") view=chunks::workflow_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/new") view=chunks::new_workflow::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id") view=chunks::outline::page() ssr=SsrMode::Async/>

@@ -1,57 +1,48 @@
 //! Agents: configured models. Every save is an immutable version; one version is deployed.
 
+pub mod cases;
+pub mod compare;
+mod config;
 pub mod form;
+pub mod record;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
 mod store;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{
-    engine::plan::{AgentLimits, AgentSpec, Guardrails, ModelOptions, ToolPermission},
-    kernel::{AgentId, FieldError, Money, Timestamp, VersionLine},
-};
+pub use self::config::{AgentConfig, Capabilities, MAX_FALLBACKS, MAX_INSTRUCTIONS, MAX_TAGS};
+use crate::kernel::{AgentId, Timestamp, VersionLine};
 
-/// The longest instructions, in characters.
-pub const MAX_INSTRUCTIONS: usize = 20_000;
+/// Whether an agent can be given work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStatus {
+    /// It can.
+    Active,
+    /// Not now: it stays in the lists and in workflows, but no new run may use it.
+    Inactive,
+    /// Out of use: no list has it and no workflow may name it.
+    Archived,
+}
 
-/// What a version of an agent holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentConfig {
-    /// What it is called on screen.
-    pub name: String,
-    /// What it is, in a few words: "sales assistant".
-    pub role: String,
-    /// How it works.
-    pub instructions: String,
-    /// The model, `provider/name`.
-    pub model: String,
-    /// The models to ask, in this order, when that one cannot be had.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fallbacks: Vec<String>,
-    /// How freely the model chooses words, 0 to 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// How else the model is asked.
-    #[serde(default, skip_serializing_if = "ModelOptions::is_default")]
-    pub options: ModelOptions,
-    /// The tools it may call, and how.
-    #[serde(default)]
-    pub tools: BTreeMap<String, ToolPermission>,
-    /// JSON Schema of its answer; null for plain text.
-    #[serde(default)]
-    pub output_schema: Value,
-    /// What stops it.
-    #[serde(default)]
-    pub limits: AgentLimits,
-    /// What it must not take in, say, or combine.
-    #[serde(default, skip_serializing_if = "Guardrails::is_default")]
-    pub guardrails: Guardrails,
+impl AgentStatus {
+    /// The word in the database and in addresses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// The status of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Inactive, Self::Archived].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// An agent with its newest version.
@@ -61,8 +52,8 @@ pub struct Agent {
     pub id: AgentId,
     /// What workflows call it.
     pub key: String,
-    /// `active`, `inactive`, `archived`.
-    pub status: String,
+    /// Whether it can be given work.
+    pub status: AgentStatus,
     /// The newest version.
     pub version: i32,
     /// The version that workflows use.
@@ -71,7 +62,7 @@ pub struct Agent {
     pub config: AgentConfig,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last saved.
+    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
@@ -82,98 +73,25 @@ pub struct AgentDetail {
     pub agent: Agent,
     /// Its versions, the newest first.
     pub versions: Vec<VersionLine>,
-    /// The workflows whose newest version names it.
+    /// The workflows whose newest or deployed version names it.
     pub used_by: Vec<String>,
+    /// The version that was deployed before the one that is: where a roll back leads.
+    pub former: Option<i32>,
+    /// How many test cases it has.
+    pub cases: i64,
 }
 
-impl AgentConfig {
-    /// What is wrong with it, field by field, as far as it can be said without knowing which tools there are.
-    #[must_use]
-    pub fn faults(&self) -> Vec<FieldError> {
-        let mut out = Vec::new();
-        let mut fault = |field: &str, message: String| out.push(FieldError { field: field.to_owned(), message });
-        let name = self.name.trim().chars().count();
-        if name == 0 {
-            fault("name", "Give the agent a name.".to_owned());
-        } else if name > 80 {
-            fault("name", format!("The name has {name} characters; 80 are the most."));
-        }
-        if self.role.chars().count() > 200 {
-            fault("role", "The role is a few words: 200 characters are the most.".to_owned());
-        }
-        let instructions = self.instructions.chars().count();
-        if instructions > MAX_INSTRUCTIONS {
-            fault(
-                "instructions",
-                format!("The instructions have {instructions} characters; {MAX_INSTRUCTIONS} are the most."),
-            );
-        } else if self.instructions.trim().is_empty() {
-            fault("instructions", "Write what the agent does and how.".to_owned());
-        }
-        if !is_model_id(&self.model) {
-            fault("model", "Choose a model, in the form provider/name, such as sandbox/sandbox.".to_owned());
-        }
-        if self.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
-            fault("temperature", "The temperature must be between 0 and 2.".to_owned());
-        }
-        if !self.output_schema.is_null() && !self.output_schema.is_object() {
-            fault("output_schema", "The form of the answer must be a JSON Schema: an object in braces.".to_owned());
-        }
-        let AgentLimits { max_turns, max_tokens, max_cost, timeout_s } = self.limits;
-        if !(1..=50).contains(&max_turns) {
-            fault("limits.max_turns", "Between 1 and 50 turns are possible.".to_owned());
-        }
-        if !(100..=10_000_000).contains(&max_tokens) {
-            fault("limits.max_tokens", "Between 100 and 10,000,000 tokens are possible.".to_owned());
-        }
-        if max_cost <= Money::ZERO || max_cost > Money(1_000_000_000) {
-            fault("limits.max_cost", "The cost limit must be above $0 and at most $1,000.".to_owned());
-        }
-        if !(5..=600).contains(&timeout_s) {
-            fault("limits.timeout_s", "The time limit must be between 5 and 600 seconds.".to_owned());
-        }
-        out
-    }
-
-    /// The form that a run keeps.
-    #[must_use]
-    pub fn spec(&self, version: i32) -> AgentSpec {
-        let instructions = if self.role.trim().is_empty() {
-            self.instructions.clone()
-        } else {
-            format!("You are {}: {}.\n\n{}", self.name, self.role.trim(), self.instructions)
-        };
-        AgentSpec {
-            name: self.name.clone(),
-            version,
-            instructions,
-            model: self.model.clone(),
-            fallbacks: self.fallbacks.clone(),
-            temperature: self.temperature,
-            options: self.options,
-            tools: self.tools.clone(),
-            output_schema: self.output_schema.clone(),
-            limits: self.limits,
-            guardrails: self.guardrails.clone(),
-        }
-    }
-
-    /// What changed from an older version, in a few words.
-    #[must_use]
-    pub fn changes_since(&self, older: &Self) -> String {
-        let parts = [
-            ("name", self.name != older.name),
-            ("role", self.role != older.role),
-            ("instructions", self.instructions != older.instructions),
-            ("model", self.model != older.model),
-            ("temperature", self.temperature != older.temperature),
-            ("tools", self.tools != older.tools),
-            ("answer form", self.output_schema != older.output_schema),
-            ("limits", self.limits != older.limits),
-        ];
-        let changed: Vec<&str> = parts.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
-        if changed.is_empty() { "Nothing changed".to_owned() } else { format!("Changed {}", changed.join(", ")) }
-    }
+/// A version that was deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The version.
+    pub version: i32,
+    /// What was deployed before.
+    pub replaced: Option<i32>,
+    /// The name of who deployed it.
+    pub deployed_by: String,
+    /// When.
+    pub deployed_at: Timestamp,
 }
 
 /// An agent to begin with.
@@ -195,64 +113,15 @@ pub fn is_model_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn config() -> AgentConfig {
-        AgentConfig {
-            name: "Support".into(),
-            role: "answers customers".into(),
-            instructions: "Be kind.".into(),
-            model: "sandbox/sandbox".into(),
-            ..AgentConfig::default()
-        }
-    }
-
-    #[test]
-    fn each_field_says_what_is_wrong_with_it() {
-        assert_eq!(config().faults(), []);
-        let bad = AgentConfig {
-            name: " ".into(),
-            role: "x".repeat(201),
-            instructions: "x".repeat(MAX_INSTRUCTIONS + 1),
-            model: "gpt".into(),
-            temperature: Some(f64::NAN),
-            tools: BTreeMap::new(),
-            output_schema: Value::Bool(true),
-            limits: AgentLimits { max_turns: 51, max_tokens: 1, max_cost: Money(0), timeout_s: 4 },
-            ..AgentConfig::default()
-        };
-        let fields: Vec<String> = bad.faults().into_iter().map(|fault| fault.field).collect();
-        assert_eq!(
-            fields,
-            [
-                "name",
-                "role",
-                "instructions",
-                "model",
-                "temperature",
-                "output_schema",
-                "limits.max_turns",
-                "limits.max_tokens",
-                "limits.max_cost",
-                "limits.timeout_s"
-            ]
-        );
-    }
+    use super::is_model_id;
 
     #[test]
     fn a_model_id_names_its_provider() {
-        for good in ["sandbox/sandbox", "openai/gpt-5.2", "local/org/model:7b"] {
+        for good in ["sandbox/sandbox", "openai/gpt-5.2", "local/org/model:7b", "class/routine"] {
             assert!(is_model_id(good), "{good}");
         }
         for bad in ["", "gpt", "/gpt", "openai/", "open ai/gpt", "openai/a b"] {
             assert!(!is_model_id(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_note_of_a_version_names_what_changed() {
-        let older = config();
-        let newer = AgentConfig { role: "helps".into(), temperature: Some(0.2), ..config() };
-        assert_eq!(newer.changes_since(&older), "Changed role, temperature");
     }
 }

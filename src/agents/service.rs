@@ -4,7 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Agent, AgentConfig, AgentDetail, store};
+use super::{
+    Agent, AgentConfig, AgentDetail, AgentStatus, Deployment,
+    compare::Comparison,
+    record::{AgentRecord, Period, Record},
+    store,
+};
 use crate::{
     access::{Ctx, Grant, Permission, right},
     db::TenantTx,
@@ -16,6 +21,8 @@ use crate::{
 
 /// What the name of an agent as a tool begins with; its key follows.
 const AGENT_TOOL: &str = "agent_";
+/// The longest note, in characters.
+const MAX_NOTE: usize = 200;
 
 /// All agents that are not archived, by name.
 ///
@@ -23,7 +30,36 @@ const AGENT_TOOL: &str = "agent_";
 /// When the database does not answer.
 pub async fn list(grant: &Grant<right::View>) -> Result<Vec<Agent>> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::list(&mut tx).await
+    store::list(&mut tx, false).await
+}
+
+/// The archived agents, by name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn archived(grant: &Grant<right::View>) -> Result<Vec<Agent>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::list(&mut tx, true).await
+}
+
+/// What came of the tasks of each agent that had any, by the agent's key. With what the agents declare themselves to be
+/// good for, this is what work is given out by.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn registry(grant: &Grant<right::View>, period: Period) -> Result<BTreeMap<String, Record>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    Ok(store::record::of_all(&mut tx, period).await?.into_iter().collect())
+}
+
+/// What came of the tasks of one agent.
+///
+/// # Errors
+/// `not_found`.
+pub async fn record(grant: &Grant<right::View>, id: AgentId, period: Period) -> Result<AgentRecord> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    store::record::of_agent(&mut tx, &agent.key, period).await
 }
 
 /// One agent with its versions and the workflows that name it.
@@ -35,7 +71,29 @@ pub async fn find(grant: &Grant<right::View>, id: AgentId) -> Result<AgentDetail
     let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     let versions = store::versions(&mut tx, id).await?;
     let used_by = workflows::service::naming_agent(&mut tx, &agent.key).await?;
-    Ok(AgentDetail { agent, versions, used_by })
+    let former = store::former(&mut tx, id).await?;
+    let cases = store::cases::count(&mut tx, id).await?;
+    Ok(AgentDetail { agent, versions, used_by, former, cases })
+}
+
+/// Which version was deployed when, the last first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deployments(grant: &Grant<right::View>, id: AgentId) -> Result<Vec<Deployment>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::deployments(&mut tx, id).await
+}
+
+/// What differs between two versions of an agent.
+///
+/// # Errors
+/// `not_found`.
+pub async fn compare(grant: &Grant<right::View>, id: AgentId, from: i32, to: i32) -> Result<Comparison> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let older = store::version(&mut tx, id, from).await?.ok_or_else(unknown)?;
+    let newer = store::version(&mut tx, id, to).await?.ok_or_else(unknown)?;
+    Ok(Comparison::of((from, &older), (to, &newer)))
 }
 
 /// What one version of an agent holds.
@@ -73,7 +131,7 @@ async fn create_in(tx: &mut TenantTx, ctx: &Ctx, wanted: &str, config: AgentConf
         let key = free_key(&wanted, &store::keys_like(tx, &wanted).await?);
         if store::insert(tx, id, &key, &config, ctx.actor()).await? {
             if ctx.role().may(Permission::Deploy) {
-                store::deploy(tx, id, 1).await?;
+                store::deploy(tx, id, 1, ctx.actor()).await?;
             }
             return Ok((id, key));
         }
@@ -84,7 +142,7 @@ async fn create_in(tx: &mut TenantTx, ctx: &Ctx, wanted: &str, config: AgentConf
 /// A new agent that a template or file brings. It gets this key and name where they are free, else the next ones.
 pub(crate) async fn create_named(tx: &mut TenantTx, ctx: &Ctx, key: &str, mut config: AgentConfig) -> Result<String> {
     let taken: BTreeSet<String> =
-        store::list(tx).await?.into_iter().map(|agent| agent.config.name.to_lowercase()).collect();
+        store::list(tx, false).await?.into_iter().map(|agent| agent.config.name.to_lowercase()).collect();
     let name = text::shortened(config.name.trim(), 70);
     let mut number = 2_u32;
     while taken.contains(&config.name.trim().to_lowercase()) {
@@ -103,26 +161,67 @@ fn free_key(wanted: &str, taken: &[String]) -> String {
     (2..).map(|number| format!("{wanted}-{number}")).find(|key| !taken.contains(key.as_str())).unwrap_or_default()
 }
 
-/// A new version, made from version `base`.
+/// What a person wants to keep of an agent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewVersion {
+    /// The version that it was made from.
+    pub base: i32,
+    /// What it holds.
+    pub config: AgentConfig,
+    /// What was changed and why; empty: told from what differs.
+    pub note: String,
+}
+
+/// A new version, deployed at once where somebody who may do so asks for it. What differs in nothing from the newest
+/// version is no new one.
 ///
 /// # Errors
 /// `invalid` with the fields at fault; `stale` when somebody saved a newer version meanwhile.
-pub async fn save(grant: &Grant<right::Build>, id: AgentId, base: i32, config: AgentConfig) -> Result<Agent> {
+pub async fn save(
+    grant: &Grant<right::Build>,
+    deploy: Option<&Grant<right::Deploy>>,
+    id: AgentId,
+    new: NewVersion,
+) -> Result<Agent> {
+    let NewVersion { base, config, note } = new;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let config = checked(&mut tx, config).await?;
+    let note = note.trim();
+    if note.chars().count() > MAX_NOTE {
+        return Err(Error::invalid("note", format!("{MAX_NOTE} characters are the most for a note.")));
+    } else if note.contains('\0') {
+        return Err(Error::invalid("note", text::NUL_REFUSED));
+    }
     let latest = store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
     let current = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     if latest != base {
         let by = store::versions(&mut tx, id).await?.into_iter().next();
         return Err(stale("agents.stale", base, latest, by.as_ref()));
     }
+    let mut version = latest;
     if current.config != config {
-        let note = config.changes_since(&current.config);
-        store::save(&mut tx, id, latest + 1, &config, &note, grant.actor()).await?;
+        version += 1;
+        let told = config.changes_since(&current.config);
+        store::save(&mut tx, id, version, &config, if note.is_empty() { &told } else { note }, grant.actor()).await?;
+    }
+    if let Some(deploy) = deploy.filter(|_| current.deployed_version != Some(version)) {
+        store::deploy(&mut tx, id, version, deploy.actor()).await?;
     }
     let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     tx.commit().await?;
     Ok(agent)
+}
+
+/// Makes an older version the newest one again: as a new version, so that nothing of what was is lost.
+///
+/// # Errors
+/// `not_found`; `invalid` where what it holds cannot be used any more; `stale` when somebody saved meanwhile.
+pub async fn restore(grant: &Grant<right::Build>, id: AgentId, base: i32, version: i32) -> Result<Agent> {
+    let config = {
+        let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+        store::version(&mut tx, id, version).await?.ok_or_else(unknown)?
+    };
+    save(grant, None, id, NewVersion { base, config, note: format!("Version {version} again") }).await
 }
 
 /// The error of a saver who came second. Nothing that was typed is lost: the form comes back with it.
@@ -140,35 +239,70 @@ pub(crate) fn stale(code: &str, base: i32, latest: i32, newest: Option<&VersionL
 /// Makes a version the one that workflows use.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`; `invalid` where what it holds cannot be used any more.
 pub async fn deploy(grant: &Grant<right::Deploy>, id: AgentId, version: i32) -> Result<Agent> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    deploy_in(tx, grant, id, version).await
+}
+
+/// Deploys what was deployed before version `from`.
+///
+/// # Errors
+/// `not_found`; `conflict` when another version is deployed by now, or none was before; `invalid` where what the former
+/// one holds cannot be used any more.
+pub async fn roll_back(grant: &Grant<right::Deploy>, id: AgentId, from: i32) -> Result<Agent> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    if agent.deployed_version != Some(from) {
+        let now = agent.deployed_version.map_or_else(|| "No version".to_owned(), |now| format!("Version {now}"));
+        let message = format!("{now} is deployed by now. Look at what it changed before you roll back.");
+        return Err(Error::conflict("agents.deployed_meanwhile", message));
+    }
+    let Some(former) = store::former(&mut tx, id).await? else {
+        let message = "No other version was deployed before. Deploy the one that you want.";
+        return Err(Error::conflict("agents.no_former", message));
+    };
+    deploy_in(tx, grant, id, former).await
+}
+
+async fn deploy_in(mut tx: TenantTx, grant: &Grant<right::Deploy>, id: AgentId, version: i32) -> Result<Agent> {
     let config = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
     checked(&mut tx, config).await?;
-    store::deploy(&mut tx, id, version).await?;
+    let before = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    if before.deployed_version == Some(version) {
+        return Ok(before);
+    }
+    store::deploy(&mut tx, id, version, grant.actor()).await?;
     let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     tx.commit().await?;
     Ok(agent)
 }
 
-/// Takes an agent out of use. Runs that have begun keep it.
+/// Switches an agent on or off, takes it out of use, or brings it back. Runs that have begun keep it.
 ///
 /// # Errors
-/// `conflict` while a workflow names it.
-pub async fn archive(grant: &Grant<right::Build>, id: AgentId) -> Result<()> {
+/// `not_found`; `conflict` for taking it out of use while a workflow names it; `invalid` for bringing it back when
+/// another agent has its name by now.
+pub async fn set_status(grant: &Grant<right::Build>, id: AgentId, status: AgentStatus) -> Result<()> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     store::lock(&mut tx, id).await?.ok_or_else(unknown)?;
     let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
-    let used_by = workflows::service::naming_agent(&mut tx, &agent.key).await?;
-    if !used_by.is_empty() {
-        let names = used_by.iter().map(|name| format!("“{name}”")).collect::<Vec<_>>().join(", ");
-        return Err(Error::conflict(
-            "agents.in_use",
-            format!("This agent works in {names}. Take it out of there first, then archive it."),
-        ));
+    if agent.status == status {
+        return Ok(());
     }
-    store::set_status(&mut tx, id, "archived").await?;
+    if status == AgentStatus::Archived {
+        let used_by = workflows::service::naming_agent(&mut tx, &agent.key).await?;
+        if !used_by.is_empty() {
+            let names = used_by.iter().map(|name| format!("“{name}”")).collect::<Vec<_>>().join(", ");
+            return Err(Error::conflict(
+                "agents.in_use",
+                format!("This agent works in {names}. Take it out of there first, then archive it."),
+            ));
+        }
+    }
+    store::set_status(&mut tx, id, status).await?;
     tx.commit().await
 }
 
@@ -179,7 +313,7 @@ pub(crate) async fn keys(tx: &mut TenantTx) -> Result<BTreeSet<String>> {
 
 /// The agents that workflows may name, by name.
 pub(crate) async fn references(tx: &mut TenantTx) -> Result<Vec<AgentRef>> {
-    let all = store::list(tx).await?.into_iter().filter(|agent| agent.status == "active");
+    let all = store::list(tx, false).await?.into_iter();
     Ok(all.map(|agent| AgentRef { id: agent.id, key: agent.key, name: agent.config.name }).collect())
 }
 
@@ -192,7 +326,7 @@ pub(crate) async fn configs(tx: &mut TenantTx, keys: &BTreeSet<String>) -> Resul
 /// An agent that can be tried.
 pub(crate) async fn for_trial(tx: &mut TenantTx, id: AgentId) -> Result<Agent> {
     let agent = store::find(tx, id).await?.ok_or_else(unknown)?;
-    if agent.status == "archived" {
+    if agent.status == AgentStatus::Archived {
         return Err(Error::conflict("agents.archived", "This agent is archived. Bring it back to try it."));
     }
     Ok(agent)
@@ -256,6 +390,12 @@ pub(crate) async fn specs(
     let wanted: Vec<String> = keys.iter().cloned().collect();
     let mut found = BTreeMap::new();
     for agent in store::for_run(tx, &wanted).await? {
+        if !agent.active {
+            return Err(Error::conflict(
+                "agents.inactive",
+                format!("The agent “{}” is switched off. Switch it on, then try again.", agent.config.name),
+            ));
+        }
         if !agent.deployed && !drafts {
             return Err(Error::conflict(
                 "agents.not_deployed",
@@ -271,6 +411,14 @@ pub(crate) async fn specs(
         ));
     }
     Ok(found)
+}
+
+/// Holds an agent's row until the transaction ends.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn held(tx: &mut TenantTx, id: AgentId) -> Result<()> {
+    store::lock(tx, id).await?.map(drop).ok_or_else(unknown)
 }
 
 /// A configuration that makes sense, or what is wrong with it field by field.

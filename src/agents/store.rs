@@ -1,8 +1,11 @@
 //! The agents' tables.
 
+pub mod cases;
+pub mod record;
+
 use sqlx::types::Json;
 
-use super::{Agent, AgentConfig};
+use super::{Agent, AgentConfig, AgentStatus, Deployment};
 use crate::{
     access::Actor,
     db::TenantTx,
@@ -25,7 +28,8 @@ impl From<Row> for Agent {
         Self {
             id: row.id,
             key: row.key,
-            status: row.status,
+            // The table allows no other word.
+            status: AgentStatus::parse(&row.status).unwrap_or(AgentStatus::Archived),
             version: row.latest_version,
             deployed_version: row.deployed_version,
             config: row.config.0,
@@ -35,8 +39,8 @@ impl From<Row> for Agent {
     }
 }
 
-/// All agents that are not archived, by name.
-pub async fn list(tx: &mut TenantTx) -> Result<Vec<Agent>> {
+/// All agents that are not archived, or those that are, by name.
+pub async fn list(tx: &mut TenantTx, archived: bool) -> Result<Vec<Agent>> {
     let org = tx.org();
     let rows = sqlx::query_as!(
         Row,
@@ -44,9 +48,10 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Agent>> {
                v.config as "config: Json<AgentConfig>", a.created_at, a.updated_at
            from agents a
            join agent_versions v on v.organization_id = a.organization_id and v.agent_id = a.id and v.version = a.latest_version
-           where a.organization_id = $1 and a.status <> 'archived'
+           where a.organization_id = $1 and (a.status = 'archived') = $2
            order by lower(a.name), a.id"#,
         org.uuid(),
+        archived,
     )
     .fetch_all(tx.conn())
     .await?;
@@ -197,9 +202,25 @@ async fn insert_version(
     Ok(())
 }
 
-/// Makes a version the one that workflows use.
-pub async fn deploy(tx: &mut TenantTx, id: AgentId, version: i32) -> Result<()> {
+/// Makes a version the one that workflows use. The agent's row is held.
+pub async fn deploy(tx: &mut TenantTx, id: AgentId, version: i32, by: &Actor) -> Result<()> {
     let org = tx.org();
+    sqlx::query!(
+        "insert into agent_deployments
+             (organization_id, agent_id, number, version, replaced, deployed_by, deployed_by_name)
+         select organization_id, id,
+                1 + coalesce((select max(number) from agent_deployments d
+                              where d.organization_id = a.organization_id and d.agent_id = a.id), 0),
+                $3, nullif(deployed_version, $3), $4, $5
+         from agents a where organization_id = $1 and id = $2",
+        org.uuid(),
+        id.uuid(),
+        version,
+        by.reference(),
+        by.name(),
+    )
+    .execute(tx.conn())
+    .await?;
     sqlx::query!(
         "update agents set deployed_version = $3, updated_at = now() where organization_id = $1 and id = $2",
         org.uuid(),
@@ -211,14 +232,45 @@ pub async fn deploy(tx: &mut TenantTx, id: AgentId, version: i32) -> Result<()> 
     Ok(())
 }
 
+/// The version that was deployed before the one that is deployed now.
+pub async fn former(tx: &mut TenantTx, id: AgentId) -> Result<Option<i32>> {
+    let org = tx.org();
+    let former = sqlx::query_scalar!(
+        "select d.replaced from agent_deployments d
+         join agents a on a.organization_id = d.organization_id and a.id = d.agent_id
+         where d.organization_id = $1 and d.agent_id = $2 and d.version = a.deployed_version and d.replaced is not null
+         order by d.number desc limit 1",
+        org.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(former.flatten())
+}
+
+/// The deployments, the last first.
+pub async fn deployments(tx: &mut TenantTx, id: AgentId) -> Result<Vec<Deployment>> {
+    let org = tx.org();
+    let rows = sqlx::query_as!(
+        Deployment,
+        "select version, replaced, deployed_by_name as deployed_by, deployed_at
+         from agent_deployments where organization_id = $1 and agent_id = $2 order by number desc limit 50",
+        org.uuid(),
+        id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows)
+}
+
 /// Takes the agent out of use, or brings it back.
-pub async fn set_status(tx: &mut TenantTx, id: AgentId, status: &str) -> Result<bool> {
+pub async fn set_status(tx: &mut TenantTx, id: AgentId, status: AgentStatus) -> Result<bool> {
     let org = tx.org();
     let done = sqlx::query!(
         "update agents set status = $3, updated_at = now() where organization_id = $1 and id = $2",
         org.uuid(),
         id.uuid(),
-        status,
+        status.as_str(),
     )
     .execute(tx.conn())
     .await
@@ -231,6 +283,7 @@ pub struct ForRun {
     pub key: String,
     pub version: i32,
     pub deployed: bool,
+    pub active: bool,
     pub config: AgentConfig,
 }
 
@@ -238,11 +291,12 @@ pub struct ForRun {
 pub async fn for_run(tx: &mut TenantTx, keys: &[String]) -> Result<Vec<ForRun>> {
     let org = tx.org();
     let rows = sqlx::query!(
-        r#"select a.key, v.version, a.deployed_version is not null as "deployed!", v.config as "config: Json<AgentConfig>"
+        r#"select a.key, v.version, a.deployed_version is not null as "deployed!",
+               a.status = 'active' as "active!", v.config as "config: Json<AgentConfig>"
            from agents a
            join agent_versions v on v.organization_id = a.organization_id and v.agent_id = a.id
                and v.version = coalesce(a.deployed_version, a.latest_version)
-           where a.organization_id = $1 and a.key = any($2) and a.status = 'active'"#,
+           where a.organization_id = $1 and a.key = any($2) and a.status <> 'archived'"#,
         org.uuid(),
         keys,
     )
@@ -250,7 +304,13 @@ pub async fn for_run(tx: &mut TenantTx, keys: &[String]) -> Result<Vec<ForRun>> 
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| ForRun { key: row.key, version: row.version, deployed: row.deployed, config: row.config.0 })
+        .map(|row| ForRun {
+            key: row.key,
+            version: row.version,
+            deployed: row.deployed,
+            active: row.active,
+            config: row.config.0,
+        })
         .collect())
 }
 
@@ -274,7 +334,7 @@ pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<(String, String, String)>
 pub async fn keys(tx: &mut TenantTx) -> Result<Vec<String>> {
     let org = tx.org();
     let keys = sqlx::query_scalar!(
-        "select key from agents where organization_id = $1 and status = 'active' order by key",
+        "select key from agents where organization_id = $1 and status <> 'archived' order by key",
         org.uuid(),
     )
     .fetch_all(tx.conn())

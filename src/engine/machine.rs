@@ -12,7 +12,7 @@ use std::{
 use chrono::TimeDelta;
 use serde_json::Value;
 
-pub use step::{Detail, Lock, LockAnswer, LockGrant, Step};
+pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
 
 use super::{
     journal::{Event, LogLevel, Usage},

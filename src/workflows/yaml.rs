@@ -398,6 +398,29 @@ agents:
     }
 
     #[test]
+    fn all_settings_of_an_agent_travel_with_it() {
+        let settings = r#"
+    fallbacks: [class/routine, openai/gpt-5]
+    temperature: 0.2
+    options: { top_p: 0.9, max_output_tokens: 2000, reasoning: high }
+    tools: { calculator: allowed, email_send: needs_approval }
+    limits: { max_turns: 3 }
+    guardrails: { injection: stop, max_input_chars: 4000, redact: [card], stop: [ssn], allowed_domains: [a.example], rule_of_two: false }
+    capabilities: { tags: [billing, refunds], about: Answers customers. }
+"#;
+        let first = import(&format!("{FILE}{}", settings.trim_start_matches('\n'))).expect("a good file");
+        let reader = &first.agents["reader"];
+        assert_eq!((reader.fallbacks.len(), reader.capabilities.tags.len(), reader.limits.max_turns), (2, 2, 3));
+        assert!(reader.options.reasoning.is_some() && !reader.guardrails.rule_of_two);
+        let file = export(&first).expect("written");
+        assert_eq!(import(&file).expect("read again"), first, "{file}");
+        let wrong = FILE.replace("model: sandbox/sandbox", "model: sandbox/sandbox\n    fallbacks: [sandbox/sandbox]");
+        assert!(
+            messages(&wrong).join("").starts_with("agents.reader.fallbacks.0 | Line 37, agent “reader”: This model")
+        );
+    }
+
+    #[test]
     fn faults_name_line_step_and_field() {
         let wrong = FILE.replace("prompt: |", "promt: |").replace("tool: http_request", "tol: http_request");
         assert_eq!(

@@ -1,33 +1,100 @@
 //! Agents.
 
 use agentflow::{
-    agents::{Agent, form::AgentForm},
+    agents::{
+        Agent, AgentStatus, Deployment,
+        cases::{CaseForm, TestCase},
+        compare::Comparison,
+        form::AgentForm,
+        record::{AgentRecord, Record},
+    },
     engine::plan::ToolEffect,
-    kernel::{AgentId, VersionLine},
+    kernel::{AgentId, TestCaseId, Timestamp, VersionLine},
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "ssr")]
-use super::views::empty_page;
+use super::views::{empty_page, head, row};
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
-use agentflow::{access::Permission, agents::service};
+use agentflow::{
+    access::Permission,
+    agents::{cases::service as cases, record::Period, service},
+};
 
 /// The list of agents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentsPage {
     /// The agents, by name.
-    pub agents: Vec<Agent>,
+    pub agents: Vec<AgentRow>,
+    /// Whether these are the archived ones.
+    pub archived: bool,
     /// Whether the one who looks may make one.
     pub can_build: bool,
+}
+
+/// A line of the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRow {
+    /// Its id.
+    pub id: AgentId,
+    /// What workflows call it.
+    pub key: String,
+    /// What it is called.
+    pub name: String,
+    /// What it is.
+    pub role: String,
+    /// Its model.
+    pub model: String,
+    /// What it is good for, in a sentence.
+    pub about: String,
+    /// The same in words.
+    pub tags: Vec<String>,
+    /// Whether it can be given work.
+    pub status: AgentStatus,
+    /// The newest version.
+    pub version: i32,
+    /// The version that workflows use.
+    pub deployed_version: Option<i32>,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// What came of its tasks of the last 30 days.
+    pub record: Record,
+}
+
+/// What all pages of an agent begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentHead {
+    /// Its id.
+    pub id: AgentId,
+    /// What it is called.
+    pub name: String,
+    /// Whether it can be given work.
+    pub status: AgentStatus,
+    /// The newest version.
+    pub version: i32,
+    /// The version that workflows use.
+    pub deployed_version: Option<i32>,
+    /// The one that was deployed before.
+    pub former: Option<i32>,
+    /// How many versions there are.
+    pub versions: usize,
+    /// How many test cases there are.
+    pub cases: i64,
+    /// Whether the one who looks may save.
+    pub can_build: bool,
+    /// Whether the one who looks may deploy.
+    pub can_deploy: bool,
 }
 
 /// An agent's form with all that it offers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentPage {
+    /// What the page begins with; nothing for a new agent.
+    pub head: Option<AgentHead>,
     /// The agent; nothing for a new one.
     pub agent: Option<Agent>,
     /// The version that the form shows.
@@ -38,7 +105,7 @@ pub struct AgentPage {
     pub versions: Vec<VersionLine>,
     /// The workflows that name the agent.
     pub used_by: Vec<String>,
-    /// The models that there are: id and label.
+    /// The models and task classes that there are: id and label.
     pub models: Vec<(String, String)>,
     /// The tools that there are.
     pub tools: Vec<ToolChoice>,
@@ -61,11 +128,45 @@ pub struct ToolChoice {
     pub effect: ToolEffect,
 }
 
-/// All agents.
+/// An agent's versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentVersionsPage {
+    /// What the page begins with.
+    pub head: AgentHead,
+    /// The versions, the newest first.
+    pub versions: Vec<VersionLine>,
+    /// Which was deployed when, the last first.
+    pub deployments: Vec<Deployment>,
+    /// Two versions beside each other, where two are named.
+    pub comparison: Option<Comparison>,
+}
+
+/// What came of an agent's tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecordPage {
+    /// What the page begins with.
+    pub head: AgentHead,
+    /// The record.
+    pub record: AgentRecord,
+}
+
+/// An agent's test cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentCasesPage {
+    /// What the page begins with.
+    pub head: AgentHead,
+    /// The test cases, by name.
+    pub cases: Vec<TestCase>,
+}
+
+/// All agents, or the archived ones, with their record.
 #[server]
-pub async fn list_agents(org: String) -> Result<AgentsPage, ApiError> {
+pub async fn list_agents(org: String, #[server(default)] archived: bool) -> Result<AgentsPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    Ok(AgentsPage { agents: service::list(&cx.grant()?).await?, can_build: cx.role().may(Permission::Build) })
+    let agents = if archived { service::archived(&cx.grant()?).await? } else { service::list(&cx.grant()?).await? };
+    let mut records = service::registry(&cx.grant()?, Period::Month).await?;
+    let agents = agents.into_iter().map(|agent| row(agent, &mut records)).collect();
+    Ok(AgentsPage { agents, archived, can_build: cx.role().may(Permission::Build) })
 }
 
 /// An agent's form, at its newest or another version; the form of a new agent.
@@ -75,10 +176,45 @@ pub async fn load_agent(org: String, agent: Option<AgentId>, version: Option<i32
     let Some(id) = agent else { return Ok(empty_page(&cx)) };
     let detail = service::find(&cx.grant()?, id).await?;
     let shown = version.unwrap_or(detail.agent.version);
-    let config = service::version(&cx.grant()?, id, shown).await?;
-    let form = AgentForm::of(&config);
+    let form = AgentForm::of(&service::version(&cx.grant()?, id, shown).await?);
+    let head = Some(head(&cx, &detail));
     let (versions, used_by) = (detail.versions, detail.used_by);
-    Ok(AgentPage { agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx) })
+    Ok(AgentPage { head, agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx) })
+}
+
+/// An agent's versions, and what differs from version `a` to version `b` where they are named.
+#[server]
+pub async fn load_agent_versions(
+    org: String,
+    agent: AgentId,
+    a: Option<i32>,
+    b: Option<i32>,
+) -> Result<AgentVersionsPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let detail = service::find(&cx.grant()?, agent).await?;
+    let comparison = match a {
+        None => None,
+        Some(a) => Some(service::compare(&cx.grant()?, agent, a, b.unwrap_or(detail.agent.version)).await?),
+    };
+    let deployments = service::deployments(&cx.grant()?, agent).await?;
+    Ok(AgentVersionsPage { head: head(&cx, &detail), versions: detail.versions, deployments, comparison })
+}
+
+/// What came of an agent's tasks.
+#[server]
+pub async fn load_agent_record(org: String, agent: AgentId, days: Option<i32>) -> Result<AgentRecordPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let detail = service::find(&cx.grant()?, agent).await?;
+    let record = service::record(&cx.grant()?, agent, Period::of_days(days)).await?;
+    Ok(AgentRecordPage { head: head(&cx, &detail), record })
+}
+
+/// An agent's test cases.
+#[server]
+pub async fn load_agent_cases(org: String, agent: AgentId) -> Result<AgentCasesPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let detail = service::find(&cx.grant()?, agent).await?;
+    Ok(AgentCasesPage { head: head(&cx, &detail), cases: cases::list(&cx.grant()?, agent).await? })
 }
 
 /// Makes an agent.
@@ -91,12 +227,20 @@ pub async fn create_agent(org: String, form: AgentForm) -> Result<(), ApiError> 
     Ok(())
 }
 
-/// Saves an agent as a new version, made from version `base`.
+/// Saves an agent as a new version, made from version `base`; deploys it, where that is asked for.
 #[server]
-pub async fn save_agent(org: String, agent: AgentId, base: i32, form: AgentForm) -> Result<(), ApiError> {
-    let grant = door::ctx(&org).await?.grant()?;
+pub async fn save_agent(
+    org: String,
+    agent: AgentId,
+    base: i32,
+    form: AgentForm,
+    #[server(default)] deploy: bool,
+) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    let (build, deploy) = (cx.grant()?, if deploy { Some(cx.grant()?) } else { None });
     let config = form.config().map_err(in_form)?;
-    service::save(&grant, agent, base, config).await.map_err(in_form)?;
+    let new = service::NewVersion { base, config, note: form.note };
+    service::save(&build, deploy.as_ref(), agent, new).await.map_err(in_form)?;
     Ok(())
 }
 
@@ -107,11 +251,57 @@ pub async fn deploy_agent(org: String, agent: AgentId, version: i32) -> Result<(
     Ok(())
 }
 
+/// Deploys what was deployed before this version.
+#[server]
+pub async fn roll_back_agent(org: String, agent: AgentId, version: i32) -> Result<(), ApiError> {
+    service::roll_back(&door::ctx(&org).await?.grant()?, agent, version).await?;
+    Ok(())
+}
+
+/// Makes an older version the newest one again.
+#[server]
+pub async fn restore_agent_version(org: String, agent: AgentId, base: i32, version: i32) -> Result<(), ApiError> {
+    service::restore(&door::ctx(&org).await?.grant()?, agent, base, version).await?;
+    Ok(())
+}
+
+/// Switches an agent on or off, or brings it back.
+#[server]
+pub async fn set_agent_status(org: String, agent: AgentId, status: AgentStatus) -> Result<(), ApiError> {
+    service::set_status(&door::ctx(&org).await?.grant()?, agent, status).await?;
+    Ok(())
+}
+
 /// Takes an agent out of use.
 #[server]
 pub async fn archive_agent(org: String, agent: AgentId) -> Result<(), ApiError> {
     let cx = door::ctx(&org).await?;
-    service::archive(&cx.grant()?, agent).await?;
+    service::set_status(&cx.grant()?, agent, AgentStatus::Archived).await?;
     leptos_axum::redirect(&format!("/o/{}/agents", cx.org().slug));
+    Ok(())
+}
+
+/// Makes a test case.
+#[server]
+pub async fn add_test_case(org: String, agent: AgentId, form: CaseForm) -> Result<(), ApiError> {
+    cases::create(&door::ctx(&org).await?.grant()?, agent, &form).await.map_err(in_form)?;
+    Ok(())
+}
+
+/// Changes a test case.
+#[server]
+pub async fn save_test_case(org: String, agent: AgentId, case: TestCaseId, form: CaseForm) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    cases::update(&cx.grant()?, agent, case, &form).await.map_err(in_form)?;
+    leptos_axum::redirect(&format!("/o/{}/agents/{agent}/tests", cx.org().slug));
+    Ok(())
+}
+
+/// Removes a test case.
+#[server]
+pub async fn remove_test_case(org: String, agent: AgentId, case: TestCaseId) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    cases::remove(&cx.grant()?, agent, case).await?;
+    leptos_axum::redirect(&format!("/o/{}/agents/{agent}/tests", cx.org().slug));
     Ok(())
 }

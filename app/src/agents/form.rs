@@ -1,13 +1,16 @@
 //! An agent's form.
 
 use agentflow::{
-    agents::{Agent, form::AgentForm},
+    agents::{Agent, MAX_FALLBACKS, form::AgentForm},
     engine::plan::ToolEffect,
     kernel::Kind,
 };
 use leptos::{prelude::*, task::spawn_local};
 
-use super::api::{AgentPage, ArchiveAgent, CreateAgent, DeployAgent, SaveAgent, ToolChoice, load_agent};
+use super::{
+    api::{AgentPage, ArchiveAgent, CreateAgent, DeployAgent, SaveAgent, ToolChoice, load_agent},
+    unsaved::{SaveState, ask_before_leaving},
+};
 use crate::{
     kit::{Callout, Card, Choice, Field, Form, FormAction, Look, Select, Submit, TextArea},
     wire::{hidden, on_success},
@@ -33,13 +36,18 @@ pub fn AgentEditor(
     match page.agent.clone() {
         None => {
             let create = FormAction::new::<CreateAgent>();
+            let typed = RwSignal::new(false);
+            ask_before_leaving(typed);
+            on_success(create, move || typed.set(false));
             let entries = hidden([("org", org.clone())]);
             view! {
-                <Form action=create>
-                    {entries}
-                    {fields(&page)}
-                    <Submit busy="Creating…">"Create agent"</Submit>
-                </Form>
+                <div on:input=move |_| typed.set(true)>
+                    <Form action=create>
+                        {entries}
+                        {fields(&page)}
+                        <Submit busy="Creating…">"Create agent"</Submit>
+                    </Form>
+                </div>
             }
             .into_any()
         }
@@ -49,7 +57,12 @@ pub fn AgentEditor(
 
 fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
     let save = FormAction::new::<SaveAgent>();
-    on_success(save, move || renewed.update(|count| *count += 1));
+    let typed = RwSignal::new(false);
+    ask_before_leaving(typed);
+    on_success(save, move || {
+        typed.set(false);
+        renewed.update(|count| *count += 1);
+    });
     let base = RwSignal::new(agent.version);
     let (id, slug) = (agent.id, org.clone());
     // Who came second sees what happened and can save again: then on top of the newer version.
@@ -65,15 +78,37 @@ fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>
         }
     });
     let entries = hidden([("org", org.clone()), ("agent", agent.id.to_string())]);
+    let saved_at = page.versions.iter().find(|line| line.version == page.shown).map(|line| line.created_at);
+    let (version, saved_at) = (page.shown, saved_at.unwrap_or(agent.updated_at));
+    let can_deploy = page.can_deploy;
     view! {
-        <Form action=save done="Saved.">
-            {entries}
-            <input type="hidden" name="base" value=move || base.get().to_string()/>
-            {fields(&page)}
-            <Submit>"Save as a new version"</Submit>
-        </Form>
+        <div on:input=move |_| typed.set(true)>
+            <Form action=save done="Saved.">
+                {entries}
+                <input type="hidden" name="base" value=move || base.get().to_string()/>
+                {fields(&page)}
+                <Field
+                    name="form[note]" label="Note" optional=true longest=200
+                    hint="What you changed and why, for whoever looks at the versions. Empty: told from what differs."
+                />
+                <SaveState version saved_at typed/>
+                <div class="form-actions">
+                    <Submit>"Save as a new version"</Submit>
+                    {deploy_or_hint(can_deploy)}
+                </div>
+            </Form>
+        </div>
     }
     .into_any()
+}
+
+fn deploy_or_hint(can_deploy: bool) -> AnyView {
+    if can_deploy {
+        view! { <Submit look=Look::Default name="deploy" value="true" busy="Deploying…">"Save and deploy"</Submit> }
+            .into_any()
+    } else {
+        view! { <p class="hint">"An admin or owner can deploy it."</p> }.into_any()
+    }
 }
 
 fn fields(page: &AgentPage) -> AnyView {
@@ -93,8 +128,9 @@ fn fields(page: &AgentPage) -> AnyView {
             </div>
         </Card>
         {model_card(page)}
-        {tools_card(page)}
         {limits_card(page)}
+        {tools_card(page)}
+        {guardrails_card(page)}
         <Card title="Form of the answer">
             <TextArea
                 name="form[output_schema]"
@@ -106,18 +142,36 @@ fn fields(page: &AgentPage) -> AnyView {
                 hint="Empty: the answer is text. With a schema the answer is checked; an answer that does not fit goes back to the model with the fault."
             />
         </Card>
+        <Card title="What it is good for">
+            <div class="stack">
+                <Field
+                    name="form[about]" label="In a sentence" optional=true value=form.about longest=200
+                    hint="Whoever has work to give reads this: people, planners and other agents."
+                />
+                <Field
+                    name="form[tags]" label="Tags" optional=true value=form.tags
+                    hint="Up to 12 words in small letters, with commas between them, such as: billing, refunds."
+                />
+            </div>
+        </Card>
     }
     .into_any()
 }
 
-fn model_card(page: &AgentPage) -> AnyView {
-    let chosen = page.form.model.clone();
+/// The models to choose from, with one that is set and not among them.
+fn model_choices(page: &AgentPage, chosen: &str) -> Vec<Choice> {
     let mut choices: Vec<Choice> =
         page.models.iter().map(|(id, label)| Choice::new(id.clone(), label.clone())).collect();
-    if !page.models.iter().any(|(id, _)| *id == chosen) {
-        choices.push(Choice::new(chosen.clone(), format!("{chosen} (not connected)")));
+    if !chosen.is_empty() && !page.models.iter().any(|(id, _)| id == chosen) {
+        choices.push(Choice::new(chosen, format!("{chosen} (not connected)")));
     }
-    let only_sandbox = page.models.iter().all(|(id, _)| id.starts_with("sandbox/"));
+    choices
+}
+
+fn model_card(page: &AgentPage) -> AnyView {
+    let chosen = page.form.model.clone();
+    let choices = model_choices(page, &chosen);
+    let only_sandbox = page.models.iter().all(|(id, _)| id.starts_with("sandbox/") || id.starts_with("class/"));
     let note = only_sandbox.then(|| {
         view! {
             <p class="hint">
@@ -125,7 +179,15 @@ fn model_card(page: &AgentPage) -> AnyView {
             </p>
         }
     });
-    let AgentForm { other_model, temperature, .. } = page.form.clone();
+    let fallbacks: Vec<_> = (0..MAX_FALLBACKS)
+        .map(|place| {
+            let value = page.form.fallbacks.get(&place.to_string()).cloned().unwrap_or_default();
+            let (choices, name) = (model_choices(page, &value), format!("form[fallbacks][{place}]"));
+            view! { <Select name label=format!("Fallback {}", place + 1) choices value optional=true/> }
+        })
+        .collect();
+    let AgentForm { other_model, temperature, top_p, max_output_tokens, reasoning, .. } = page.form.clone();
+    let efforts = vec![Choice::new("low", "Little"), Choice::new("medium", "Some"), Choice::new("high", "Much")];
     view! {
         <Card title="Model">
             <div class="stack">
@@ -138,19 +200,90 @@ fn model_card(page: &AgentPage) -> AnyView {
                     value=other_model
                     hint="For a model that is not in the list: provider/name. It takes the place of the choice above."
                 />
-                <Field
-                    name="form[temperature]"
-                    label="Temperature"
-                    optional=true
-                    class="short"
-                    inputmode="decimal"
-                    value=temperature
-                    hint="0: the same words each time. 2: very free. Empty: the model's own setting."
-                />
+                <p class="hint">"When the model cannot be had (it is out of order, at its limit, or too slow), the next one is asked instead, in this order."</p>
+                <div class="fields">{fallbacks}</div>
+                <div class="fields">
+                    <Field
+                        name="form[temperature]" label="Temperature" optional=true inputmode="decimal" value=temperature
+                        hint="0: the same words each time. 2: very free. Empty: the model's own setting."
+                    />
+                    <Field
+                        name="form[top_p]" label="Top P" optional=true inputmode="decimal" value=top_p
+                        hint="Above 0, at most 1: of how much of the likeliest words it chooses."
+                    />
+                    <Field
+                        name="form[max_output_tokens]" label="Longest answer" optional=true inputmode="numeric" value=max_output_tokens
+                        hint="In tokens. A longer answer is cut off."
+                    />
+                    <Select
+                        name="form[reasoning]" label="Reasoning" optional=true choices=efforts value=reasoning
+                        hint="How much a model that can reason does so before it answers."
+                    />
+                </div>
             </div>
         </Card>
     }
     .into_any()
+}
+
+fn guardrails_card(page: &AgentPage) -> AnyView {
+    let AgentForm { injection, max_input_chars, sensitive, allowed_domains, rule_of_two, .. } = page.form.clone();
+    let injections = vec![
+        Choice::new("warn", "The run's log says so"),
+        Choice::new("stop", "The task fails"),
+        Choice::new("off", "Nothing"),
+    ];
+    let asks = vec![Choice::new("ask", "A person is asked before it sends"), Choice::new("off", "Nobody is asked")];
+    let kinds = SENSITIVE.into_iter().map(|(kind, label)| {
+        let value = sensitive.get(kind).cloned().unwrap_or_default();
+        view! { <Select name=format!("form[sensitive][{kind}]") label choices=sensitive_choices() value/> }
+    });
+    let kinds: Vec<_> = kinds.collect();
+    view! {
+        <Card title="Guardrails">
+            <div class="stack">
+                <p class="hint">"What the agent must not take in, say, or combine. We check this ourselves, whatever its model says."</p>
+                <Select
+                    name="form[injection]" label="Orders in outside text" choices=injections value=injection
+                    hint="What happens when a web page, message or file speaks to the model as if it gave orders."
+                />
+                <Select
+                    name="form[rule_of_two]" label="Strangers' text, private data and sending" choices=asks value=rule_of_two
+                    hint="What happens when one task has read strangers' text and private data, and is about to send something out."
+                />
+                <Field
+                    name="form[max_input_chars]" label="Longest task" optional=true class="short" inputmode="numeric" value=max_input_chars
+                    hint="In characters. A longer one fails before a model is asked. Empty: as long as the model takes."
+                />
+                <TextArea
+                    name="form[allowed_domains]" label="Hosts" optional=true rows=3 class="mono" value=allowed_domains
+                    hint="The only hosts that its tools may call, one on a line, such as example.com with all below it. Empty: all public ones. A call to another host is refused."
+                />
+                <p class="hint">"What is blotted out is unreadable in what the agent says and in what its tools return. What fails the task is looked for in its answer."</p>
+                <div class="fields">{kinds}</div>
+            </div>
+        </Card>
+    }
+    .into_any()
+}
+
+/// The kinds of text that are not everybody's business.
+const SENSITIVE: [(&str, &str); 6] = [
+    ("credential", "Keys and passwords"),
+    ("card", "Card numbers"),
+    ("iban", "Bank account numbers"),
+    ("ssn", "Social security numbers"),
+    ("email", "E-mail addresses"),
+    ("phone", "Telephone numbers"),
+];
+
+fn sensitive_choices() -> Vec<Choice> {
+    vec![
+        Choice::new("leave", "Leave as they are"),
+        Choice::new("redact", "Blot out"),
+        Choice::new("stop", "Fail the task"),
+        Choice::new("both", "Blot out, and fail the task"),
+    ]
 }
 
 fn tools_card(page: &AgentPage) -> AnyView {
@@ -192,21 +325,21 @@ fn limits_card(page: &AgentPage) -> AnyView {
     let form = page.form.clone();
     view! {
         <Card title="Limits for each task">
-            <div class="stack">
+            <div class="fields">
                 <Field
-                    name="form[max_turns]" label="Turns" class="short" inputmode="numeric" value=form.max_turns
+                    name="form[max_turns]" label="Turns" inputmode="numeric" value=form.max_turns
                     hint="Model calls, 1 to 50. After the last one the step fails with what was reached."
                 />
                 <Field
-                    name="form[max_tokens]" label="Tokens" class="short" inputmode="numeric" value=form.max_tokens
+                    name="form[max_tokens]" label="Tokens" inputmode="numeric" value=form.max_tokens
                     hint="In and out together. When they are used up the step stops before its next model call and fails."
                 />
                 <Field
-                    name="form[max_cost]" label="Cost in dollars" class="short" inputmode="decimal" value=form.max_cost
+                    name="form[max_cost]" label="Cost in dollars" inputmode="decimal" value=form.max_cost
                     hint="Checked before each model call. A call that could go beyond it is not made; the step fails."
                 />
                 <Field
-                    name="form[timeout_s]" label="Seconds for one model call" class="short" inputmode="numeric" value=form.timeout_s
+                    name="form[timeout_s]" label="Seconds for one model call" inputmode="numeric" value=form.timeout_s
                     hint="5 to 600. A call that takes longer is cut off and tried again, as often as the step allows."
                 />
             </div>

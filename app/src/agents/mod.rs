@@ -1,92 +1,39 @@
-//! Agents: the list, and an agent's form with its versions.
+//! Agents: the list, and an agent's form, versions, record and test cases.
 
 pub mod api;
+mod cases;
 mod form;
+mod list;
+mod record;
+mod unsaved;
+mod versions;
 #[cfg(feature = "ssr")]
 pub mod views;
 
 use agentflow::{
+    agents::{Agent, AgentStatus},
     kernel::{AgentId, Error},
-    models,
 };
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use self::{
-    api::{AgentPage, AgentsPage, list_agents, load_agent},
+    api::{AgentHead, AgentPage, SetAgentStatus, load_agent},
     form::AgentEditor,
+};
+pub use self::{
+    cases::AgentCasesPageView, list::AgentsListPage, record::AgentRecordPageView, versions::AgentVersionsPageView,
 };
 use crate::{
     conversations::TrialPanel,
     error::ApiError,
     frame::use_org,
     kit::{
-        Callout, Card, Crumb, DataTable, EmptyState, Glyph, Icon, Kv, KvList, LinkButton, Look, NoValue, PageHeader,
-        Status, StatusBadge, Th, Time, Title, status::Family,
+        Callout, Card, Crumb, Form, FormAction, Glyph, Kv, KvList, Look, NoValue, PageHeader, Status, StatusBadge,
+        Submit, Tab, Tabs, Time, Title, Tone, status::Family,
     },
-    wire::{Loaded, loading},
+    wire::{Loaded, hidden, loading, on_success},
 };
-
-/// The agents of the organization.
-#[component]
-pub fn AgentsListPage() -> impl IntoView {
-    let org = Signal::stored(use_org());
-    let list = loading(move || org.get(), list_agents);
-    view! {
-        <Title text=Signal::stored("Agents".to_owned())/>
-        <Loaded resource=list view=move |page| agents_list(&org.get_untracked(), page)/>
-    }
-    .into_any()
-}
-
-fn agents_list(org: &str, page: AgentsPage) -> AnyView {
-    let new = format!("/o/{org}/agents/new");
-    let action = page.can_build.then(|| {
-        let href = new.clone();
-        view! { <LinkButton href=Signal::stored(href) look=Look::Primary><Icon glyph=Glyph::Plus/>"New agent"</LinkButton> }
-    });
-    let body = if page.agents.is_empty() {
-        let templates = format!("/o/{org}/workflows/new");
-        let create =
-            page.can_build.then(|| view! { <p><a class="btn btn-primary" href=new.clone()>"Create an agent"</a></p> });
-        view! {
-            <EmptyState title="No agents yet" glyph=Glyph::Agents>
-                <p>"An agent is a model with a role, instructions, tools and limits. Workflows give it work."</p>
-                {create}
-                <p>"Or start from " <a href=templates>"a workflow template"</a>", which brings its agents."</p>
-            </EmptyState>
-        }
-        .into_any()
-    } else {
-        let rows: Vec<_> = page
-            .agents
-            .into_iter()
-            .map(|agent| {
-                let tools = agent.config.tools.len();
-                view! {
-                    <tr>
-                        <th scope="row">
-                            <a href=format!("/o/{org}/agents/{}", agent.id)>{agent.config.name}</a>
-                            <span class="sub">{agent.config.role}</span>
-                        </th>
-                        <td data-label="Model">{models::label(&agent.config.model).to_owned()}</td>
-                        <td data-label="Tools" class="num">{if tools == 0 { view! { <NoValue/> }.into_any() } else { tools.into_any() }}</td>
-                        <td data-label="Version">{version_words(agent.version, agent.deployed_version)}</td>
-                        <td data-label="Saved"><Time at=agent.updated_at/></td>
-                    </tr>
-                }
-            })
-            .collect();
-        let head =
-            || view! { <Th>"Name"</Th><Th>"Model"</Th><Th num=true>"Tools"</Th><Th>"Version"</Th><Th>"Saved"</Th> };
-        view! { <DataTable caption="Agents" head=head.into() class="cards">{rows}</DataTable> }.into_any()
-    };
-    view! {
-        <PageHeader title=Signal::stored("Agents".to_owned())>{action}</PageHeader>
-        {body}
-    }
-    .into_any()
-}
 
 /// `Version 4, deployed`, `Version 4, version 2 deployed`, `Version 1, not deployed`.
 pub fn version_words(latest: i32, deployed: Option<i32>) -> String {
@@ -107,7 +54,55 @@ pub fn deployed_badge(latest: i32, deployed: Option<i32>) -> AnyView {
     view! { <StatusBadge status=Signal::stored(status)/> }.into_any()
 }
 
-/// An agent's page: its form, versions and uses. Without an id, the form of a new one.
+/// Whether an agent can be given work, where it cannot.
+fn status_badge(status: AgentStatus) -> Option<AnyView> {
+    let status = match status {
+        AgentStatus::Active => return None,
+        AgentStatus::Inactive => Status::new("Switched off", Glyph::Paused, Family::Warning),
+        AgentStatus::Archived => Status::new("Archived", Glyph::Stopped, Family::Neutral),
+    };
+    Some(view! { <StatusBadge status=Signal::stored(status)/> }.into_any())
+}
+
+/// The agent of the address.
+fn agent_id(text: Option<String>) -> Result<AgentId, ApiError> {
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| ApiError(Error::not_found("agent")))
+}
+
+/// The address of an agent.
+fn address(org: &str, id: AgentId) -> String {
+    format!("/o/{org}/agents/{id}")
+}
+
+/// The head that all pages of an agent share: name, state, what can be done, and the views of it.
+fn head(org: &str, head: &AgentHead, view: &'static str, actions: Option<AnyView>) -> AnyView {
+    let here = address(org, head.id);
+    let crumbs = vec![Crumb::new("Agents", format!("/o/{org}/agents"))];
+    let badges = view! {
+        {deployed_badge(head.version, head.deployed_version)}
+        {status_badge(head.status)}
+    }
+    .into_any();
+    let name = head.name.clone();
+    let tabs = vec![
+        Tab::new("Build", here.clone(), view == "build"),
+        Tab::new("Versions", format!("{here}/versions"), view == "versions")
+            .with_count(u64::try_from(head.versions).unwrap_or_default()),
+        Tab::new("Tests", format!("{here}/tests"), view == "tests")
+            .with_count(u64::try_from(head.cases).unwrap_or_default()),
+        Tab::new("Record", format!("{here}/record"), view == "record"),
+    ];
+    view! {
+        <Title text=Signal::stored(format!("{name} · Agents"))/>
+        <PageHeader title=Signal::stored(name) crumbs beside=move || badges>
+            {actions}
+        </PageHeader>
+        <Tabs label="Views of the agent" tabs=Signal::stored(tabs)/>
+    }
+    .into_any()
+}
+
+/// An agent's form, versions and uses. Without an id, the form of a new one.
 #[component]
 pub fn AgentEditPage() -> impl IntoView {
     let org = Signal::stored(use_org());
@@ -121,18 +116,15 @@ pub fn AgentEditPage() -> impl IntoView {
         (org.get(), id, version)
     };
     let page = loading(source, |(org, id, version)| async move {
-        let agent = match id {
-            None => None,
-            Some(text) => Some(text.parse::<AgentId>().map_err(|_| ApiError(Error::not_found("agent")))?),
-        };
+        let agent = if id.is_none() { None } else { Some(agent_id(id)?) };
         load_agent(org, agent, version).await
     });
     view! { <Loaded resource=page view=move |page| agent_view(org.get_untracked(), page, renewed)/> }.into_any()
 }
 
 fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
-    let crumbs = vec![Crumb::new("Agents", format!("/o/{org}/agents"))];
-    let Some(agent) = page.agent.clone() else {
+    let (Some(agent), Some(top)) = (page.agent.clone(), page.head.clone()) else {
+        let crumbs = vec![Crumb::new("Agents", format!("/o/{org}/agents"))];
         return view! {
             <Title text=Signal::stored("New agent · Agents".to_owned())/>
             <PageHeader title=Signal::stored("New agent".to_owned()) crumbs/>
@@ -140,32 +132,29 @@ fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
         }
         .into_any();
     };
-    let here = format!("/o/{org}/agents/{}", agent.id);
+    let here = address(&org, agent.id);
     let older = (page.shown != agent.version).then(|| {
         let words = format!(
             "This is version {} of {}. Saving it makes it the newest version again. ",
             page.shown, agent.version
         );
-        let here = here.clone();
+        let (here, compare) = (here.clone(), format!("{here}/versions?a={}", page.shown));
         view! {
             <Callout>
                 <p>
                     {words}
                     <a href=here>"Show the newest version"</a>
+                    " or "
+                    <a href=compare>"see what differs from it"</a>
+                    "."
                 </p>
             </Callout>
         }
     });
-    let name = agent.config.name.clone();
-    let badge = deployed_badge(agent.version, agent.deployed_version);
-    let key = agent.key.clone();
-    let used_by = page.used_by.join(", ");
     let deploy = form::deploy_button(&org, &agent, &page, renewed);
     view! {
-        <Title text=Signal::stored(format!("{name} · Agents"))/>
-        <PageHeader title=Signal::stored(name) crumbs beside=move || badge>
-            {deploy}
-        </PageHeader>
+        {head(&org, &top, "build", deploy)}
+        {off_callout(&org, &agent, &page, renewed)}
         <div class="with-aside">
             <div class="stack">
                 {older}
@@ -173,27 +162,73 @@ fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
             </div>
             <div class="stack">
                 <TrialPanel org=org.clone() agent=agent.id/>
-                <Card title="Uses">
-                    <KvList>
-                        <Kv name="Key"><code>{key}</code></Kv>
-                        <Kv name="Workflows">
-                            {if used_by.is_empty() { view! { <NoValue/> }.into_any() } else { used_by.into_any() }}
-                        </Kv>
-                    </KvList>
-                </Card>
-                {versions(&here, &page, agent.deployed_version)}
-                {form::archive_card(&org, &agent, &page)}
+                {uses(&agent, &page)}
+                {recent_versions(&here, &page, agent.deployed_version)}
+                {use_card(&org, &agent, &page, renewed)}
             </div>
         </div>
     }
     .into_any()
 }
 
-fn versions(here: &str, page: &AgentPage, deployed: Option<i32>) -> AnyView {
+/// What it means that no new run can use the agent, and the way back.
+fn off_callout(org: &str, agent: &Agent, page: &AgentPage, renewed: RwSignal<u32>) -> Option<AnyView> {
+    let (words, button) = match agent.status {
+        AgentStatus::Active => return None,
+        AgentStatus::Inactive if page.used_by.is_empty() => {
+            ("This agent is switched off: no new run can use it.".to_owned(), "Switch agent on")
+        }
+        AgentStatus::Inactive => (
+            format!(
+                "This agent is switched off. New runs of {} are refused until it is on again.",
+                page.used_by.join(", ")
+            ),
+            "Switch agent on",
+        ),
+        AgentStatus::Archived => {
+            ("This agent is archived: no list has it, and no workflow can name it.".to_owned(), "Bring agent back")
+        }
+    };
+    let on = page.can_build.then(|| status_form(org, agent.id, AgentStatus::Active, button, renewed));
+    Some(view! { <Callout tone=Tone::Warning><p>{words}</p>{on}</Callout> }.into_any())
+}
+
+fn status_form(org: &str, id: AgentId, status: AgentStatus, button: &'static str, renewed: RwSignal<u32>) -> AnyView {
+    let action = FormAction::new::<SetAgentStatus>();
+    on_success(action, move || renewed.update(|count| *count += 1));
+    let entries = hidden([("org", org.to_owned()), ("agent", id.to_string()), ("status", status.as_str().to_owned())]);
+    view! {
+        <Form action class="inline">
+            {entries}
+            <Submit look=Look::Default>{button}</Submit>
+        </Form>
+    }
+    .into_any()
+}
+
+fn uses(agent: &Agent, page: &AgentPage) -> AnyView {
+    let used_by = page.used_by.join(", ");
+    let key = agent.key.clone();
+    view! {
+        <Card title="Uses">
+            <KvList>
+                <Kv name="Key"><code>{key}</code></Kv>
+                <Kv name="Workflows">
+                    {if used_by.is_empty() { view! { <NoValue/> }.into_any() } else { used_by.into_any() }}
+                </Kv>
+            </KvList>
+        </Card>
+    }
+    .into_any()
+}
+
+/// The last versions, beside the form.
+fn recent_versions(here: &str, page: &AgentPage, deployed: Option<i32>) -> AnyView {
     let shown = page.shown;
     let lines: Vec<_> = page
         .versions
         .iter()
+        .take(10)
         .cloned()
         .map(|line| {
             let current = (line.version == shown).then_some("true");
@@ -209,5 +244,38 @@ fn versions(here: &str, page: &AgentPage, deployed: Option<i32>) -> AnyView {
             }
         })
         .collect();
-    view! { <Card title="Versions"><ol class="versions">{lines}</ol></Card> }.into_any()
+    let all = format!("{here}/versions");
+    view! {
+        <Card title="Versions">
+            <ol class="versions">{lines}</ol>
+            <p><a href=all>"Compare, restore, roll back"</a></p>
+        </Card>
+    }
+    .into_any()
+}
+
+/// Switching the agent off, and taking it out of use.
+fn use_card(org: &str, agent: &Agent, page: &AgentPage, renewed: RwSignal<u32>) -> Option<AnyView> {
+    if !page.can_build || agent.status == AgentStatus::Archived {
+        return None;
+    }
+    let off = (agent.status == AgentStatus::Active).then(|| {
+        let hint = if page.used_by.is_empty() {
+            "It stays in the lists, but no new run can use it. Runs that have begun keep it.".to_owned()
+        } else {
+            format!(
+                "New runs of {} are refused while it is off. Runs that have begun keep it.",
+                page.used_by.join(", ")
+            )
+        };
+        let form = status_form(org, agent.id, AgentStatus::Inactive, "Switch agent off", renewed);
+        view! { <Card title="Switch off"><p class="hint">{hint}</p>{form}</Card> }
+    });
+    let archive = form::archive_card(org, agent, page);
+    Some(view! { {off}{archive} }.into_any())
+}
+
+/// `66.6 %`.
+fn percent(permille: i64) -> String {
+    format!("{}.{}\u{a0}%", permille / 10, permille % 10)
 }

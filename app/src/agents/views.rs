@@ -1,17 +1,29 @@
-//! What an agent's form offers. Server only.
+//! What an agent's pages show and offer. Server only.
+
+use std::collections::BTreeMap;
 
 use agentflow::{
     access::{Ctx, Permission},
-    agents::form::AgentForm,
+    agents::{Agent, AgentDetail, form::AgentForm, record::Record},
     models::ModelInfo,
 };
 
-use super::api::{AgentPage, ToolChoice};
+use super::api::{AgentHead, AgentPage, AgentRow, ToolChoice};
+
+/// The task classes, as they are chosen. Each stands for a list of models.
+const TASK_CLASSES: [(&str, &str); 5] = [
+    ("class/routine", "Task class: routine work — the cheapest that fits"),
+    ("class/complex_reasoning", "Task class: complex reasoning — the most capable"),
+    ("class/creative", "Task class: creative work — the best writer"),
+    ("class/safety_critical", "Task class: safety-critical work — the most careful"),
+    ("class/research", "Task class: research — one that looks things up"),
+];
 
 /// The form of a new agent, with all that it offers.
 pub fn empty_page(cx: &Ctx) -> AgentPage {
     let blank = agentflow::agents::blank();
     AgentPage {
+        head: None,
         agent: None,
         shown: 0,
         form: AgentForm::of(&blank),
@@ -24,12 +36,49 @@ pub fn empty_page(cx: &Ctx) -> AgentPage {
     }
 }
 
-/// The models that there are, the sandbox labelled as such.
+/// What all pages of an agent begin with.
+pub fn head(cx: &Ctx, detail: &AgentDetail) -> AgentHead {
+    let agent = &detail.agent;
+    AgentHead {
+        id: agent.id,
+        name: agent.config.name.clone(),
+        status: agent.status,
+        version: agent.version,
+        deployed_version: agent.deployed_version,
+        former: detail.former,
+        versions: detail.versions.len(),
+        cases: detail.cases,
+        can_build: cx.role().may(Permission::Build),
+        can_deploy: cx.role().may(Permission::Deploy),
+    }
+}
+
+/// A line of the list of agents.
+pub fn row(agent: Agent, records: &mut BTreeMap<String, Record>) -> AgentRow {
+    let config = agent.config;
+    AgentRow {
+        id: agent.id,
+        record: records.remove(&agent.key).unwrap_or_default(),
+        key: agent.key,
+        name: config.name,
+        role: config.role,
+        model: config.model,
+        about: config.capabilities.about,
+        tags: config.capabilities.tags.into_iter().collect(),
+        status: agent.status,
+        version: agent.version,
+        deployed_version: agent.deployed_version,
+        updated_at: agent.updated_at,
+    }
+}
+
+/// The models that there are, the sandbox labelled as such, and then the task classes.
 fn models(cx: &Ctx) -> Vec<(String, String)> {
     let label = |model: &ModelInfo| {
         if model.sandbox { model.label.clone() } else { format!("{} ({})", model.label, model.provider) }
     };
-    cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model))).collect()
+    let models = cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model)));
+    models.chain(TASK_CLASSES.map(|(id, label)| (id.to_owned(), label.to_owned()))).collect()
 }
 
 /// The tools that there are.

@@ -15,7 +15,8 @@ pub fn in_form(mut error: Error) -> Error {
 }
 
 fn entry_name(field: &str) -> String {
-    let field = field.strip_prefix("limits.").unwrap_or(field);
+    let groups = ["limits.", "options.", "guardrails.", "capabilities."];
+    let field = groups.iter().find_map(|group| field.strip_prefix(group)).unwrap_or(field);
     let mut parts = field.split('.');
     let mut name = format!("form[{}]", parts.next().unwrap_or_default());
     for part in parts {
@@ -34,6 +35,7 @@ mod tests {
     fn a_fields_path_becomes_the_entrys_name() {
         assert_eq!(entry_name("name"), "form[name]");
         assert_eq!(entry_name("limits.max_turns"), "form[max_turns]");
+        assert_eq!(entry_name("guardrails.allowed_domains"), "form[allowed_domains]");
         assert_eq!(entry_name("tools.email_send"), "form[tools][email_send]");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 17] = [
     "",
     "/",
     "/runs",
@@ -22,6 +22,9 @@ const PAGES: [&str; 13] = [
     "/approvals",
     "/agents",
     "/agents/new",
+    "/agents/ag_01jd0000000000000000000000/versions",
+    "/agents/ag_01jd0000000000000000000000/tests",
+    "/agents/ag_01jd0000000000000000000000/record",
     "/workflows",
     "/workflows/new",
     "/integrations",
@@ -110,7 +113,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 61] = [
+const ARGUMENTS: [(&str, &str); 67] = [
     ("conversation", "conv_01jd0000000000000000000000"),
     ("prompt", "x"),
     ("connection", "conn_01jd0000000000000000000000"),
@@ -128,6 +131,12 @@ const ARGUMENTS: [(&str, &str); 61] = [
     ("period", "day"),
     ("limit", "1"),
     ("budget", "bud_01jd0000000000000000000000"),
+    ("a", "1"),
+    ("b", "1"),
+    ("case", "case_01jd0000000000000000000000"),
+    ("status", "active"),
+    ("form[prompt]", "x"),
+    ("form[expected]", "x"),
     ("retention_days", "30"),
     ("action", "retry"),
     ("runs", "run_01jd0000000000000000000000"),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are how it fails")]
 
 mod accounts;
+mod agent_record;
 mod agents;
 mod api;
 mod approvals;

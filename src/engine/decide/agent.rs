@@ -9,12 +9,12 @@ use super::{Decider, budget::Room, delegate::kind_of_call, runaway::Pace};
 use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
-        machine::{Detail, Machine, Step},
+        machine::{AgentTask, Detail, Machine, Step},
         plan::{ASK_HUMAN, AgentSpec, FIND_TOOLS, NodeKind, Plan, ToolEffect, ToolPermission, ToolSource},
         port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
-    kernel::text,
+    kernel::{Money, text},
 };
 
 /// The most tool calls that one answer of a model may ask for.
@@ -49,6 +49,23 @@ impl Decider<'_> {
         }
     }
 
+    fn task_of(&self, agent: &StepId) -> Option<AgentTask> {
+        let spec = self.spec_of(&self.plan, agent)?;
+        let (version, model) = (spec.version, spec.model.clone());
+        Some(AgentTask { agent: self.agent_key(agent)?, version, model, cost: Money::ZERO, given_up: false })
+    }
+
+    /// Notes what the task of a step cost, when its agent is done with it. What something else did to mend it is not its.
+    pub(super) fn note_cost(&mut self, id: &StepId) {
+        let is_own = |step: &Step| step.detail.task.as_ref().is_some_and(|task| !task.given_up);
+        if self.m.steps.get(id).is_some_and(is_own) {
+            let cost = self.used_below(id).cost;
+            if let Some(task) = self.m.steps.get_mut(id).and_then(|step| step.detail.task.as_mut()) {
+                task.cost = cost;
+            }
+        }
+    }
+
     pub(super) fn begin_agent(&mut self, id: &StepId, prompt: Value) {
         let as_text = |value: Value| match value {
             Value::String(text) => text,
@@ -62,6 +79,10 @@ impl Decider<'_> {
             prompt => json!({ "prompt": as_text(prompt) }),
         };
         self.set_input(id, input);
+        let task = self.task_of(id);
+        if let Some(step) = self.m.steps.get_mut(id) {
+            step.detail.task = task;
+        }
         self.begin_group(id);
         self.agent_advance(id);
     }

@@ -56,11 +56,15 @@ impl Decider<'_> {
 
     /// The step's own attempts are over, and it has not ended.
     fn hand_over(&mut self, id: &StepId, error: StepError) {
+        self.note_cost(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
         step.attempt = step.attempt.max(1);
         step.wake_at = None;
         step.detail.mending = true;
+        if let Some(task) = &mut step.detail.task {
+            task.given_up = true;
+        }
         step.error = Some(error.clone());
         let (attempt, head, name) = (step.attempt, step.head(), step.name.clone());
         if step.attempt == 1 && step.input.is_none() {

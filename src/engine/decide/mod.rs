@@ -395,6 +395,7 @@ impl Decider<'_> {
 
     /// A step has its result. What follows from it is decided at once.
     fn succeed(&mut self, id: &StepId, output: Value) {
+        self.note_cost(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Succeeded;
         step.detail.mending = false;
@@ -424,6 +425,7 @@ impl Decider<'_> {
 
     /// A step is given up. What follows from it is decided at once.
     fn give_up(&mut self, id: &StepId, error: StepError) {
+        self.note_cost(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Failed;
         step.error = Some(error.clone());

@@ -10,8 +10,25 @@ use crate::{
         plan::BranchName,
         state::{StepError, StepId, StepKind, StepState},
     },
-    kernel::{ApprovalId, RunId, Timestamp},
+    kernel::{ApprovalId, Money, RunId, Timestamp},
 };
+
+/// A task of an agent, as the agents' record counts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentTask {
+    /// The agent's key.
+    pub agent: String,
+    /// Its version.
+    pub version: i32,
+    /// The model that it was to ask.
+    pub model: String,
+    /// What it cost, once it has ended.
+    #[serde(default)]
+    pub cost: Money,
+    /// Whether its attempts are spent, whatever mended the step afterwards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
+}
 
 /// What a step's row holds besides its columns: the state machine's own notes, and what the screen shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +79,9 @@ pub struct Detail {
     /// The model that is asked instead of its agent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Whose task it is, once it has begun: what the agents' record is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<AgentTask>,
     /// The key of the event that it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,

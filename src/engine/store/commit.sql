@@ -66,11 +66,11 @@ events as (
 steps_written as (
     insert into steps as s (
         organization_id, run_id, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output, error,
-        detail, tokens_in, tokens_out, cost_micros, queued_at, wake_at, started_at, finished_at
+        detail, agent_key, tokens_in, tokens_out, cost_micros, queued_at, wake_at, started_at, finished_at
     )
     select
         w.organization_id, w.id, t.id, t.parent_id, t.node_id, t.kind, t.name, t.ordinal, t.state, t.attempt, t.input,
-        t.output, t.error, t.detail, t.tokens_in, t.tokens_out, t.cost_micros, t.queued_at, t.wake_at,
+        t.output, t.error, t.detail, t.detail #>> '{task,agent}', t.tokens_in, t.tokens_out, t.cost_micros, t.queued_at, t.wake_at,
         case when t.state in ('skipped', 'cancelled', 'queued') then null else now() end,
         case when t.state in ('succeeded', 'failed', 'skipped', 'cancelled') then now() end
     from unnest(
@@ -89,6 +89,7 @@ steps_written as (
         output = excluded.output,
         error = excluded.error,
         detail = excluded.detail,
+        agent_key = excluded.agent_key,
         tokens_in = excluded.tokens_in,
         tokens_out = excluded.tokens_out,
         cost_micros = excluded.cost_micros,

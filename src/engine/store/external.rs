@@ -314,7 +314,8 @@ pub async fn take_over(tx: &mut TenantTx, from: RunId, to: RunId, reuse: &Reuse)
              from steps where organization_id = $1 and run_id = $2 and id = any($4)
            union all
            select $1, $3::uuid, id, parent_id, node_id, kind, name, ordinal, 'running', 1, input, null,
-                  detail - 'failures' - 'mending' - 'asked' - 'again' - 'locks' - 'lock' - 'spent' - 'granted' - 'approval',
+                  (detail - 'failures' - 'mending' - 'asked' - 'again' - 'locks' - 'lock' - 'spent' - 'granted' - 'approval')
+                      #- '{task,given_up}',
                   now(), now(), null
              from steps where organization_id = $1 and run_id = $2 and id = any($5)"#,
         org.uuid(),

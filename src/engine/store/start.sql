@@ -44,11 +44,11 @@ events as (
 steps_written as (
     insert into steps (
         organization_id, run_id, id, parent_id, node_id, kind, name, ordinal, state, attempt, input, output, error,
-        detail, queued_at, wake_at, started_at, finished_at
+        detail, agent_key, queued_at, wake_at, started_at, finished_at
     )
     select
         $1, $2, t.id, t.parent_id, t.node_id, t.kind, t.name, t.ordinal, t.state, t.attempt, t.input, t.output, t.error,
-        t.detail, t.queued_at, t.wake_at,
+        t.detail, t.detail #>> '{task,agent}', t.queued_at, t.wake_at,
         case when t.state in ('skipped', 'cancelled', 'queued') then null else now() end,
         case when t.state in ('succeeded', 'failed', 'skipped', 'cancelled') then now() end
     from made, unnest(

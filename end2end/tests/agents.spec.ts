@@ -1,0 +1,63 @@
+// Agents: versions beside each other, a roll back, test cases, and what is typed and not saved.
+import type { Page } from '@playwright/test';
+import { expect, open, signUp, test } from '../support/world';
+
+async function makeAgent(page: Page): Promise<string> {
+  const { slug } = await signUp(page);
+  await open(page, `/o/${slug}/agents/new`);
+  await page.getByLabel('Name', { exact: true }).fill('Bean counter');
+  await page.getByLabel('Role').fill('counts beans');
+  await page.getByLabel('Instructions').fill('Count the beans.\nBe quick.');
+  await page.getByRole('button', { name: 'Create agent' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Bean counter' })).toBeVisible();
+  await expect(page).toHaveURL(/\/agents\/ag_/);
+  return new URL(page.url()).pathname;
+}
+
+test('a change is deployed, compared and rolled back @plain', async ({ page }) => {
+  const agent = await makeAgent(page);
+  await open(page, agent);
+  await page.getByLabel('Instructions').fill('Count the beans twice.\nBe quick.');
+  await page.getByLabel('Note').fill('Twice is safer');
+  await page.getByRole('button', { name: 'Save and deploy' }).click();
+  await expect(page.getByRole('link', { name: 'Version 2' })).toBeVisible();
+  await open(page, `${agent}/versions?a=1&b=2`);
+  await expect(page.getByRole('heading', { name: 'From version 1 to version 2' })).toBeVisible();
+  const lines = page.getByRole('list', { name: 'Instructions, line by line' }).getByRole('listitem');
+  await expect(lines).toHaveCount(3);
+  await expect(page.getByRole('table', { name: 'Versions', exact: true })).toContainText('Twice is safer');
+  await page.getByRole('button', { name: 'Roll back to version 1' }).click();
+  await expect(page.getByRole('button', { name: 'Go back to version 2' })).toBeVisible();
+});
+
+test('a test case is made, changed and removed @plain', async ({ page }) => {
+  const agent = await makeAgent(page);
+  await open(page, `${agent}/tests`);
+  await page.getByLabel('Name', { exact: true }).fill('Three beans');
+  await page.getByLabel('Task').fill('How many are 1 + 2 beans?');
+  await page.getByLabel('Expected').fill('3');
+  await page.getByRole('button', { name: 'Add test case' }).click();
+  await page.getByRole('link', { name: 'Three beans' }).click();
+  await page.getByLabel('Expected').fill('three');
+  await page.getByRole('button', { name: 'Save test case' }).click();
+  await expect(page.getByRole('table', { name: 'Test cases' })).toContainText('three');
+  await page.getByRole('link', { name: 'Three beans' }).click();
+  await page.getByRole('button', { name: 'Remove test case' }).click();
+  await expect(page.getByText('No test cases yet')).toBeVisible();
+});
+
+test('what is typed and not saved is said, and asked about before the page is left', async ({ page, javaScriptEnabled }) => {
+  test.skip(javaScriptEnabled === false, 'only with JavaScript');
+  const agent = await makeAgent(page);
+  await open(page, agent);
+  await expect(page.getByText('Saved as version 1')).toBeVisible();
+  await page.getByLabel('Instructions').fill('Count no beans.');
+  await expect(page.getByText('Changes not saved')).toBeVisible();
+  page.once('dialog', (dialog) => dialog.dismiss());
+  await page.getByRole('link', { name: 'Versions', exact: false }).first().click();
+  expect(new URL(page.url()).pathname).toBe(agent);
+  await expect(page.getByLabel('Instructions')).toHaveValue('Count no beans.');
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.getByRole('link', { name: 'Versions', exact: false }).first().click();
+  await expect(page).toHaveURL(/\/versions$/);
+});
