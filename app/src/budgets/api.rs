@@ -39,10 +39,9 @@ pub async fn load_budgets(org: String) -> Result<BudgetsPage, ApiError> {
             (Subject::Call, "Each model call"),
         ];
         subjects.extend(fixed.map(|(subject, words)| (subject.to_string(), words.to_owned())));
-        let agents = agents::list(&view).await?.into_iter().filter(|agent| agent.status != "archived");
+        let agents = agents::list(&view).await?.into_iter();
         subjects.extend(agents.map(|it| (Subject::Agent(it.key).to_string(), format!("Agent “{}”", it.config.name))));
         let workflows = workflows::list(&view).await?.into_iter();
-        let workflows = workflows.filter(|workflow| workflow.status != "archived");
         subjects.extend(workflows.map(|it| (Subject::Workflow(it.id).to_string(), format!("Workflow “{}”", it.name))));
     }
     Ok(BudgetsPage { budgets, subjects, role: cx.role() })
