@@ -120,7 +120,7 @@ fn actions(place: &Place, one: &Credential) -> AnyView {
             <Submit look=Look::Default>"Save credential"</Submit>
         </Form>
     };
-    let form = place.can_store.then(|| folded("Change", &change_id, form.into_any()));
+    let form = place.can_store.then(|| folded("Change", &one.name, &change_id, form.into_any()));
     let off = (one.status != CredentialStatus::Disconnected).then(|| {
         view! {
             <Form action=disconnect id=format!("disconnect-{}", one.id) class="inline">
@@ -176,7 +176,7 @@ fn add(place: &Place) -> AnyView {
             <Submit look=Look::Default>"Store credential"</Submit>
         </Form>
     };
-    folded("Add a credential", "add_credential", form.into_any())
+    folded("Add a credential", "", "add_credential", form.into_any())
 }
 
 fn hosts_field(value: String) -> AnyView {

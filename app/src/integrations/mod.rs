@@ -81,13 +81,14 @@ fn no_key(can_store: bool) -> Option<AnyView> {
     })
 }
 
-/// A form that is folded away. It is open where the page answers it.
-fn folded(title: &'static str, id: &str, form: AnyView) -> AnyView {
+/// A form that is folded away, and whose it is, for those who hear the page. It is open where the page answers it.
+fn folded(title: &'static str, of: &str, id: &str, form: AnyView) -> AnyView {
     let replay = use_context::<Replay>().and_then(|replay| replay.0.get_untracked());
     let open = replay.is_some_and(|replay| replay.form == id && replay.error.is_some());
+    let of = (!of.is_empty()).then(|| view! { <span class="visually-hidden">{format!(" “{of}”")}</span> });
     view! {
         <details class="integration-form" open=open>
-            <summary>{title}</summary>
+            <summary>{title}{of}</summary>
             {form}
         </details>
     }

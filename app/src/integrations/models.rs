@@ -141,7 +141,7 @@ fn actions(place: &Place, one: &ModelConnection) -> AnyView {
             <Submit look=Look::Default busy="Testing…">"Replace key"</Submit>
         </Form>
     };
-    let replace_form = place.can_store.then(|| folded("Replace key", &replace_id, replace_form.into_any()));
+    let replace_form = place.can_store.then(|| folded("Replace key", &one.label, &replace_id, replace_form.into_any()));
     view! {
         <div class="integration-actions">
             <Form action=test id=format!("test-{}", one.id) class="inline">
@@ -156,7 +156,7 @@ fn actions(place: &Place, one: &ModelConnection) -> AnyView {
                 <span class="visually-hidden">{remove_name}</span>
             </OpenDialog>
         </div>
-        {folded("Change", &change_id, change_form.into_any())}
+        {folded("Change", &one.label, &change_id, change_form.into_any())}
         {replace_form}
         <Dialog id=dialog title=format!("Remove “{}”?", one.label)>
             <p>"Its key is removed with it. Agents that use its models fall back to other connections, or fail."</p>
@@ -196,7 +196,7 @@ fn add(place: &Place, providers: Vec<ProviderChoice>) -> AnyView {
             <Submit look=Look::Default busy="Testing…">"Test and add provider"</Submit>
         </Form>
     };
-    folded("Add a provider", "add_model_connection", form.into_any())
+    folded("Add a provider", "", "add_model_connection", form.into_any())
 }
 
 fn key_field(label: &'static str, hint: &'static str, optional: bool) -> AnyView {
