@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::admission::SignUps, accounts::password::Passwords, credentials::Vault, db::Db, egress::Egress,
-    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, models::Models,
+    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, models::Models, tools::registry::Tools,
 };
 
 /// What operations work with. Cheap to clone.
@@ -28,6 +28,8 @@ pub struct Deps {
     pub passwords: Passwords,
     /// Who may make an account.
     pub sign_ups: SignUps,
+    /// The tools that can be called.
+    pub tools: Tools,
     /// The door to the organizations' credentials.
     pub vault: Vault,
 }

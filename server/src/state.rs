@@ -16,6 +16,7 @@ use agentflow::{
     live::Hub,
     mail::Mail,
     models::Models,
+    tools::registry::Tools,
 };
 use app::shell::Assets;
 use axum::extract::FromRef;
@@ -43,7 +44,6 @@ impl State {
     ///
     /// # Errors
     /// When a part of it cannot be made from the settings.
-    #[expect(clippy::unused_async, reason = "parts that ask the database when they are made join here")]
     pub async fn new(config: Config, db: Db, stop: Stop) -> Result<Self, Trouble> {
         let passwords = Passwords::new(Cost::default()).map_err(|error| Trouble::new(error.message, ""))?;
         let live = Hub::default();
@@ -55,6 +55,7 @@ impl State {
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;
+        let tools = Tools::new(&config.tools).await;
         let vault = Vault::new(db.clone());
         let deps = Deps {
             db,
@@ -67,6 +68,7 @@ impl State {
             passwords,
             runs_per_organization,
             sign_ups,
+            tools,
             vault,
         };
         Ok(Self {

@@ -7,7 +7,7 @@ mod vault;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "ssr")]
-pub use vault::{Opened, Use, Vault};
+pub use vault::{Found, Opened, Use, Vault};
 
 /// How a credential shows itself to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::{
         port::CallScope,
         state::{ErrorClass, StepError},
     },
-    kernel::{CredentialId, OrgId},
+    kernel::{CredentialId, OrgId, text::shortened},
 };
 
 /// What a credential is opened for. It is written down.
@@ -27,6 +27,15 @@ pub struct Use<'a> {
     pub purpose: &'a str,
     /// The call that needs it; nothing for a test by a person.
     pub scope: Option<&'a CallScope>,
+}
+
+/// A credential that was found by its name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Which it is.
+    pub id: CredentialId,
+    /// The host that it goes to.
+    pub host: String,
 }
 
 /// An opened credential. Lives as long as the call.
@@ -52,6 +61,16 @@ impl Vault {
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self { db }
+    }
+
+    /// The credential of a name and a kind, to be opened: for tools whose arguments name one.
+    ///
+    /// # Errors
+    /// `credentials.unknown`, also where there is one of that name and another kind.
+    #[expect(clippy::unused_async, reason = "the tables come with the next step")]
+    pub async fn find(&self, _org: OrgId, name: &str, _kind: CredentialKind) -> Result<Found, StepError> {
+        let message = format!("There is no credential “{}” for this.", shortened(name, 60));
+        Err(StepError::new(ErrorClass::Auth, "credentials.unknown", message))
     }
 
     /// Opens a credential for one call, and writes down that it was.

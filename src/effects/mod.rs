@@ -1,7 +1,5 @@
 //! What a run may ask of the world, done with the features: models, tools and expressions behind the engine's port.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -34,7 +32,7 @@ pub struct Performer {
     limits: Limits,
     mail: Mail,
     models: Models,
-    tools: Arc<Tools>,
+    tools: Tools,
     vault: Vault,
     expressions: Expressions,
 }
@@ -43,9 +41,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, mail, models, expressions, vault, .. } = deps.clone();
+        let Deps { db, egress, mail, models, expressions, tools, vault, .. } = deps.clone();
         let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), vault, expressions }
+        Self { cache, db, egress, limits, mail, models, tools, vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -62,6 +60,7 @@ impl Performer {
                 let context = ToolContext {
                     db: &self.db,
                     egress: &self.egress,
+                    expressions: &self.expressions,
                     mail: &self.mail,
                     vault: &self.vault,
                     guardrails: guardrails.as_ref(),

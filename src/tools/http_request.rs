@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{
     ToolInfo, catalog,
+    deed::visible,
     registry::{Tool, ToolContext},
 };
 use crate::{
@@ -20,11 +21,13 @@ use crate::{
         state::{ErrorClass, StepError},
     },
     kernel::text::{duration, shortened},
-    schema::is_shallow,
+    schema::{MAX_DEPTH, is_shallow},
 };
 
 /// The most bytes that an answer may have.
 const MAX_BODY: usize = 1 << 20;
+/// How deep its JSON may nest to be read: a little less than a whole result may.
+const MAX_NESTING: usize = MAX_DEPTH - 2;
 
 /// Headers that may be set besides those that begin with `x-`. Not on the list: what frames the message, names the host,
 /// or pretends to come through a proxy.
@@ -212,7 +215,7 @@ fn body(response: &Response) -> Value {
     let is_json = kind == "application/json" || kind.ends_with("+json");
     if is_json
         && let Ok(mut value) = serde_json::from_slice::<Value>(&response.body)
-        && is_shallow(&value, 64)
+        && is_shallow(&value, MAX_NESTING)
     {
         clean(&mut value);
         return value;
@@ -232,18 +235,6 @@ fn clean(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(clean),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Without letters that a model reads and a person does not see: tags, direction marks, zero width, variation selectors.
-fn visible(text: &str) -> String {
-    let hidden = |letter: char| {
-        matches!(
-            letter,
-            '\0' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-        )
-    };
-    text.chars().filter(|letter| !hidden(*letter)).collect()
 }
 
 #[cfg(test)]
