@@ -3,7 +3,7 @@
 use crate::{
     accounts::admission::SignUps, accounts::password::Passwords, connections::ModelConnections, credentials::Vault,
     db::Db, egress::Egress, engine::handle::Engine, expressions::Expressions, guardrails::Known, live::Hub, mail::Mail,
-    models::Models,
+    models::Models, tools::registry::Tools,
 };
 
 /// What operations work with. Cheap to clone.
@@ -33,6 +33,8 @@ pub struct Deps {
     pub passwords: Passwords,
     /// Who may make an account.
     pub sign_ups: SignUps,
+    /// The tools that can be called.
+    pub tools: Tools,
     /// The door to the organizations' credentials.
     pub vault: Vault,
 }

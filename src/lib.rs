@@ -51,6 +51,7 @@ pub mod models;
 #[cfg(feature = "ssr")]
 pub mod notices;
 pub mod orgs;
+pub mod run_files;
 pub mod runs;
 #[cfg(feature = "ssr")]
 pub mod schema;

@@ -28,6 +28,9 @@
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
 //! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
+//! | `AGENTFLOW_SEARCH_URL` | a SearXNG server that answers in JSON: the tool web_search asks it | web_search is not set up |
+//! | `AGENTFLOW_BRAVE_API_KEY`, `AGENTFLOW_BRAVE_BASE_URL` | a key of Brave Search instead, and another address of it | web_search is not set up |
+//! | `AGENTFLOW_SHELL` | `bubblewrap`: the tool shell runs commands in a sandbox made by it | `off` |
 //! | `SMTP_URL`, `MAIL_FROM` | the mail server, and who writes | mail stays in the local outbox |
 //! | `AGENTFLOW_NOTICE_MINUTES` | the minutes that an approval waits before those who may decide it get e-mail; `off`: no such mail, nor of failed runs | `10` |
 //! | `AGENTFLOW_RETENTION_DAYS` | the days that ended runs are kept, where neither workflow nor organization says; `0`: for ever | `30` |
@@ -42,7 +45,7 @@ use std::{
 
 use agentflow::{
     accounts::sessions::Limits, credentials::MasterKey, egress::EgressSettings, engine::runner, housekeeping,
-    mail::MailSettings, models::ModelSettings, notices,
+    mail::MailSettings, models::ModelSettings, notices, tools::settings::ToolSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -66,6 +69,8 @@ pub struct Config {
     pub engine: runner::Settings,
     /// The providers of models.
     pub models: ModelSettings,
+    /// What the operator allows and sets up for tools.
+    pub tools: ToolSettings,
     /// Where mail goes out.
     pub mail: MailSettings,
     /// The days that ended runs are kept; 0 for ever.
@@ -191,6 +196,7 @@ impl Config {
             host: reader.text("HOSTNAME").unwrap_or_else(|| "localhost".to_owned()),
             engine: reader.engine(),
             models: reader.models(),
+            tools: reader.tools(),
             mail: reader.mail(),
             retention_days: reader.retention_days(),
             notice_minutes: reader.notice_minutes(),
@@ -436,6 +442,13 @@ impl Reader<'_> {
             self.defaulted.push("no key of a model provider: agents work with the sandbox model".to_owned());
         }
         settings
+    }
+
+    fn tools(&mut self) -> ToolSettings {
+        ToolSettings::read(self.lookup).unwrap_or_else(|wrong| {
+            self.troubles.extend(wrong.into_iter().map(|what| Trouble::new(what, "Correct it, or unset it.")));
+            ToolSettings::default()
+        })
     }
 
     fn mail(&mut self) -> MailSettings {

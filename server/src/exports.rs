@@ -5,6 +5,7 @@ use agentflow::{
     accounts::service::Visitor,
     kernel::{Error, Result, RunId, WorkflowId, text},
     orgs,
+    run_files::{self, RunFile},
     runs::{LogLine, LogQuery, service},
     workflows,
 };
@@ -27,6 +28,7 @@ const WINDOW: u32 = 500;
 pub fn routes() -> Router<State> {
     Router::new()
         .route("/o/{org}/runs/{id}/log.txt", get(log))
+        .route("/o/{org}/runs/{id}/files/{*path}", get(file))
         .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
 }
 
@@ -64,6 +66,47 @@ async fn workflow(
     if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.yaml\"")) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
+    response
+}
+
+/// `GET /o/{org}/runs/{id}/files/{path}`: a file that a run keeps.
+async fn file(
+    Extract(state): Extract<State>,
+    Path((org, run, path)): Path<(String, String, String)>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let opened = async {
+        let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
+        let person = Visitor::of(&state.deps, &parts)?.signed_in().await?;
+        let grant: Grant<right::ViewPayloads> = orgs::service::enter(&person, &org).await?.grant()?;
+        run_files::service::open(&grant, run, &path).await
+    };
+    match opened.await {
+        Ok((file, content)) => download(&file, content),
+        Err(error) => Asker::of(&parts).refuse(&error),
+    }
+}
+
+/// A file of a run as an answer: to be kept, never to be shown or run by the browser.
+pub fn download(file: &RunFile, content: Vec<u8>) -> Response {
+    let is_text = file.media_type.starts_with("text/");
+    let kind = if is_text { format!("{}; charset=utf-8", file.media_type) } else { file.media_type.clone() };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || " ._-".contains(letter);
+    let ascii: String = file.path.name().chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
+    let exact: String = url::form_urlencoded::byte_serialize(file.path.name().as_bytes()).collect();
+    // Both: the second for every letter, the first for programs that do not know the second.
+    let name =
+        format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", exact.replace('+', "%20").replace('*', "%2A"));
+    let mut response = content.into_response();
+    let headers = response.headers_mut();
+    for (header, value) in [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(header, value);
+        }
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -116,9 +159,30 @@ fn written(line: &LogLine) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentflow::engine::{journal::LogLevel, state::StepId};
+    use agentflow::{
+        engine::{journal::LogLevel, state::StepId},
+        run_files::FilePath,
+    };
 
     use super::*;
+
+    #[test]
+    fn a_file_s_name_cannot_break_out_of_its_header() {
+        let path = "a/b \"; x=ü\u{2f}c'; d.html".replace('/', "_");
+        let file = RunFile {
+            path: FilePath::parse(&path).expect("a path"),
+            size: 1,
+            media_type: "text/plain".to_owned(),
+            updated_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let response = download(&file, vec![b'x']);
+        let name = response.headers()[header::CONTENT_DISPOSITION].to_str().expect("ASCII");
+        assert_eq!(
+            name,
+            "attachment; filename=\"a_b __ x___c__ d.html\"; filename*=UTF-8''a_b%20%22%3B%20x%3D%C3%BC_c%27%3B%20d.html"
+        );
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    }
 
     #[test]
     fn a_message_cannot_forge_a_second_line() {

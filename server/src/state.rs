@@ -18,6 +18,7 @@ use agentflow::{
     live::Hub,
     mail::Mail,
     models::Models,
+    tools::registry::Tools,
 };
 use app::shell::Assets;
 use axum::extract::FromRef;
@@ -60,6 +61,7 @@ impl State {
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;
+        let tools = Tools::new(&config.tools).await;
         let deps = Deps {
             connections,
             db,
@@ -73,6 +75,7 @@ impl State {
             passwords,
             runs_per_organization,
             sign_ups,
+            tools,
             vault,
         };
         Ok(Self {

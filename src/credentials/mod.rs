@@ -28,7 +28,7 @@ pub use opened::Opened;
 #[cfg(feature = "ssr")]
 pub use seal::{MasterKey, MasterKeys};
 #[cfg(feature = "ssr")]
-pub use vault::{Unfit, Use, Vault};
+pub use vault::{Found, Unfit, Use, Vault};
 
 /// How a credential shows itself to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

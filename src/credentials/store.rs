@@ -195,6 +195,24 @@ pub(super) async fn to_open(tx: &mut TenantTx, id: CredentialId) -> Result<Optio
     Ok(Some(ToOpen { kind: kind(&row.kind)?, config: row.config.0, allowed_hosts: row.allowed_hosts, row: sealed }))
 }
 
+/// The credential of a name and a kind, with the first host that it may be sent to.
+pub(super) async fn named(
+    tx: &mut TenantTx,
+    name: &str,
+    kind: CredentialKind,
+) -> Result<Option<(CredentialId, String)>> {
+    let row = query!(
+        r#"select id as "id: CredentialId", allowed_hosts from credentials
+           where organization_id = $1 and lower(name) = lower($2) and kind = $3"#,
+        tx.org().uuid(),
+        name,
+        kind.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| (row.id, row.allowed_hosts.into_iter().next().unwrap_or_default())))
+}
+
 /// A use to be noted.
 pub(crate) struct UseRow<'a> {
     pub(crate) credential: CredentialId,

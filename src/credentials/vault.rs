@@ -16,7 +16,7 @@ use crate::{
         state::{ErrorClass, StepError},
     },
     guardrails::Known,
-    kernel::{CredentialId, Error, Kind, OrgId, Result},
+    kernel::{CredentialId, Error, Kind, OrgId, Result, text::shortened},
 };
 
 /// The field of a credential that is sealed.
@@ -35,6 +35,15 @@ pub struct Use<'a> {
     pub purpose: &'a str,
     /// The call that needs it; nothing for a test by a person.
     pub scope: Option<&'a CallScope>,
+}
+
+/// A credential that was found by its name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Which it is.
+    pub id: CredentialId,
+    /// The host that it goes to.
+    pub host: String,
 }
 
 /// Why the master keys that this process has are not the ones that the database needs.
@@ -90,6 +99,20 @@ impl Vault {
         }
     }
 
+    /// The credential of a name and a kind, to be opened: for tools whose arguments name one.
+    ///
+    /// # Errors
+    /// `credentials.unknown`, also where there is one of that name and another kind.
+    pub async fn find(&self, org: OrgId, name: &str, kind: CredentialKind) -> Result<Found, StepError> {
+        let mut tx = self.db.tenant(org).await.map_err(of_database)?;
+        let found = store::named(&mut tx, name, kind).await.map_err(of_database)?;
+        let (id, host) = found.ok_or_else(|| {
+            let message = format!("There is no credential “{}” for this.", shortened(name, 60));
+            auth("credentials.unknown", message)
+        })?;
+        Ok(Found { id, host })
+    }
+
     /// Opens a credential for one call, and writes down that it was.
     ///
     /// # Errors
@@ -106,7 +129,7 @@ impl Vault {
         if !found.allowed_hosts.iter().any(|allowed| rules::covers(allowed, &host)) {
             let message = format!(
                 "The credential may not be sent to “{}”. It is for {}.",
-                crate::kernel::text::shortened(wanted.host, 100),
+                shortened(wanted.host, 100),
                 found.allowed_hosts.join(", ")
             );
             return Err(auth("credentials.host", message));

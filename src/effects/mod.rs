@@ -1,7 +1,5 @@
 //! What a run may ask of the world, done with the features: models, tools and expressions behind the engine's port.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
@@ -40,7 +38,7 @@ pub struct Performer {
     limits: Limits,
     mail: Mail,
     models: Models,
-    tools: Arc<Tools>,
+    tools: Tools,
     vault: Vault,
     expressions: Expressions,
 }
@@ -49,9 +47,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, known, mail, models, expressions, vault, .. } = deps.clone();
+        let Deps { db, egress, known, mail, models, expressions, tools, vault, .. } = deps.clone();
         let (budgets, cache, limits) = (Budgets::new(db.clone()), Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { budgets, cache, db, egress, known, limits, mail, models, tools: Arc::default(), vault, expressions }
+        Self { budgets, cache, db, egress, known, limits, mail, models, tools, vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -69,6 +67,7 @@ impl Performer {
                 let context = ToolContext {
                     db: &self.db,
                     egress: &self.egress,
+                    expressions: &self.expressions,
                     mail: &self.mail,
                     vault: &self.vault,
                     guardrails: guardrails.as_ref(),

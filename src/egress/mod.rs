@@ -18,6 +18,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use tokio::net::TcpStream;
 use url::Url;
 
 pub use rules::EgressSettings;
@@ -159,6 +160,20 @@ impl Egress {
     pub fn for_base(&self, base: &Url) -> Result<reqwest::Client, Failure> {
         let checked = rules::check(base.as_str(), &self.settings)?;
         Ok(if checked.trusted { self.trusted.clone() } else { self.public.clone() })
+    }
+
+    /// Connects to a host and port, for what speaks no HTTP: the name is looked up once, all its addresses are checked, and
+    /// the connection goes to those.
+    ///
+    /// # Errors
+    /// When it may not be called, or nothing answers there.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        let checked = rules::check_socket(host, port, &self.settings)?;
+        let connecting = async {
+            let found = resolver::addresses(&checked, port).await?;
+            TcpStream::connect(found.as_slice()).await.map_err(|_| Failure::Unreachable)
+        };
+        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Failure::Timeout)?
     }
 
     /// Makes a call. Dropping the future ends it.

@@ -4,8 +4,9 @@
 use std::{fmt, net::SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Host;
 
-use super::address;
+use super::{Failure, address, rules::Checked};
 
 /// Looks names up and refuses one as soon as any of its addresses is not public.
 pub(super) struct PublicOnly;
@@ -30,6 +31,22 @@ impl Resolve for PublicOnly {
             all_public(found).map_err(Into::into)
         })
     }
+}
+
+/// The addresses of a host that was checked as text: public ones, unless the operator has named it.
+pub(super) async fn addresses(checked: &Checked, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let found: Vec<SocketAddr> = match checked.url.host() {
+        Some(Host::Domain(name)) => {
+            tokio::net::lookup_host((name, port)).await.map_err(|_| Failure::Unreachable)?.collect()
+        }
+        Some(Host::Ipv4(four)) => vec![SocketAddr::from((four, port))],
+        Some(Host::Ipv6(six)) => vec![SocketAddr::from((six, port))],
+        None => return Err(Failure::Refused),
+    };
+    if checked.trusted {
+        return Ok(found);
+    }
+    all_public(found).map(|all| all.collect()).map_err(|NotPublic| Failure::Refused)
 }
 
 fn all_public(found: Vec<SocketAddr>) -> Result<Addrs, NotPublic> {

@@ -73,13 +73,29 @@ pub(super) fn check(text: &str, settings: &EgressSettings) -> Result<Checked, Fa
         return Ok(Checked { url, trusted });
     }
     let port_is_usual = matches!(url.port_or_known_default(), Some(80 | 443));
-    let host_is_others = match url.host().ok_or(Failure::Refused)? {
+    if port_is_usual && is_others(&url, settings)? { Ok(Checked { url, trusted }) } else { Err(Failure::Refused) }
+}
+
+/// A host and port that may be connected to, for what speaks no HTTP: any port, as long as the host is a public one.
+pub(super) fn check_socket(host: &str, port: u16, settings: &EgressSettings) -> Result<Checked, Failure> {
+    // Read as a browser reads a host, so that no way of writing an inner address gets by.
+    let plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':' | '[' | ']');
+    if port == 0 || host.is_empty() || !host.chars().all(plain) {
+        return Err(Failure::Refused);
+    }
+    let url = Url::parse(&format!("http://{host}:{port}/")).map_err(|_| Failure::Refused)?;
+    let trusted = key(&url).is_some_and(|key| settings.allowed.contains(&key));
+    if trusted || is_others(&url, settings)? { Ok(Checked { url, trusted }) } else { Err(Failure::Refused) }
+}
+
+/// Whether the host is neither ours nor a private address.
+fn is_others(url: &Url, settings: &EgressSettings) -> Result<bool, Failure> {
+    Ok(match url.host().ok_or(Failure::Refused)? {
         // `host_str` would have brackets here and no parser would take it for an address.
         Host::Ipv4(four) => address::is_public(IpAddr::V4(four)),
         Host::Ipv6(six) => address::is_public(IpAddr::V6(six)),
         Host::Domain(name) => !is_own(name, settings),
-    };
-    if port_is_usual && host_is_others { Ok(Checked { url, trusted }) } else { Err(Failure::Refused) }
+    })
 }
 
 fn is_own(name: &str, settings: &EgressSettings) -> bool {
@@ -182,6 +198,27 @@ mod tests {
             ("http://[::1]:9001/", true),
         ] {
             assert_eq!(check(text, &settings()).map(|checked| checked.trusted), Ok(trusted), "{text}");
+        }
+        for (host, port, trusted) in [
+            ("db.example.org", 5432, Some(false)),
+            ("8.8.8.8", 5433, Some(false)),
+            ("localhost", 11434, Some(true)),
+            ("127.1", 9000, Some(true)),
+            ("[::1]", 9001, Some(true)),
+            ("localhost", 5432, None),
+            ("127.1", 5432, None),
+            ("2130706433", 5432, None),
+            ("[::ffff:127.0.0.1]", 5432, None),
+            ("db.example.com", 5432, None),
+            ("%2Fvar%2Frun", 5432, None),
+            ("/var/run", 5432, None),
+            ("a@localhost", 11434, None),
+            ("localhost:11434/", 80, None),
+            ("db.example.org", 0, None),
+            ("", 5432, None),
+        ] {
+            let checked = check_socket(host, port, &settings());
+            assert_eq!(checked.ok().map(|checked| checked.trusted), trusted, "{host}:{port}");
         }
         assert!(EgressSettings::parse_allowed("localhost").is_err());
         assert!(EgressSettings::parse_allowed("http://localhost:1").is_err());

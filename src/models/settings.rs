@@ -158,6 +158,32 @@ pub(crate) fn base(variable: &str, text: &str) -> Result<Url, String> {
         .ok_or_else(|| format!("{variable} must be an address such as http://localhost:11434/v1."))
 }
 
+/// A provider that the product knows, as the documentation lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownProvider {
+    /// Its name in model ids.
+    pub name: &'static str,
+    /// Its name for people.
+    pub label: &'static str,
+    /// The variables that hold its key; the first that is set counts.
+    pub keys: &'static [&'static str],
+    /// The variable of its address.
+    pub base_url: &'static str,
+    /// The variable of the models to offer.
+    pub models: &'static str,
+}
+
+/// The providers that the product knows.
+pub fn known() -> impl Iterator<Item = KnownProvider> {
+    KNOWN.iter().map(|known| KnownProvider {
+        name: known.name,
+        label: known.label,
+        keys: known.keys,
+        base_url: known.base_url,
+        models: known.models,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

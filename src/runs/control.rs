@@ -22,7 +22,7 @@ use crate::{
     },
     idempotency::Keyed,
     kernel::{Error, Money, Result, RunId},
-    workflows,
+    run_files, workflows,
 };
 
 /// Stops a run. Stopping one that is being stopped changes nothing.
@@ -149,6 +149,9 @@ pub async fn again(
     };
     let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.begin(grant.org_id(), &new)).await?;
     engine::take_over(&mut tx, run, id, &reuse).await?;
+    if !matches!(how.from, AgainFrom::Start) {
+        run_files::service::take_over(&mut tx, run, id).await?;
+    }
     finish(grant, tx, id, fresh).await
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{
     ToolInfo, catalog,
+    deed::visible,
     registry::{Tool, ToolContext},
 };
 use crate::{
@@ -21,11 +22,13 @@ use crate::{
     },
     guardrails::{Domains, outside::visible},
     kernel::text::{duration, shortened},
-    schema::is_shallow,
+    schema::{MAX_DEPTH, is_shallow},
 };
 
 /// The most bytes that an answer may have.
 const MAX_BODY: usize = 1 << 20;
+/// How deep its JSON may nest to be read: a little less than a whole result may.
+const MAX_NESTING: usize = MAX_DEPTH - 2;
 
 /// Headers that may be set besides those that begin with `x-`. Not on the list: what frames the message, names the host,
 /// or pretends to come through a proxy.
@@ -216,7 +219,7 @@ fn body(response: &Response) -> Value {
     let is_json = kind == "application/json" || kind.ends_with("+json");
     if is_json
         && let Ok(mut value) = serde_json::from_slice::<Value>(&response.body)
-        && is_shallow(&value, 64)
+        && is_shallow(&value, MAX_NESTING)
     {
         clean(&mut value);
         return value;

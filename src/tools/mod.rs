@@ -6,15 +6,43 @@ mod catalog;
 #[cfg(feature = "ssr")]
 pub(crate) mod arithmetic;
 #[cfg(feature = "ssr")]
+mod ask_human;
+#[cfg(feature = "ssr")]
+mod calculator;
+#[cfg(feature = "ssr")]
+mod context;
+#[cfg(feature = "ssr")]
+mod csv;
+#[cfg(feature = "ssr")]
+mod current_time;
+#[cfg(feature = "ssr")]
+pub mod database_query;
+#[cfg(feature = "ssr")]
+mod deed;
+#[cfg(feature = "ssr")]
+mod email_send;
+#[cfg(feature = "ssr")]
+mod files;
+#[cfg(feature = "ssr")]
+mod html_to_text;
+#[cfg(feature = "ssr")]
 mod http_request;
+#[cfg(feature = "ssr")]
+mod json_query;
 #[cfg(feature = "ssr")]
 pub mod registry;
 #[cfg(feature = "ssr")]
 pub(crate) mod service;
 #[cfg(feature = "ssr")]
-mod small;
+pub mod settings;
+#[cfg(feature = "ssr")]
+mod shell;
 #[cfg(feature = "ssr")]
 mod store;
+#[cfg(feature = "ssr")]
+mod text_extract;
+#[cfg(feature = "ssr")]
+mod web_search;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +76,10 @@ pub struct ToolInfo {
     /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run.
     #[serde(default)]
     pub repeatable: bool,
+    /// What the operator has to do before it can be called, a sentence; nothing where it can be called. Of the catalog's
+    /// tools, those that are set up are known at start: `registry::Tools::catalog`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_up: Option<String>,
 }
 
 /// The tools that are part of the product, as runs keep them, by name.

@@ -1,11 +1,14 @@
 //! The one interface of all tools, and the register that finds one, checks what it is given, and bounds it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{ToolInfo, http_request, small};
+use super::{
+    ToolInfo, ask_human, calculator, catalog, context, csv, current_time, database_query, email_send, files,
+    html_to_text, http_request, json_query, settings::ToolSettings, shell, text_extract, web_search,
+};
 use crate::{
     credentials::Vault,
     db::Db,
@@ -16,6 +19,7 @@ use crate::{
         port::{Answer, CallScope, MAX_OUTPUT_BYTES, ToolCall},
         state::{ErrorClass, StepError},
     },
+    expressions::Expressions,
     kernel::text::{duration, shortened},
     mail::Mail,
     schema,
@@ -27,6 +31,8 @@ pub struct ToolContext<'a> {
     pub db: &'a Db,
     /// The way out.
     pub egress: &'a Egress,
+    /// Evaluates expressions.
+    pub expressions: &'a Expressions,
     /// The way out for mail.
     pub mail: &'a Mail,
     /// The door to the organization's credentials.
@@ -49,28 +55,75 @@ pub trait Tool: Send + Sync + 'static {
     async fn call(&self, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError>;
 }
 
-/// The tools that can be called, by name.
+/// The tools that can be called, by name. Cheap to clone.
+#[derive(Clone)]
 pub struct Tools {
-    by_name: BTreeMap<String, Box<dyn Tool>>,
-}
-
-impl Default for Tools {
-    fn default() -> Self {
-        let mut all = small::all();
-        all.extend(http_request::tool());
-        Self { by_name: all.into_iter().map(|tool| (tool.info().name.clone(), tool)).collect() }
-    }
+    by_name: Arc<BTreeMap<String, Box<dyn Tool>>>,
+    /// What has to be done before a tool can be called that cannot be called now.
+    set_up: Arc<BTreeMap<String, String>>,
 }
 
 impl Tools {
-    /// Calls a tool: an unknown one, and arguments that do not fit, are refused before anything happens.
+    /// The tools, as the operator has set them up.
+    pub async fn new(settings: &ToolSettings) -> Self {
+        let mut all = [
+            ask_human::tools(),
+            calculator::tools(),
+            context::tools(),
+            csv::tools(),
+            current_time::tools(),
+            database_query::tools(),
+            email_send::tools(),
+            files::tools(),
+            html_to_text::tools(),
+            json_query::tools(),
+            text_extract::tools(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+        all.extend(http_request::tool());
+        all.extend(settings.search.clone().and_then(web_search::tool));
+        let mut fault = None;
+        if settings.shell {
+            match shell::tool().await {
+                Ok(tool) => all.extend(tool),
+                Err(why) => {
+                    tracing::warn!(why, "the tool shell is not on offer");
+                    fault = Some(why);
+                }
+            }
+        }
+        let by_name: BTreeMap<_, _> = all.into_iter().map(|tool| (tool.info().name.clone(), tool)).collect();
+        let missing = catalog().iter().filter(|tool| !by_name.contains_key(&tool.name));
+        let mut set_up: BTreeMap<_, _> =
+            missing.filter_map(|tool| Some((tool.name.clone(), tool.set_up.clone()?))).collect();
+        set_up.extend(fault.map(|why| ("shell".to_owned(), why)));
+        Self { by_name: Arc::new(by_name), set_up: Arc::new(set_up) }
+    }
+
+    /// The tools that are built in, and of each that cannot be called what has to be done first.
+    #[must_use]
+    pub fn catalog(&self) -> Vec<ToolInfo> {
+        let as_it_is = |tool: &ToolInfo| ToolInfo { set_up: self.set_up.get(&tool.name).cloned(), ..tool.clone() };
+        catalog().iter().map(as_it_is).collect()
+    }
+
+    /// Calls a tool: an unknown one, and arguments that do not fit, are refused before anything happens; a result that
+    /// does not fit goes no further.
     ///
     /// # Errors
     /// Classed.
     pub async fn call(&self, call: ToolCall, context: &ToolContext<'_>) -> Result<Answer, StepError> {
         let tool = self.by_name.get(&call.tool).ok_or_else(|| {
-            let message = format!("There is no tool “{}”.", shortened(&call.tool, 60));
-            StepError::new(ErrorClass::BadInput, "tool.unknown", message)
+            let name = shortened(&call.tool, 60);
+            match self.set_up.get(&call.tool) {
+                Some(how) => {
+                    let message = format!("The tool {name} is not set up. {how}");
+                    StepError::new(ErrorClass::BadInput, "tool.not_set_up", message)
+                }
+                None => StepError::new(ErrorClass::BadInput, "tool.unknown", format!("There is no tool “{name}”.")),
+            }
         })?;
         let info = tool.info();
         let arguments = if call.arguments.is_null() { serde_json::json!({}) } else { call.arguments };
@@ -84,16 +137,41 @@ impl Tools {
             let message = format!("The tool {} took longer than {}.", info.name, duration(limit.as_millis() as i64));
             StepError::new(ErrorClass::Timeout, "tool.timeout", message)
         })??;
-        bounded(answer)
+        checked(info, answer)
     }
 }
 
-fn bounded(answer: Answer) -> Result<Answer, StepError> {
-    if let Answer::Tool { output } = &answer
-        && output.to_string().len() > MAX_OUTPUT_BYTES
-    {
+/// A result within its limit, and of the form that the tool says it has.
+fn checked(info: &ToolInfo, answer: Answer) -> Result<Answer, StepError> {
+    let Answer::Tool { output } = &answer else { return Ok(answer) };
+    if output.to_string().len() > MAX_OUTPUT_BYTES {
         let message = format!("The tool's result is larger than {} MiB.", MAX_OUTPUT_BYTES >> 20);
         return Err(StepError::new(ErrorClass::InvalidOutput, "tool.too_large", message));
     }
+    let faults = schema::check(&info.output, output);
+    if !faults.is_empty() {
+        let message =
+            format!("The result of the tool {} is not as it should be. {}", info.name, schema::in_words(&faults));
+        return Err(StepError::new(ErrorClass::InvalidOutput, "tool.result", message));
+    }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_that_is_not_as_the_tool_says_goes_no_further() {
+        let info = super::super::find("calculator").unwrap();
+        let check = |output| checked(info, Answer::Tool { output }).map_err(|error| (error.class, error.code));
+        assert!(check(json!({ "expression": "1", "result": 1 })).is_ok());
+        let refused = Err((ErrorClass::InvalidOutput, "tool.result".to_owned()));
+        assert_eq!(check(json!({ "expression": "1", "result": "1" })), refused);
+        assert_eq!(check(json!({ "result": 1 })), refused);
+        let large = json!({ "expression": "x".repeat(MAX_OUTPUT_BYTES), "result": 1 });
+        assert_eq!(check(large).unwrap_err().1, "tool.too_large");
+    }
 }

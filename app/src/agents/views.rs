@@ -6,6 +6,7 @@ use agentflow::{
     access::{Ctx, Permission},
     agents::{Agent, AgentDetail, form::AgentForm, record::Record},
     models::ModelInfo,
+    tools::{ToolInfo, registry::Tools},
 };
 
 use super::api::{AgentHead, AgentPage, AgentRow, ToolChoice};
@@ -30,7 +31,7 @@ pub fn empty_page(cx: &Ctx) -> AgentPage {
         versions: Vec::new(),
         used_by: Vec::new(),
         models: models(cx),
-        tools: tool_choices(),
+        tools: tool_choices(&cx.deps().tools),
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
     }
@@ -81,15 +82,16 @@ fn models(cx: &Ctx) -> Vec<(String, String)> {
     models.chain(TASK_CLASSES.map(|(id, label)| (id.to_owned(), label.to_owned()))).collect()
 }
 
-/// The tools that there are.
-pub fn tool_choices() -> Vec<ToolChoice> {
-    agentflow::tools::catalog()
-        .iter()
-        .map(|tool| ToolChoice {
-            name: tool.name.clone(),
-            title: tool.title.clone(),
-            description: tool.description.clone(),
+/// The tools that there are. Of one that cannot be called it is said what has to be done first.
+pub fn tool_choices(tools: &Tools) -> Vec<ToolChoice> {
+    let choice = |tool: ToolInfo| match tool.set_up {
+        None => ToolChoice { name: tool.name, title: tool.title, description: tool.description, effect: tool.effect },
+        Some(how) => ToolChoice {
+            name: tool.name,
+            title: format!("{} (not set up)", tool.title),
+            description: format!("{} {how}", tool.description),
             effect: tool.effect,
-        })
-        .collect()
+        },
+    };
+    tools.catalog().into_iter().map(choice).collect()
 }

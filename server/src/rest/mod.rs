@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod events;
+pub mod files;
 pub mod input;
 pub mod key;
 pub mod problem;
@@ -26,6 +27,8 @@ pub fn routes() -> Router<State> {
         .route("/api/v1/runs/{id}/steps", get(runs::steps))
         .route("/api/v1/runs/{id}/steps/{step}", get(runs::step))
         .route("/api/v1/runs/{id}/logs", get(runs::logs))
+        .route("/api/v1/runs/{id}/files", get(files::list))
+        .route("/api/v1/runs/{id}/files/{*path}", get(files::find))
         .route("/api/v1/runs/{id}/events", get(live::sse::run_events))
         .route("/api/v1/runs/{id}/cancel", post(runs::cancel))
         .route("/api/v1/runs/{id}/retry", post(runs::retry))

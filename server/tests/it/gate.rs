@@ -14,11 +14,12 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "",
     "/",
     "/runs",
     "/runs/run_01jd0000000000000000000000",
+    "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
     "/agents",
     "/agents/new",

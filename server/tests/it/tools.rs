@@ -36,13 +36,16 @@ use tokio::{
 use crate::{models::scope, world::World};
 
 /// Somebody's organization, and a run in it.
-struct Runner {
-    performer: Performer,
-    scope: CallScope,
+pub struct Runner {
+    /// Performs the calls.
+    pub performer: Performer,
+    /// Whose they are.
+    pub scope: CallScope,
 }
 
 impl Runner {
-    async fn of(world: &World, slug: &str) -> Self {
+    /// In an organization, and in a run that is none.
+    pub async fn of(world: &World, slug: &str) -> Self {
         let org: uuid::Uuid = sqlx::query_scalar("select id from organizations where slug = $1")
             .bind(slug)
             .fetch_one(&mut world.owner().await)
@@ -51,12 +54,19 @@ impl Runner {
         Self { performer: Performer::of(world.deps()), scope: CallScope { org: OrgId::from_uuid(org), ..scope() } }
     }
 
-    fn at_step(&self, step: &str) -> Self {
+    /// In a run that there is.
+    pub fn in_run(&self, run: RunId) -> Self {
+        Self { performer: self.performer.clone(), scope: CallScope { run, ..self.scope.clone() } }
+    }
+
+    /// At another step of the run.
+    pub fn at_step(&self, step: &str) -> Self {
         let scope = CallScope { step: StepId::root(step), ..self.scope.clone() };
         Self { performer: self.performer.clone(), scope }
     }
 
-    async fn call(&self, tool: &str, arguments: Value) -> Result<Value, StepError> {
+    /// Calls a tool.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, StepError> {
         let call = Call::Tool(ToolCall { tool: tool.to_owned(), arguments, ..ToolCall::default() });
         match self.performer.perform(call, &self.scope, &|_| {}).await? {
             Answer::Tool { output } => Ok(output),
@@ -85,7 +95,16 @@ async fn world_with_ada(settings: &[(&str, &str)]) -> (World, Runner) {
 async fn what_does_not_fit_a_tool_is_refused_before_anything_happens() {
     let (world, ada) = world_with_ada(&[]).await;
     for (tool, arguments, code) in [
-        ("shell", json!({ "command": "id" }), "tool.unknown"),
+        ("nonsense", json!({}), "tool.unknown"),
+        ("shell", json!({ "command": "id" }), "tool.not_set_up"),
+        ("web_search", json!({ "query": "x" }), "tool.not_set_up"),
+        ("json_query", json!({ "value": 1, "expression": "input }} {{ input" }), "json_query.expression"),
+        ("json_query", json!({ "value": 1, "expression": "input..a" }), "expression.failed"),
+        ("text_extract", json!({ "text": "x", "pattern": "(" }), "text_extract.pattern"),
+        ("text_extract", json!({ "text": "x", "pattern": "(?=x)" }), "text_extract.pattern"),
+        ("csv_parse", json!({ "text": "x", "delimiter": "x" }), "tool.arguments"),
+        ("file_write", json!({ "path": "../x", "content": "" }), "files.path"),
+        ("file_read", json!({ "path": "x" }), "files.unknown"),
         ("calculator", json!({}), "tool.arguments"),
         ("calculator", json!({ "expression": "1", "also": 2 }), "tool.arguments"),
         ("calculator", json!("1+1"), "tool.arguments"),
@@ -118,6 +137,18 @@ async fn what_does_not_fit_a_tool_is_refused_before_anything_happens() {
 async fn the_small_tools_answer() {
     let (_world, ada) = world_with_ada(&[]).await;
     assert_eq!(ada.call("calculator", json!({ "expression": "17*23" })).await.unwrap()["result"], 391);
+    let query = json!({ "value": { "items": [{ "n": 1 }, { "n": 5 }] }, "expression": "input.items.map(i => ({ m: i.n + 1 }))" });
+    assert_eq!(ada.call("json_query", query).await.unwrap(), json!({ "result": [{ "m": 2 }, { "m": 6 }] }));
+    let endless = json!({ "value": 1, "expression": "(() => { for (;;); })()" });
+    assert_eq!(ada.call("json_query", endless).await.unwrap_err().code, "expression.limit");
+    let found = ada.call("text_extract", json!({ "text": "order #12", "pattern": "#(?P<n>\\d+)" })).await.unwrap();
+    assert_eq!(found["matches"][0]["named"], json!({ "n": "12" }));
+    let table = ada.call("csv_parse", json!({ "text": "a,b\n1,2\n" })).await.unwrap();
+    assert_eq!(table["rows"], json!([{ "a": "1", "b": "2" }]));
+    let written = ada.call("csv_format", json!({ "rows": table["rows"] })).await.unwrap();
+    assert_eq!(written["text"], "a,b\n1,2\n");
+    let page = json!({ "html": "<title>T</title><h1>A</h1><p>b" });
+    assert_eq!(ada.call("html_to_text", page).await.unwrap()["text"], "# A\n\nb");
     let now = ada.call("current_time", json!({ "offset_minutes": 120 })).await.unwrap();
     assert!(now["now"].as_str().unwrap().ends_with("+02:00"), "{now}");
     assert_eq!(ada.call("ask_human", json!({ "question": "May I?" })).await.unwrap(), json!({ "asks": "May I?" }));
