@@ -70,7 +70,8 @@ steps_written as (
     )
     select
         w.organization_id, w.id, t.id, t.parent_id, t.node_id, t.kind, t.name, t.ordinal, t.state, t.attempt, t.input,
-        t.output, t.error, t.detail, t.detail #>> '{task,agent}', t.tokens_in, t.tokens_out, t.cost_micros, t.queued_at, t.wake_at,
+        t.output, t.error, t.detail, t.detail #>> '{task,agent}', t.tokens_in, t.tokens_out, t.cost_micros, t.queued_at,
+        t.wake_at,
         case when t.state in ('skipped', 'cancelled', 'queued') then null else now() end,
         case when t.state in ('succeeded', 'failed', 'skipped', 'cancelled') then now() end
     from unnest(
