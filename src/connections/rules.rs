@@ -7,7 +7,7 @@ use crate::{
     kernel::{Error, Result, text},
     models::{
         ModelId,
-        settings::{self, COMPATIBLE},
+        settings::{self, COMPATIBLE, KnownProvider},
     },
 };
 
@@ -16,8 +16,8 @@ const MOST_MODELS: usize = 50;
 
 /// The providers that an organization can connect.
 pub(super) fn providers() -> Vec<ProviderChoice> {
-    let choice = |(name, label): (&str, &str)| ProviderChoice { name: name.to_owned(), label: label_of(name, label) };
-    settings::known().map(choice).collect()
+    let label = |known: &KnownProvider| label_of(known.name, known.label);
+    settings::known().map(|known| ProviderChoice { name: known.name.to_owned(), label: label(&known) }).collect()
 }
 
 fn label_of(name: &str, label: &str) -> String {
@@ -26,13 +26,13 @@ fn label_of(name: &str, label: &str) -> String {
 
 /// The label of a provider, also of one that is not known any more.
 pub(super) fn provider_label(name: &str) -> String {
-    settings::known().find(|(known, _)| *known == name).map_or_else(|| name.to_owned(), |(_, label)| label.to_owned())
+    settings::known().find(|known| known.name == name).map_or(name, |known| known.label).to_owned()
 }
 
 /// Whether it is a provider that we know.
 pub(super) fn provider(typed: &str) -> Result<String> {
-    match settings::known().find(|(name, _)| *name == typed) {
-        Some((name, _)) => Ok(name.to_owned()),
+    match settings::known().find(|known| known.name == typed) {
+        Some(known) => Ok(known.name.to_owned()),
         None => Err(Error::invalid("provider", "Choose a provider.")),
     }
 }

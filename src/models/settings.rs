@@ -71,11 +71,6 @@ const KNOWN: [Known; 8] = [
 /// The provider name of a server that is known by its address alone.
 pub const COMPATIBLE: &str = "compatible";
 
-/// The providers that the product knows: their names in model ids, and for people.
-pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
-    KNOWN.iter().map(|known| (known.name, known.label))
-}
-
 /// A provider that can be called.
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {

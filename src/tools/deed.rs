@@ -91,15 +91,3 @@ pub(super) async fn aside<T: Send + 'static>(
         Err(StepError::new(ErrorClass::Internal, "tool.broken", "The tool broke off. This is a fault of AgentFlow."))
     })
 }
-
-/// Without letters that a model reads and a person does not see: tags, direction marks, zero width, variation selectors.
-pub(super) fn visible(text: &str) -> String {
-    let hidden = |letter: char| {
-        matches!(
-            letter,
-            '\0' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-        )
-    };
-    text.chars().filter(|letter| !hidden(*letter)).collect()
-}

@@ -13,10 +13,13 @@ use html5ever::{
 use serde_json::{Value, json};
 
 use super::{
-    deed::{aside, deeds, flag, number, output, text, visible},
+    deed::{aside, deeds, flag, number, output, text},
     registry::ToolContext,
 };
-use crate::engine::{port::Answer, state::StepError};
+use crate::{
+    engine::{port::Answer, state::StepError},
+    guardrails::outside::visible,
+};
 
 deeds! {
     HtmlToText = "html_to_text" => convert;

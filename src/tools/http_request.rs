@@ -10,7 +10,6 @@ use url::Url;
 
 use super::{
     ToolInfo, catalog,
-    deed::visible,
     registry::{Tool, ToolContext},
 };
 use crate::{

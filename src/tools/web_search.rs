@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     ToolInfo, catalog,
-    deed::{number, output, text, visible},
+    deed::{number, output, text},
     registry::{Tool, ToolContext},
     settings::SearchService,
 };
@@ -19,6 +19,7 @@ use crate::{
         port::Answer,
         state::{ErrorClass, StepError},
     },
+    guardrails::outside::visible,
     kernel::text::shortened,
 };
 

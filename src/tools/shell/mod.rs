@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     ToolInfo, catalog,
-    deed::{classed, number, output, text, visible},
+    deed::{classed, number, output, text},
     registry::{Tool, ToolContext},
 };
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         port::Answer,
         state::{ErrorClass, StepError},
     },
+    guardrails::outside::visible,
     kernel::text::{duration, shortened},
     run_files::{FilePath, service},
 };
