@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::admission::SignUps, accounts::password::Passwords, credentials::Vault, db::Db, egress::Egress,
-    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, models::Models,
+    engine::handle::Engine, expressions::Expressions, live::Hub, mail::Mail, mcp::Connections, models::Models,
 };
 
 /// What operations work with. Cheap to clone.
@@ -20,6 +20,8 @@ pub struct Deps {
     pub live: Hub,
     /// The way out for mail.
     pub mail: Mail,
+    /// The connections to MCP servers.
+    pub mcp: Connections,
     /// The models that can be chosen and called.
     pub models: Models,
     /// How many runs of an organization may be at work at once, where it has no limit of its own.

@@ -26,6 +26,7 @@
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
 //! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
+//! | `AGENTFLOW_MCP_COMMANDS` | `1`: admins may add MCP servers that are started here by a command | only servers by URL |
 //! | `SMTP_URL`, `MAIL_FROM` | the mail server, and who writes | mail stays in the local outbox |
 //! | `AGENTFLOW_NOTICE_MINUTES` | the minutes that an approval waits before those who may decide it get e-mail; `off`: no such mail, nor of failed runs | `10` |
 //! | `AGENTFLOW_RETENTION_DAYS` | the days that ended runs are kept, where neither workflow nor organization says; `0`: for ever | `30` |
@@ -40,7 +41,7 @@ use std::{
 
 use agentflow::{
     accounts::sessions::Limits, egress::EgressSettings, engine::runner, housekeeping, mail::MailSettings,
-    models::ModelSettings, notices,
+    mcp::McpSettings, models::ModelSettings, notices,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -70,6 +71,8 @@ pub struct Config {
     pub notice_minutes: Option<i32>,
     /// What outside calls may and may not reach.
     pub egress: EgressSettings,
+    /// How MCP servers may be reached.
+    pub mcp: McpSettings,
     /// The program that expressions run in, a process of their own; none: they run in this one.
     pub expression_worker: Option<PathBuf>,
     /// What is logged, and how.
@@ -179,6 +182,7 @@ impl Config {
             retention_days: reader.retention_days(),
             notice_minutes: reader.notice_minutes(),
             egress: reader.egress(),
+            mcp: reader.mcp(),
             expression_worker: None,
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
@@ -325,6 +329,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn mcp(&mut self) -> McpSettings {
+        let commands = match self.text("AGENTFLOW_MCP_COMMANDS").as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => {
+                let what = format!("AGENTFLOW_MCP_COMMANDS is “{other}”.");
+                self.troubles.push(Trouble::new(what, "Set it to 1, or unset it."));
+                false
+            }
+        };
+        McpSettings { commands, search_path: self.text("PATH").unwrap_or_default() }
     }
 
     fn engine(&mut self) -> runner::Settings {

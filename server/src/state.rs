@@ -15,6 +15,7 @@ use agentflow::{
     expressions::Expressions,
     live::Hub,
     mail::Mail,
+    mcp::Connections,
     models::Models,
 };
 use app::shell::Assets;
@@ -51,6 +52,7 @@ impl State {
         let unusable = |message: String| Trouble::new(message, "Correct the setting, or unset it.");
         let egress = Egress::new(config.egress.clone()).map_err(|error| unusable(error.to_string()))?;
         let mail = Mail::new(&config.mail).map_err(unusable)?;
+        let mcp = Connections::new(egress.clone(), config.mcp.clone());
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
@@ -63,6 +65,7 @@ impl State {
             expressions,
             live,
             mail,
+            mcp,
             models,
             passwords,
             runs_per_organization,

@@ -20,6 +20,7 @@ use crate::{
     kernel::Kind,
     limits::{LimitKey, Limits},
     mail::Mail,
+    mcp::Connections,
     models::Models,
     schema, shared_context,
     tools::registry::{ToolContext, Tools},
@@ -33,6 +34,7 @@ pub struct Performer {
     egress: Egress,
     limits: Limits,
     mail: Mail,
+    mcp: Connections,
     models: Models,
     tools: Arc<Tools>,
     vault: Vault,
@@ -43,9 +45,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, mail, models, expressions, vault, .. } = deps.clone();
+        let Deps { db, egress, mail, mcp, models, expressions, vault, .. } = deps.clone();
         let (cache, limits) = (Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { cache, db, egress, limits, mail, models, tools: Arc::default(), vault, expressions }
+        Self { cache, db, egress, limits, mail, mcp, models, tools: Arc::default(), vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -62,7 +64,9 @@ impl Performer {
                 let context = ToolContext {
                     db: &self.db,
                     egress: &self.egress,
+                    expressions: &self.expressions,
                     mail: &self.mail,
+                    mcp: &self.mcp,
                     vault: &self.vault,
                     guardrails: guardrails.as_ref(),
                     scope,

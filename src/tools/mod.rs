@@ -2,17 +2,18 @@
 //! browser; the server's [`registry`] does it.
 
 mod catalog;
+pub mod custom;
 
 #[cfg(feature = "ssr")]
 pub(crate) mod arithmetic;
 #[cfg(feature = "ssr")]
-mod http_request;
+pub(crate) mod http_request;
 #[cfg(feature = "ssr")]
 pub mod registry;
 #[cfg(feature = "ssr")]
-pub(crate) mod service;
+pub mod service;
 #[cfg(feature = "ssr")]
-mod small;
+pub(crate) mod small;
 #[cfg(feature = "ssr")]
 mod store;
 
@@ -48,6 +49,21 @@ pub struct ToolInfo {
     /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run.
     #[serde(default)]
     pub repeatable: bool,
+}
+
+/// A tool as the organization's lists show it, wherever it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// What graphs, agents and models call it.
+    pub name: String,
+    /// What people read.
+    pub title: String,
+    /// What it does.
+    pub description: String,
+    /// What it does to the world.
+    pub effect: ToolEffect,
+    /// Where it comes from, in a word or two: `Built in`, `REST`, the name of an MCP server.
+    pub from: String,
 }
 
 /// The tools that are part of the product, as runs keep them, by name.

@@ -5,20 +5,21 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{ToolInfo, http_request, small};
+use super::{ToolInfo, custom, http_request, small};
 use crate::{
     credentials::Vault,
     db::Db,
     egress::Egress,
     engine::{
         journal::LogLevel,
-        plan::Guardrails,
+        plan::{Guardrails, ToolSource},
         port::{Answer, CallScope, MAX_OUTPUT_BYTES, ToolCall},
         state::{ErrorClass, StepError},
     },
+    expressions::Expressions,
     kernel::text::{duration, shortened},
     mail::Mail,
-    schema,
+    mcp, schema,
 };
 
 /// What a call of a tool works with and belongs to.
@@ -27,8 +28,12 @@ pub struct ToolContext<'a> {
     pub db: &'a Db,
     /// The way out.
     pub egress: &'a Egress,
+    /// Evaluates templates of the organization's own tools.
+    pub expressions: &'a Expressions,
     /// The way out for mail.
     pub mail: &'a Mail,
+    /// The connections to MCP servers.
+    pub mcp: &'a mcp::Connections,
     /// The door to the organization's credentials.
     pub vault: &'a Vault,
     /// The guardrails of the agent whose model chose the call; nothing where a builder placed it.
@@ -68,23 +73,35 @@ impl Tools {
     /// # Errors
     /// Classed.
     pub async fn call(&self, call: ToolCall, context: &ToolContext<'_>) -> Result<Answer, StepError> {
-        let tool = self.by_name.get(&call.tool).ok_or_else(|| {
-            let message = format!("There is no tool “{}”.", shortened(&call.tool, 60));
+        let ToolCall { tool, arguments, .. } = call;
+        bounded(match &call.source {
+            ToolSource::Custom { id, version } => {
+                Box::pin(custom::call(*id, *version, &tool, arguments, context)).await?
+            }
+            ToolSource::Mcp { server, tool: theirs, hash } => {
+                Box::pin(mcp::call(*server, theirs, hash, arguments, context)).await?
+            }
+            _ => self.built_in(&tool, arguments, context).await?,
+        })
+    }
+
+    async fn built_in(&self, name: &str, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
+        let tool = self.by_name.get(name).ok_or_else(|| {
+            let message = format!("There is no tool “{}”.", shortened(name, 60));
             StepError::new(ErrorClass::BadInput, "tool.unknown", message)
         })?;
         let info = tool.info();
-        let arguments = if call.arguments.is_null() { serde_json::json!({}) } else { call.arguments };
+        let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
         let faults = schema::check(&info.parameters, &arguments);
         if !faults.is_empty() {
             let message = format!("The arguments do not fit the tool {}. {}", info.name, schema::in_words(&faults));
             return Err(StepError::new(ErrorClass::BadInput, "tool.arguments", message));
         }
         let limit = Duration::from_secs(info.timeout_s);
-        let answer = tokio::time::timeout(limit, tool.call(arguments, context)).await.map_err(|_| {
+        tokio::time::timeout(limit, tool.call(arguments, context)).await.map_err(|_| {
             let message = format!("The tool {} took longer than {}.", info.name, duration(limit.as_millis() as i64));
             StepError::new(ErrorClass::Timeout, "tool.timeout", message)
-        })??;
-        bounded(answer)
+        })?
     }
 }
 

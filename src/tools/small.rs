@@ -64,7 +64,8 @@ fn text<'a>(arguments: &'a Value, name: &str) -> &'a str {
 }
 
 /// An error of a service as the error of a step.
-fn classed(error: Error) -> StepError {
+/// A service's error as that of a call.
+pub(crate) fn classed(error: Error) -> StepError {
     let class = match error.kind {
         Kind::Unavailable => ErrorClass::Unavailable,
         Kind::Internal => ErrorClass::Internal,
