@@ -43,6 +43,7 @@ pub async fn first() {
         Some("list") => run_list::page().load,
         Some("inbox") => approvals::page().load,
         Some("build") => outline::page().load,
+        Some("tools") => tool_list::page().load,
         Some("office") => dashboard::page().load,
         _ => return,
     };
@@ -88,6 +89,9 @@ page!(build, run_form, crate::workflows::RunFormPage);
 page!(build, run_again, crate::runs::again::AgainPageView);
 page!(build, new_step, crate::workflows::NewStepPage);
 page!(build, step, crate::workflows::StepEditPage);
+page!(tools, tool_list, crate::tools::ToolsPageView);
+page!(tools, tool, crate::tools::rest::ToolEditPage);
+page!(tools, mcp_server, crate::tools::servers::ServerEditPage);
 page!(office, dashboard, crate::dashboard::DashboardPageView);
 page!(office, settings, crate::settings::SettingsPage);
 page!(office, outbox, crate::outbox::OutboxPage);

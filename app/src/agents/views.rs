@@ -1,27 +1,29 @@
 //! What an agent's form offers. Server only.
 
 use agentflow::{
-    access::{Ctx, Permission},
+    access::{Ctx, Grant, Permission, right},
     agents::form::AgentForm,
+    kernel::Result,
     models::ModelInfo,
+    tools,
 };
 
 use super::api::{AgentPage, ToolChoice};
 
 /// The form of a new agent, with all that it offers.
-pub fn empty_page(cx: &Ctx) -> AgentPage {
+pub async fn empty_page(cx: &Ctx) -> Result<AgentPage> {
     let blank = agentflow::agents::blank();
-    AgentPage {
+    Ok(AgentPage {
         agent: None,
         shown: 0,
         form: AgentForm::of(&blank),
         versions: Vec::new(),
         used_by: Vec::new(),
         models: models(cx),
-        tools: tool_choices(),
+        tools: tool_choices(&cx.grant()?).await?,
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
-    }
+    })
 }
 
 /// The models that there are, the sandbox labelled as such.
@@ -32,15 +34,15 @@ fn models(cx: &Ctx) -> Vec<(String, String)> {
     cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model))).collect()
 }
 
-/// The tools that there are.
-pub fn tool_choices() -> Vec<ToolChoice> {
-    agentflow::tools::catalog()
-        .iter()
+/// The tools that there are for the organization.
+pub async fn tool_choices(grant: &Grant<right::View>) -> Result<Vec<ToolChoice>> {
+    let all = tools::service::list(grant).await?.into_iter();
+    Ok(all
         .map(|tool| ToolChoice {
-            name: tool.name.clone(),
-            title: tool.title.clone(),
-            description: tool.description.clone(),
+            name: tool.name,
+            title: tool.title,
+            description: tool.description,
             effect: tool.effect,
         })
-        .collect()
+        .collect())
 }

@@ -254,7 +254,14 @@ const PLACES: [(&str, &[Place]); 3] = [
             Place("Approvals", "approvals", Glyph::Approvals),
         ],
     ),
-    ("Build", &[Place("Agents", "agents", Glyph::Agents), Place("Workflows", "workflows", Glyph::Workflows)]),
+    (
+        "Build",
+        &[
+            Place("Agents", "agents", Glyph::Agents),
+            Place("Workflows", "workflows", Glyph::Workflows),
+            Place("Tools", "tools", Glyph::Tool),
+        ],
+    ),
     ("Organization", &[Place("Settings", "settings", Glyph::Settings)]),
 ];
 

@@ -208,7 +208,7 @@ pub async fn load_step(
     let cx = door::ctx(&org).await?;
     let detail = service::detail(&cx.grant()?, workflow, None).await?;
     let page = views::step(&detail, &path, kind, tool, views::may(&cx))?;
-    Ok(views::with_workflows(page, &cx.grant()?).await?)
+    Ok(views::with_choices(page, &cx.grant()?).await?)
 }
 
 /// The form of a new step, of a kind, inside of a map or not, after another step or not.
@@ -224,7 +224,7 @@ pub async fn load_new_step(
     let cx = door::ctx(&org).await?;
     let detail = service::detail(&cx.grant()?, workflow, None).await?;
     let page = views::new_step(&detail, &scope, &kind, tool, after, views::may(&cx))?;
-    Ok(views::with_workflows(page, &cx.grant()?).await?)
+    Ok(views::with_choices(page, &cx.grant()?).await?)
 }
 
 /// The run form, with the fields of the version that is named or else would run.

@@ -193,7 +193,7 @@ fn page(detail: &WorkflowDetail, scope: &str, path: Option<&str>, form: StepForm
         path: path.map(str::to_owned),
         ports: ports(level, key),
         agents: detail.agents.clone(),
-        tools: tool_choices(),
+        tools: Vec::new(),
         workflows: Vec::new(),
         arguments: arguments(&form.tool),
         faults: Vec::new(),
@@ -203,8 +203,11 @@ fn page(detail: &WorkflowDetail, scope: &str, path: Option<&str>, form: StepForm
     })
 }
 
-/// The form with the workflows that there are, where it asks for one.
-pub async fn with_workflows(mut page: StepPage, grant: &Grant<right::View>) -> Result<StepPage> {
+/// The form with the tools or workflows that there are, where it asks for one.
+pub async fn with_choices(mut page: StepPage, grant: &Grant<right::View>) -> Result<StepPage> {
+    if page.form.kind == "tool" {
+        page.tools = tool_choices(grant).await?;
+    }
     if page.form.kind == "workflow" {
         let others = service::list(grant).await?.into_iter().filter(|workflow| workflow.id != page.id);
         page.workflows = others.map(|workflow| (workflow.id.to_string(), workflow.name)).collect();
