@@ -3,7 +3,7 @@
 use crate::{
     accounts::admission::SignUps, accounts::password::Passwords, connections::ModelConnections, credentials::Vault,
     db::Db, egress::Egress, engine::handle::Engine, expressions::Expressions, guardrails::Known, live::Hub, mail::Mail,
-    models::Models, tools::registry::Tools,
+    mcp::Connections, models::Models, tools::registry::Tools,
 };
 
 /// What operations work with. Cheap to clone.
@@ -25,6 +25,8 @@ pub struct Deps {
     pub live: Hub,
     /// The way out for mail.
     pub mail: Mail,
+    /// The connections to MCP servers.
+    pub mcp: Connections,
     /// The models that can be chosen and called.
     pub models: Models,
     /// How many runs of an organization may be at work at once, where it has no limit of its own.

@@ -47,6 +47,7 @@ pub mod limits;
 #[cfg(feature = "ssr")]
 pub mod live;
 pub mod mail;
+pub mod mcp;
 pub mod models;
 #[cfg(feature = "ssr")]
 pub mod notices;

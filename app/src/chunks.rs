@@ -44,6 +44,7 @@ pub async fn first() {
         Some("inbox") => approvals::page().load,
         Some("build") => outline::page().load,
         Some("connect") => integrations::page().load,
+        Some("tools") => tool_list::page().load,
         Some("office") => dashboard::page().load,
         _ => return,
     };
@@ -93,6 +94,9 @@ page!(build, run_again, crate::runs::again::AgainPageView);
 page!(build, new_step, crate::workflows::NewStepPage);
 page!(build, step, crate::workflows::StepEditPage);
 page!(connect, integrations, crate::integrations::IntegrationsPageView);
+page!(tools, tool_list, crate::tools::ToolsPageView);
+page!(tools, tool, crate::tools::rest::ToolEditPage);
+page!(tools, mcp_server, crate::tools::servers::ServerEditPage);
 page!(office, dashboard, crate::dashboard::DashboardPageView);
 page!(office, settings, crate::settings::SettingsPage);
 page!(office, budgets, crate::budgets::BudgetsPageView);

@@ -23,6 +23,7 @@ pub mod settings;
 pub mod shell;
 pub mod sign_in;
 pub mod sign_up;
+pub mod tools;
 mod wire;
 pub mod workflows;
 
@@ -80,6 +81,11 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/workflows/:id/run") view=chunks::run_form::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id/steps/new") view=chunks::new_step::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id/steps/:path") view=chunks::step::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/tools") view=chunks::tool_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/tools/new") view=chunks::tool::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/tools/servers/new") view=chunks::mcp_server::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/tools/servers/:id") view=chunks::mcp_server::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/tools/:id") view=chunks::tool::page() ssr=SsrMode::Async/>
                     // Before the page of a run: `bulk` is no id.
                     <Route path=path!("/runs/bulk") view=chunks::run_bulk::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>

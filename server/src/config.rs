@@ -31,6 +31,7 @@
 //! | `AGENTFLOW_SEARCH_URL` | a SearXNG server that answers in JSON: the tool web_search asks it | web_search is not set up |
 //! | `AGENTFLOW_BRAVE_API_KEY`, `AGENTFLOW_BRAVE_BASE_URL` | a key of Brave Search instead, and another address of it | web_search is not set up |
 //! | `AGENTFLOW_SHELL` | `bubblewrap`: the tool shell runs commands in a sandbox made by it | `off` |
+//! | `AGENTFLOW_MCP_COMMANDS` | `1`: admins may add MCP servers that are started here by a command | only servers by URL |
 //! | `SMTP_URL`, `MAIL_FROM` | the mail server, and who writes | mail stays in the local outbox |
 //! | `AGENTFLOW_NOTICE_MINUTES` | the minutes that an approval waits before those who may decide it get e-mail; `off`: no such mail, nor of failed runs | `10` |
 //! | `AGENTFLOW_RETENTION_DAYS` | the days that ended runs are kept, where neither workflow nor organization says; `0`: for ever | `30` |
@@ -45,7 +46,7 @@ use std::{
 
 use agentflow::{
     accounts::sessions::Limits, credentials::MasterKey, egress::EgressSettings, engine::runner, housekeeping,
-    mail::MailSettings, models::ModelSettings, notices, tools::settings::ToolSettings,
+    mail::MailSettings, mcp::McpSettings, models::ModelSettings, notices, tools::settings::ToolSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -79,6 +80,8 @@ pub struct Config {
     pub notice_minutes: Option<i32>,
     /// What outside calls may and may not reach.
     pub egress: EgressSettings,
+    /// How MCP servers may be reached.
+    pub mcp: McpSettings,
     /// The program that expressions run in, a process of their own; none: they run in this one.
     pub expression_worker: Option<PathBuf>,
     /// What is logged, and how.
@@ -201,6 +204,7 @@ impl Config {
             retention_days: reader.retention_days(),
             notice_minutes: reader.notice_minutes(),
             egress: reader.egress(),
+            mcp: reader.mcp(),
             expression_worker: None,
             log: reader.log(),
             defaulted: std::mem::take(&mut reader.defaulted),
@@ -393,6 +397,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn mcp(&mut self) -> McpSettings {
+        let commands = match self.text("AGENTFLOW_MCP_COMMANDS").as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => {
+                let what = format!("AGENTFLOW_MCP_COMMANDS is “{other}”.");
+                self.troubles.push(Trouble::new(what, "Set it to 1, or unset it."));
+                false
+            }
+        };
+        McpSettings { commands, search_path: self.text("PATH").unwrap_or_default() }
     }
 
     fn engine(&mut self) -> runner::Settings {

@@ -17,6 +17,7 @@ use agentflow::{
     guardrails::Known,
     live::Hub,
     mail::Mail,
+    mcp::Connections,
     models::Models,
     tools::registry::Tools,
 };
@@ -57,6 +58,7 @@ impl State {
         let vault = Vault::new(db.clone(), master_key::find(&config, &db).await?, known.clone());
         master_key::fits(&vault).await?;
         let connections = ModelConnections::new(db.clone(), vault.clone()).beside(&config.models);
+        let mcp = Connections::new(egress.clone(), config.mcp.clone());
         let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
@@ -71,6 +73,7 @@ impl State {
             known,
             live,
             mail,
+            mcp,
             models,
             passwords,
             runs_per_organization,

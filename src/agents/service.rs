@@ -348,14 +348,14 @@ pub(crate) async fn config_at(tx: &mut TenantTx, id: AgentId, version: i32) -> R
     store::version(tx, id, version).await?.ok_or_else(unknown)
 }
 
-/// The deployed agents as tools for the others.
-pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
+/// The deployed agents as tools for the others, with their names.
+pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<(String, ToolSpec)>> {
     let agents = store::deployed(tx).await?;
     Ok(agents
         .into_iter()
         .map(|(key, name, role)| {
             let what = if role.is_empty() { String::new() } else { format!(", {}", role.trim_end_matches('.')) };
-            ToolSpec {
+            let spec = ToolSpec {
                 name: format!("{AGENT_TOOL}{key}"),
                 description: format!(
                     "Hands a part of the task to the agent {name}{what}. It knows only what you write."
@@ -376,7 +376,8 @@ pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
                 source: ToolSource::Agent { agent: key },
                 timeout_s: 3_600,
                 ..ToolSpec::default()
-            }
+            };
+            (name, spec)
         })
         .collect())
 }

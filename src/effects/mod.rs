@@ -22,6 +22,7 @@ use crate::{
     kernel::{Kind, text},
     limits::{LimitKey, Limits},
     mail::Mail,
+    mcp::Connections,
     models::Models,
     schema, shared_context,
     tools::registry::{ToolContext, Tools},
@@ -37,6 +38,7 @@ pub struct Performer {
     known: Known,
     limits: Limits,
     mail: Mail,
+    mcp: Connections,
     models: Models,
     tools: Tools,
     vault: Vault,
@@ -47,9 +49,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, known, mail, models, expressions, tools, vault, .. } = deps.clone();
+        let Deps { db, egress, known, mail, mcp, models, expressions, tools, vault, .. } = deps.clone();
         let (budgets, cache, limits) = (Budgets::new(db.clone()), Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { budgets, cache, db, egress, known, limits, mail, models, tools, vault, expressions }
+        Self { budgets, cache, db, egress, known, limits, mail, mcp, models, tools, vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -69,6 +71,7 @@ impl Performer {
                     egress: &self.egress,
                     expressions: &self.expressions,
                     mail: &self.mail,
+                    mcp: &self.mcp,
                     vault: &self.vault,
                     guardrails: guardrails.as_ref(),
                     scope,

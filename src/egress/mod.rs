@@ -251,6 +251,20 @@ fn builder() -> reqwest::ClientBuilder {
         .pool_max_idle_per_host(4)
 }
 
+/// Why a call by a client of [`Egress::for_base`] has no answer, whatever library made it; nothing where the client did
+/// its part.
+#[must_use]
+pub fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<reqwest::Error>() {
+            return Some(sort(error));
+        }
+        cause = inner.source();
+    }
+    None
+}
+
 /// What a failed call means. A refusal by the resolver arrives as a connect error with our mark in its chain.
 fn sort(error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

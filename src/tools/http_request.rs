@@ -76,9 +76,7 @@ impl Tool for HttpRequest {
 
     async fn call(&self, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
         let mut request = request(&arguments, context.scope, Duration::from_secs(self.0.timeout_s))?;
-        if let Some(guardrails) = context.guardrails {
-            request.domains = Domains::of(&guardrails.allowed_domains);
-        }
+        request.domains = context.domains();
         let line = format!("{} {}", request.method, shortened(without_query(&request.url), 200));
         let response = context
             .egress
@@ -130,6 +128,12 @@ fn request(arguments: &Value, scope: &CallScope, timeout: Duration) -> Result<Re
             Some(Bytes::from(value.to_string()))
         }
     };
+    with_ours(&mut headers, scope)?;
+    Ok(Request { method, url, headers, body, timeout, max_bytes: MAX_BODY, domains: Domains::default() })
+}
+
+/// Adds what every call of a run says of itself: its idempotency key, attempt and fences; and what it can read.
+pub(super) fn with_ours(headers: &mut HeaderMap, scope: &CallScope) -> Result<(), StepError> {
     headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json, text/*;q=0.9, */*;q=0.5"));
     let ours = [
         ("idempotency-key", scope.idempotency_key()),
@@ -142,10 +146,11 @@ fn request(arguments: &Value, scope: &CallScope, timeout: Duration) -> Result<Re
     if let Some(fence) = scope.lock_fence {
         headers.insert(HeaderName::from_static("lock-fence"), HeaderValue::from(fence));
     }
-    Ok(Request { method, url, headers, body, timeout, max_bytes: MAX_BODY, domains: Domains::default() })
+    Ok(())
 }
 
-fn headers(wanted: Option<&Map<String, Value>>) -> Result<HeaderMap, StepError> {
+/// The headers that somebody wishes for, as far as they may be set.
+pub(super) fn headers(wanted: Option<&Map<String, Value>>) -> Result<HeaderMap, StepError> {
     let mut headers = HeaderMap::new();
     for (name, value) in wanted.into_iter().flatten() {
         let low = name.to_ascii_lowercase();
@@ -166,7 +171,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A status of failure as an error whose class says whether another attempt can help.
-fn failed(response: &Response) -> StepError {
+pub(super) fn failed(response: &Response) -> StepError {
     let status = response.status;
     let class = match status.as_u16() {
         408 => ErrorClass::Timeout,
@@ -189,19 +194,23 @@ fn failed(response: &Response) -> StepError {
     error
 }
 
-fn output(response: &Response) -> Value {
-    let headers: Map<String, Value> = response
-        .headers
+/// The headers of an answer, for whoever asked.
+pub(super) fn told_headers(headers: &HeaderMap) -> Value {
+    let told: Map<String, Value> = headers
         .iter()
         // Cookies are credentials of whoever asked, and nobody's data.
         .filter(|(name, _)| **name != header::SET_COOKIE)
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), json!(value.to_str().ok()?))))
         .collect();
+    Value::Object(told)
+}
+
+fn output(response: &Response) -> Value {
     json!({
         "status": response.status.as_u16(),
         "ok": response.status.is_success(),
         "url": response.url.as_str(),
-        "headers": headers,
+        "headers": told_headers(&response.headers),
         "body": body(response),
         "bytes": response.body.len(),
         "duration_ms": u64::try_from(response.duration.as_millis()).unwrap_or(u64::MAX),
@@ -209,7 +218,7 @@ fn output(response: &Response) -> Value {
 }
 
 /// The body: JSON read, text as text without letters that nobody sees, anything else as null.
-fn body(response: &Response) -> Value {
+pub(super) fn body(response: &Response) -> Value {
     let kind = response.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("text/plain");
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if response.body.is_empty() {
@@ -231,7 +240,8 @@ fn body(response: &Response) -> Value {
     if is_text { Value::String(visible(&String::from_utf8_lossy(&response.body)).into_owned()) } else { Value::Null }
 }
 
-fn clean(value: &mut Value) {
+/// Takes letters that nobody sees out of all texts of a value.
+pub(crate) fn clean(value: &mut Value) {
     match value {
         Value::String(text) => *text = visible(text).into_owned(),
         Value::Array(items) => items.iter_mut().for_each(clean),

@@ -2,6 +2,7 @@
 //! browser; the server's [`registry`] does it.
 
 mod catalog;
+pub mod custom;
 
 #[cfg(feature = "ssr")]
 pub(crate) mod arithmetic;
@@ -26,13 +27,13 @@ mod files;
 #[cfg(feature = "ssr")]
 mod html_to_text;
 #[cfg(feature = "ssr")]
-mod http_request;
+pub(crate) mod http_request;
 #[cfg(feature = "ssr")]
 mod json_query;
 #[cfg(feature = "ssr")]
 pub mod registry;
 #[cfg(feature = "ssr")]
-pub(crate) mod service;
+pub mod service;
 #[cfg(feature = "ssr")]
 pub mod settings;
 #[cfg(feature = "ssr")]
@@ -80,6 +81,21 @@ pub struct ToolInfo {
     /// tools, those that are set up are known at start: `registry::Tools::catalog`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_up: Option<String>,
+}
+
+/// A tool as the organization's lists show it, wherever it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// What graphs, agents and models call it.
+    pub name: String,
+    /// What people read.
+    pub title: String,
+    /// What it does.
+    pub description: String,
+    /// What it does to the world.
+    pub effect: ToolEffect,
+    /// Where it comes from, in a word or two: `Built in`, `REST`, the name of an MCP server.
+    pub from: String,
 }
 
 /// The tools that are part of the product, as runs keep them, by name.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
-    ToolInfo, ask_human, calculator, catalog, context, csv, current_time, database_query, email_send, files,
+    ToolInfo, ask_human, calculator, catalog, context, csv, current_time, custom, database_query, email_send, files,
     html_to_text, http_request, json_query, settings::ToolSettings, shell, text_extract, web_search,
 };
 use crate::{
@@ -15,14 +15,15 @@ use crate::{
     egress::Egress,
     engine::{
         journal::LogLevel,
-        plan::Guardrails,
+        plan::{Guardrails, ToolSource},
         port::{Answer, CallScope, MAX_OUTPUT_BYTES, ToolCall},
         state::{ErrorClass, StepError},
     },
     expressions::Expressions,
+    guardrails::Domains,
     kernel::text::{duration, shortened},
     mail::Mail,
-    schema,
+    mcp, schema,
 };
 
 /// What a call of a tool works with and belongs to.
@@ -35,6 +36,8 @@ pub struct ToolContext<'a> {
     pub expressions: &'a Expressions,
     /// The way out for mail.
     pub mail: &'a Mail,
+    /// The connections to MCP servers.
+    pub mcp: &'a mcp::Connections,
     /// The door to the organization's credentials.
     pub vault: &'a Vault,
     /// The guardrails of the agent whose model chose the call; nothing where a builder placed it.
@@ -43,6 +46,14 @@ pub struct ToolContext<'a> {
     pub scope: &'a CallScope,
     /// Takes lines for the run's log.
     pub log: &'a (dyn Fn(LogLevel, String) + Send + Sync),
+}
+
+impl ToolContext<'_> {
+    /// The hosts that the call may go to.
+    #[must_use]
+    pub fn domains(&self) -> Domains {
+        self.guardrails.map(|rails| Domains::of(&rails.allowed_domains)).unwrap_or_default()
+    }
 }
 
 /// A tool.
@@ -115,18 +126,31 @@ impl Tools {
     /// # Errors
     /// Classed.
     pub async fn call(&self, call: ToolCall, context: &ToolContext<'_>) -> Result<Answer, StepError> {
-        let tool = self.by_name.get(&call.tool).ok_or_else(|| {
-            let name = shortened(&call.tool, 60);
-            match self.set_up.get(&call.tool) {
-                Some(how) => {
-                    let message = format!("The tool {name} is not set up. {how}");
-                    StepError::new(ErrorClass::BadInput, "tool.not_set_up", message)
-                }
-                None => StepError::new(ErrorClass::BadInput, "tool.unknown", format!("There is no tool “{name}”.")),
+        let ToolCall { tool, arguments, .. } = call;
+        bounded(match &call.source {
+            ToolSource::Custom { id, version } => {
+                Box::pin(custom::call(*id, *version, &tool, arguments, context)).await?
+            }
+            ToolSource::Mcp { server, tool: theirs, hash } => {
+                Box::pin(mcp::call(*server, theirs, hash, arguments, context)).await?
+            }
+            _ => self.built_in(&tool, arguments, context).await?,
+        })
+    }
+
+    async fn built_in(&self, name: &str, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
+        let tool = self.by_name.get(name).ok_or_else(|| match self.set_up.get(name) {
+            Some(how) => {
+                let message = format!("The tool {name} is not set up. {how}");
+                StepError::new(ErrorClass::BadInput, "tool.not_set_up", message)
+            }
+            None => {
+                let message = format!("There is no tool “{}”.", shortened(name, 60));
+                StepError::new(ErrorClass::BadInput, "tool.unknown", message)
             }
         })?;
         let info = tool.info();
-        let arguments = if call.arguments.is_null() { serde_json::json!({}) } else { call.arguments };
+        let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
         let faults = schema::check(&info.parameters, &arguments);
         if !faults.is_empty() {
             let message = format!("The arguments do not fit the tool {}. {}", info.name, schema::in_words(&faults));

@@ -325,8 +325,8 @@ pub(crate) async fn complete(tx: &mut TenantTx, plan: Plan, drafts: bool) -> Res
     compile::complete(tx, plan, drafts).await
 }
 
-/// The deployed workflows as tools for agents.
-pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
+/// The deployed workflows as tools for agents, with their names.
+pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<(String, ToolSpec)>> {
     let workflows = store::deployed(tx).await?;
     Ok(workflows
         .into_iter()
@@ -335,7 +335,7 @@ pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
                 "" => String::new(),
                 what => format!(": {what}"),
             };
-            ToolSpec {
+            let spec = ToolSpec {
                 name: format!("{WORKFLOW_TOOL}{}", deployed.id.to_string().trim_start_matches("wf_")),
                 description: format!("Runs the workflow {}{what}. Gives its output.", deployed.name),
                 parameters: deployed.input,
@@ -344,7 +344,8 @@ pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<ToolSpec>> {
                 source: ToolSource::Workflow { workflow: SubWorkflow::key(&deployed.id.to_string(), None) },
                 timeout_s: 3_600,
                 ..ToolSpec::default()
-            }
+            };
+            (deployed.name, spec)
         })
         .collect())
 }

@@ -30,7 +30,13 @@ pub fn test(browser: bool) -> Result {
     shell::step("tests");
     {
         let cluster = Cluster::start()?;
-        shell::run(shell::cargo(&["test", "--quiet"]).env("TEST_DATABASE_URL", cluster.url()))?;
+        let mut tests = shell::cargo(&["test", "--quiet"]);
+        tests.env("TEST_DATABASE_URL", cluster.url());
+        // The tests of MCP talk to a published server. Who says where it is, wants it tried.
+        if shell::which("npm").is_some() {
+            tests.env("AGENTFLOW_NODE_MODULES", node_modules()?);
+        }
+        shell::run(&mut tests)?;
     }
     Faults::short().run()?;
     shell::run(&mut shell::cargo(&["test", "--quiet", "--package", "xtask"]))?;
@@ -76,8 +82,8 @@ pub fn check() -> Result {
     prepare::prepare(true)
 }
 
-/// Playwright, with its packages in the cache folder under the name of their lock file.
-fn end_to_end(binary: &Path) -> Result {
+/// The packages of the tests, in the cache folder under the name of their lock file.
+fn node_modules() -> Result<PathBuf> {
     let folder = places::root().join("end2end");
     let lock = fs::read(folder.join("package-lock.json"))?;
     let packages = places::cache().join("node").join(stamp::of_bytes(&[&lock]));
@@ -92,12 +98,19 @@ fn end_to_end(binary: &Path) -> Result {
         )?;
         fs::write(packages.join("complete"), "")?;
     }
+    Ok(packages.join("node_modules"))
+}
+
+/// Playwright, with its packages.
+fn end_to_end(binary: &Path) -> Result {
+    let folder = places::root().join("end2end");
+    let packages = node_modules()?;
     let here = folder.join("node_modules");
     if here.is_symlink() {
         fs::remove_file(&here)?;
     }
     if !here.exists() {
-        symlink(packages.join("node_modules"), &here)?;
+        symlink(packages, &here)?;
     }
     let chromium: PathBuf = setup::browser().ok_or("Chromium is not installed: make setup")?;
     let mut playwright = Command::new("npx");

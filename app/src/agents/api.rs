@@ -173,13 +173,13 @@ pub async fn list_agents(org: String, #[server(default)] archived: bool) -> Resu
 #[server]
 pub async fn load_agent(org: String, agent: Option<AgentId>, version: Option<i32>) -> Result<AgentPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    let Some(id) = agent else { return Ok(empty_page(&cx)) };
+    let Some(id) = agent else { return Ok(empty_page(&cx).await?) };
     let detail = service::find(&cx.grant()?, id).await?;
     let shown = version.unwrap_or(detail.agent.version);
     let form = AgentForm::of(&service::version(&cx.grant()?, id, shown).await?);
     let head = Some(head(&cx, &detail));
     let (versions, used_by) = (detail.versions, detail.used_by);
-    Ok(AgentPage { head, agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx) })
+    Ok(AgentPage { head, agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx).await? })
 }
 
 /// An agent's versions, and what differs from version `a` to version `b` where they are named.

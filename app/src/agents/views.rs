@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use agentflow::{
-    access::{Ctx, Permission},
+    access::{Ctx, Grant, Permission, right},
     agents::{Agent, AgentDetail, form::AgentForm, record::Record},
+    kernel::Result,
     models::ModelInfo,
-    tools::{ToolInfo, registry::Tools},
+    tools::{self, Listed},
 };
 
 use super::api::{AgentHead, AgentPage, AgentRow, ToolChoice};
@@ -21,9 +22,9 @@ const TASK_CLASSES: [(&str, &str); 5] = [
 ];
 
 /// The form of a new agent, with all that it offers.
-pub fn empty_page(cx: &Ctx) -> AgentPage {
+pub async fn empty_page(cx: &Ctx) -> Result<AgentPage> {
     let blank = agentflow::agents::blank();
-    AgentPage {
+    Ok(AgentPage {
         head: None,
         agent: None,
         shown: 0,
@@ -31,10 +32,10 @@ pub fn empty_page(cx: &Ctx) -> AgentPage {
         versions: Vec::new(),
         used_by: Vec::new(),
         models: models(cx),
-        tools: tool_choices(&cx.deps().tools),
+        tools: tools::service::for_agents(&cx.grant()?).await?.into_iter().map(choice).collect(),
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
-    }
+    })
 }
 
 /// What all pages of an agent begin with.
@@ -82,16 +83,11 @@ fn models(cx: &Ctx) -> Vec<(String, String)> {
     models.chain(TASK_CLASSES.map(|(id, label)| (id.to_owned(), label.to_owned()))).collect()
 }
 
-/// The tools that there are. Of one that cannot be called it is said what has to be done first.
-pub fn tool_choices(tools: &Tools) -> Vec<ToolChoice> {
-    let choice = |tool: ToolInfo| match tool.set_up {
-        None => ToolChoice { name: tool.name, title: tool.title, description: tool.description, effect: tool.effect },
-        Some(how) => ToolChoice {
-            name: tool.name,
-            title: format!("{} (not set up)", tool.title),
-            description: format!("{} {how}", tool.description),
-            effect: tool.effect,
-        },
-    };
-    tools.catalog().into_iter().map(choice).collect()
+/// The tools that steps of a workflow may call.
+pub async fn tool_choices(grant: &Grant<right::View>) -> Result<Vec<ToolChoice>> {
+    Ok(tools::service::list(grant).await?.into_iter().map(choice).collect())
+}
+
+fn choice(tool: Listed) -> ToolChoice {
+    ToolChoice { name: tool.name, title: tool.title, description: tool.description, effect: tool.effect }
 }

@@ -254,7 +254,14 @@ const PLACES: [(&str, &[Place]); 4] = [
             Place("Approvals", "approvals", Glyph::Approvals),
         ],
     ),
-    ("Build", &[Place("Agents", "agents", Glyph::Agents), Place("Workflows", "workflows", Glyph::Workflows)]),
+    (
+        "Build",
+        &[
+            Place("Agents", "agents", Glyph::Agents),
+            Place("Workflows", "workflows", Glyph::Workflows),
+            Place("Tools", "tools", Glyph::Tool),
+        ],
+    ),
     ("Connect", &[Place("Integrations", "integrations", Glyph::Link)]),
     ("Organization", &[Place("Settings", "settings", Glyph::Settings)]),
 ];

@@ -203,9 +203,11 @@ fn page(detail: &WorkflowDetail, scope: &str, path: Option<&str>, form: StepForm
     })
 }
 
-/// The form with the tools that there are, and with the workflows where it asks for one.
+/// The form with the tools or workflows that there are, where it asks for one.
 pub async fn with_choices(mut page: StepPage, grant: &Grant<right::View>) -> Result<StepPage> {
-    page.tools = tool_choices(&grant.deps().tools);
+    if page.form.kind == "tool" {
+        page.tools = tool_choices(grant).await?;
+    }
     if page.form.kind == "workflow" {
         let others = service::list(grant).await?.into_iter().filter(|workflow| workflow.id != page.id);
         page.workflows = others.map(|workflow| (workflow.id.to_string(), workflow.name)).collect();

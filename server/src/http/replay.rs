@@ -11,6 +11,7 @@ use app::{
     kit::form::{FORM_ENTRY, FormReplay, PAGE_ENTRY},
     runs::list::api::BulkRuns,
     settings::api::CreateApiKey,
+    tools::api::TestTool,
 };
 use axum::{
     Router,
@@ -29,7 +30,7 @@ use crate::state::State;
 type Mark = &'static str;
 
 /// The functions whose answer is shown this once: it cannot be read again, so nothing may be led past it.
-const SHOWN: [&str; 2] = [CreateApiKey::PATH, BulkRuns::PATH];
+const SHOWN: [&str; 3] = [CreateApiKey::PATH, BulkRuns::PATH, TestTool::PATH];
 /// The longest form that is read.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The cookie that tells the next page which form was done.

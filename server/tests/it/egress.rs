@@ -47,6 +47,10 @@ impl Canary {
         Ok(canary)
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn visitors(&self) -> usize {
         self.visitors.load(Ordering::SeqCst)
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 22] = [
     "",
     "/",
     "/runs",
@@ -32,6 +32,10 @@ const PAGES: [&str; 18] = [
     "/settings",
     "/settings/budgets",
     "/outbox",
+    "/tools",
+    "/tools/new",
+    "/tools/servers/new",
+    "/tools/servers/mcp_01jd0000000000000000000000",
     "/no-such-page",
 ];
 
@@ -114,7 +118,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 67] = [
+const ARGUMENTS: [(&str, &str); 73] = [
     ("conversation", "conv_01jd0000000000000000000000"),
     ("prompt", "x"),
     ("connection", "conn_01jd0000000000000000000000"),
@@ -138,6 +142,12 @@ const ARGUMENTS: [(&str, &str); 67] = [
     ("status", "active"),
     ("form[prompt]", "x"),
     ("form[expected]", "x"),
+    ("tool", "tool_01jd0000000000000000000000"),
+    ("server", "mcp_01jd0000000000000000000000"),
+    ("arguments", "{}"),
+    ("hash", "x"),
+    ("effect", "read"),
+    ("on", "true"),
     ("retention_days", "30"),
     ("action", "retry"),
     ("runs", "run_01jd0000000000000000000000"),

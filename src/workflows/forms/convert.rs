@@ -69,7 +69,8 @@ impl StepForm {
             NodeKind::Tool { tool, arguments } => {
                 let mut form = Self { tool: tool.clone(), ..self };
                 match arguments {
-                    Value::Object(fields) => {
+                    // Only of built-in tools the form has a field for each argument.
+                    Value::Object(fields) if tools::find(tool).is_some() => {
                         form.arguments =
                             fields.iter().map(|(name, value)| (name.clone(), argument(tool, name, value))).collect();
                     }
