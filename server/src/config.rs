@@ -21,7 +21,7 @@
 //! | `AGENTFLOW_MAX_RUNS_PER_ORGANIZATION` | how many runs of an organization may be at work at once, where it has no limit of its own | no limit |
 //! | `AGENTFLOW_MAX_CALLS` | the most model and tool calls of a node at the same time | `128` |
 //! | `AGENTFLOW_POISON_CRASHES` | how many processes in a row may die under a call until it is given up | `3` |
-//! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
+//! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `PERPLEXITY_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen; several with commas between share the work | the sandbox model alone |
 //! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |

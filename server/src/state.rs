@@ -15,7 +15,7 @@ use agentflow::{
     expressions::Expressions,
     live::Hub,
     mail::Mail,
-    models::Models,
+    models::{Models, connection::OperatorOnly},
 };
 use app::shell::Assets;
 use axum::extract::FromRef;
@@ -51,7 +51,7 @@ impl State {
         let unusable = |message: String| Trouble::new(message, "Correct the setting, or unset it.");
         let egress = Egress::new(config.egress.clone()).map_err(|error| unusable(error.to_string()))?;
         let mail = Mail::new(&config.mail).map_err(unusable)?;
-        let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
+        let models = Models::new(config.models.clone(), &egress, Arc::new(OperatorOnly)).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;

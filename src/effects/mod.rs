@@ -1,5 +1,7 @@
 //! What a run may ask of the world, done with the features: models, tools and expressions behind the engine's port.
 
+mod around;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,10 +22,14 @@ use crate::{
     kernel::Kind,
     limits::{LimitKey, Limits},
     mail::Mail,
-    models::Models,
+    models::{
+        self, Models,
+        routing::{CallContext, Outcome},
+    },
     schema, shared_context,
     tools::registry::{ToolContext, Tools},
 };
+use around::Around;
 
 /// Performs what runs ask for. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +62,7 @@ impl Performer {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
         match call {
-            Call::Model(call) => self.call_model(&call, progress).await,
+            Call::Model(call) => self.call_model(&call, scope, progress).await,
             Call::Tool(call) => {
                 let guardrails = call.guardrails.clone();
                 let context = ToolContext {
@@ -76,13 +82,23 @@ impl Performer {
     async fn call_model(
         &self,
         call: &ModelCall,
+        scope: &CallScope,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Answer, StepError> {
-        let mut answer = self.models.call(call, &|text| progress(Progress::Partial(text))).await?;
-        if answer.tool_calls.is_empty() && !call.output_schema.is_null() {
+        let around = self.around(scope);
+        let context = CallContext { org: scope.org, time: scope.time, around: &around, progress };
+        let mut answer = match self.models.call(call, &context).await? {
+            Outcome::Answer(answer) => *answer,
+            Outcome::Later { until, whom } => return Ok(Limits::later(scope, until, &whom)),
+        };
+        if answer.tool_calls.is_empty() && answer.fault.is_none() && !call.output_schema.is_null() {
             hold_to_schema(&mut answer, &call.output_schema);
         }
         Ok(Answer::Model(answer))
+    }
+
+    fn around<'a>(&'a self, scope: &CallScope) -> Around<'a> {
+        Around { db: &self.db, limits: &self.limits, org: scope.org }
     }
 }
 
@@ -100,7 +116,8 @@ impl Effects for Performer {
         {
             return Ok(Answer::Cached(Box::new(answer)));
         }
-        let side = LimitKey::of(&call);
+        // Whom a model's call goes to turns out on its way.
+        let side = if let Call::Tool(call) = &call { LimitKey::of(call) } else { None };
         if let Some(side) = &side
             && let Some(later) = self.limits.put_off(scope, side).await
         {
@@ -117,7 +134,14 @@ impl Effects for Performer {
     }
 
     async fn place(&self, call: &Call, scope: &CallScope) -> Option<Box<dyn Place>> {
-        Some(self.limits.place(scope.org, LimitKey::of(call)?).await)
+        let key = match call {
+            Call::Model(call) => {
+                let provider = self.models.first_provider(call, scope.org, &self.around(scope)).await?;
+                LimitKey::of_provider(&provider)
+            }
+            Call::Tool(call) => LimitKey::of(call)?,
+        };
+        Some(self.limits.place(scope.org, key).await)
     }
 
     fn most(&self, call: &ModelCall) -> Usage {
@@ -145,6 +169,11 @@ impl Effects for Performer {
 /// Makes the answer's text the JSON that was asked for, or says in the answer what is wrong with it.
 fn hold_to_schema(answer: &mut ModelAnswer, wanted: &Value) {
     let Some(value) = json_in(&answer.text) else {
+        let cut = "Your answer was cut off by its length limit before its JSON was complete. Be shorter.";
+        if models::was_cut(answer) {
+            answer.fault = Some(cut.to_owned());
+            return;
+        }
         let fault = "Your answer is not JSON. Answer with one JSON value that fits the schema, and nothing else.";
         answer.fault = Some(fault.to_owned());
         return;

@@ -72,13 +72,13 @@ pub async fn list_agents(org: String) -> Result<AgentsPage, ApiError> {
 #[server]
 pub async fn load_agent(org: String, agent: Option<AgentId>, version: Option<i32>) -> Result<AgentPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    let Some(id) = agent else { return Ok(empty_page(&cx)) };
+    let Some(id) = agent else { return Ok(empty_page(&cx).await?) };
     let detail = service::find(&cx.grant()?, id).await?;
     let shown = version.unwrap_or(detail.agent.version);
     let config = service::version(&cx.grant()?, id, shown).await?;
     let form = AgentForm::of(&config);
     let (versions, used_by) = (detail.versions, detail.used_by);
-    Ok(AgentPage { agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx) })
+    Ok(AgentPage { agent: Some(detail.agent), shown, form, versions, used_by, ..empty_page(&cx).await? })
 }
 
 /// Makes an agent.

@@ -14,6 +14,7 @@ mod cluster;
 mod crash;
 mod egress;
 mod engine;
+mod failover;
 mod fake_model;
 mod first;
 mod forms;
