@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a program of the tests: it may fail so")]
 
-#[path = "../tests/it/fake_model.rs"]
+#[path = "../tests/it/fake_model/mod.rs"]
 mod model;
 
 #[tokio::main]

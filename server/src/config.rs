@@ -23,7 +23,7 @@
 //! | `AGENTFLOW_POISON_CRASHES` | how many processes in a row may die under a call until it is given up | `3` |
 //! | `AGENTFLOW_MASTER_KEY` or `AGENTFLOW_MASTER_KEY_FILE` | the key that credentials are sealed under, or its file: 32 random bytes in base64 or hex (`openssl rand -base64 32`) | beside the private cluster a file is made; else no credentials can be stored |
 //! | `AGENTFLOW_MASTER_KEY_OLD` | further keys, by commas, that credentials may still be sealed under: for `agentflow admin rotate-master-key` | none |
-//! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen | the sandbox model alone |
+//! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `PERPLEXITY_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen; several with commas between share the work | the sandbox model alone |
 //! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |

@@ -59,7 +59,7 @@ impl State {
         master_key::fits(&vault).await?;
         let connections = ModelConnections::new(db.clone(), vault.clone()).beside(&config.models);
         let mcp = Connections::new(egress.clone(), config.mcp.clone());
-        let models = Models::new(config.models.clone(), &egress).map_err(unusable)?;
+        let models = Models::new(config.models.clone(), &egress, Arc::new(connections.clone())).map_err(unusable)?;
         let expressions = config.expression_worker.clone().map_or_else(Expressions::default, Expressions::in_workers);
         let sign_ups = SignUps::new(config.accounts.sign_up_is_open);
         let runs_per_organization = config.engine.max_runs_per_organization;

@@ -143,33 +143,31 @@ impl Connections for ModelConnections {
         Ok(connections)
     }
 
-    async fn used(&self, scope: &CallScope, connection: &Connection) {
-        if connection.by_operator || connection.provider.key.is_none() {
-            return;
-        }
-        let Ok(id) = connection.id.parse::<ConnectionId>() else { return };
+    async fn used(&self, scope: &CallScope, connection: &str) {
+        // The operator's have other ids.
+        let Ok(id) = connection.parse::<ConnectionId>() else { return };
         {
             let mut noted = self.inner.noted.lock().unwrap_or_else(PoisonError::into_inner);
             if noted.len() >= NOTED {
                 noted.clear();
             }
-            if !noted.insert((scope.run, connection.id.clone())) {
+            if !noted.insert((scope.run, connection.to_owned())) {
                 return;
             }
         }
         let noted = async {
             let mut tx = self.inner.db.tenant(scope.org).await?;
-            let Some(credential) = store::credential_of(&mut tx, id).await? else { return Ok(()) };
-            let base = connection.provider.base_url.as_ref();
-            let host = base.and_then(url::Url::host_str).unwrap_or(&connection.provider.name);
-            let purpose = "models";
+            let Some(used) = store::used(&mut tx, id).await? else { return Ok(()) };
+            let base = used.base_url.as_deref().and_then(|base| url::Url::parse(base).ok());
+            let host = base.as_ref().and_then(url::Url::host_str).unwrap_or(&used.provider);
+            let (credential, purpose) = (used.credential, "models");
             credentials::note_use(&mut tx, &UseRow { credential, host, purpose, scope: Some(scope), of_model: true })
                 .await?;
             tx.commit().await
         };
         if let Err(error) = noted.await {
             // The next call of the run notes it.
-            self.inner.noted.lock().unwrap_or_else(PoisonError::into_inner).remove(&(scope.run, connection.id.clone()));
+            self.inner.noted.lock().unwrap_or_else(PoisonError::into_inner).remove(&(scope.run, connection.to_owned()));
             tracing::warn!(%error, organization = %scope.org, "the use of a model's key could not be noted");
         }
     }

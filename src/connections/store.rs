@@ -57,14 +57,23 @@ pub(super) async fn find(tx: &mut TenantTx, id: ConnectionId) -> Result<Option<R
     .await?)
 }
 
-/// The key of a connection, where it has one.
-pub(super) async fn credential_of(tx: &mut TenantTx, id: ConnectionId) -> Result<Option<CredentialId>> {
-    let found = sqlx::query_scalar!(
-        r#"select credential_id as "id: CredentialId" from model_connections where organization_id = $1 and id = $2"#,
+/// What a use of a connection says of it.
+pub(super) struct Used {
+    pub credential: CredentialId,
+    pub provider: String,
+    pub base_url: Option<String>,
+}
+
+/// A connection whose key is used, where it has one.
+pub(super) async fn used(tx: &mut TenantTx, id: ConnectionId) -> Result<Option<Used>> {
+    let found = sqlx::query_as!(
+        Used,
+        r#"select credential_id as "credential!: CredentialId", provider, base_url from model_connections
+           where organization_id = $1 and id = $2 and credential_id is not null"#,
         tx.org().uuid(),
         id.uuid(),
     );
-    Ok(found.fetch_optional(tx.conn()).await?.flatten())
+    Ok(found.fetch_optional(tx.conn()).await?)
 }
 
 /// All connections as the page shows them.

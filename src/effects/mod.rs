@@ -1,11 +1,14 @@
 //! What a run may ask of the world, done with the features: models, tools and expressions behind the engine's port.
 
+mod around;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use crate::{
     budgets::{Admission, Budgets},
     cache::{Cache, CacheKey},
+    connections::ModelConnections,
     credentials::Vault,
     db::Db,
     deps::Deps,
@@ -23,16 +26,21 @@ use crate::{
     limits::{LimitKey, Limits},
     mail::Mail,
     mcp::Connections,
-    models::Models,
+    models::{
+        self, Models,
+        routing::{CallContext, Outcome},
+    },
     schema, shared_context,
     tools::registry::{ToolContext, Tools},
 };
+use around::Around;
 
 /// Performs what runs ask for. Cheap to clone.
 #[derive(Clone)]
 pub struct Performer {
     budgets: Budgets,
     cache: Cache,
+    connections: ModelConnections,
     db: Db,
     egress: Egress,
     known: Known,
@@ -49,9 +57,9 @@ impl Performer {
     /// A performer that works with what all operations work with.
     #[must_use]
     pub fn of(deps: &Deps) -> Self {
-        let Deps { db, egress, known, mail, mcp, models, expressions, tools, vault, .. } = deps.clone();
+        let Deps { connections, db, egress, known, mail, mcp, models, expressions, tools, vault, .. } = deps.clone();
         let (budgets, cache, limits) = (Budgets::new(db.clone()), Cache::new(db.clone()), Limits::new(db.clone()));
-        Self { budgets, cache, db, egress, known, limits, mail, mcp, models, tools, vault, expressions }
+        Self { budgets, cache, connections, db, egress, known, limits, mail, mcp, models, tools, vault, expressions }
     }
 
     /// Makes a call, whatever it costs and however often it was made.
@@ -102,10 +110,16 @@ impl Performer {
         let guard = Guard::of(&self.known, scope.org, Some(&call.guardrails));
         let call = guard.admit(call, scope, &|line| progress(Progress::Log(LogLevel::Warn, line)))?;
         let hearing = guard.hearing(progress);
-        let answer = self.models.call(&call, &|text| hearing.hear(Progress::Partial(text))).await;
+        let around = self.around(scope);
+        let hear = |said| hearing.hear(said);
+        let context = CallContext { org: scope.org, time: scope.time, around: &around, progress: &hear };
+        let outcome = self.models.call(&call, &context).await;
         hearing.finish();
-        let mut answer = answer.map_err(|error| guard.error(error))?;
-        let has_form = answer.tool_calls.is_empty() && !call.output_schema.is_null();
+        let mut answer = match outcome.map_err(|error| guard.error(error))? {
+            Outcome::Answer(answer) => *answer,
+            Outcome::Later { until, whom } => return Ok(Limits::later(scope, until, &whom)),
+        };
+        let has_form = answer.tool_calls.is_empty() && answer.fault.is_none() && !call.output_schema.is_null();
         // JSON is read before it is cleaned: a number that becomes a mark is a text from then on.
         let mut value = has_form.then(|| json_in(&answer.text)).flatten();
         guard.answer(&mut answer, value.as_mut());
@@ -113,6 +127,10 @@ impl Performer {
             hold_to_schema(&mut answer, value, &call.output_schema);
         }
         Ok(Answer::Model(answer))
+    }
+
+    fn around<'a>(&'a self, scope: &'a CallScope) -> Around<'a> {
+        Around { db: &self.db, connections: &self.connections, limits: &self.limits, scope }
     }
 }
 
@@ -137,7 +155,8 @@ impl Effects for Performer {
             let answer = Guard::of(&self.known, scope.org, None).result(Ok(answer)).await?;
             return Ok(Answer::Cached(Box::new(answer)));
         }
-        let side = LimitKey::of(&call);
+        // Whom a model's call goes to turns out on its way.
+        let side = if let Call::Tool(call) = &call { LimitKey::of(call) } else { None };
         if let Some(side) = &side
             && let Some(later) = self.limits.put_off(scope, side).await
         {
@@ -177,7 +196,14 @@ impl Effects for Performer {
     }
 
     async fn place(&self, call: &Call, scope: &CallScope) -> Option<Box<dyn Place>> {
-        Some(self.limits.place(scope.org, LimitKey::of(call)?).await)
+        let key = match call {
+            Call::Model(call) => {
+                let provider = self.models.first_provider(call, scope.org, &self.around(scope)).await?;
+                LimitKey::of_provider(&provider)
+            }
+            Call::Tool(call) => LimitKey::of(call)?,
+        };
+        Some(self.limits.place(scope.org, key).await)
     }
 
     fn most(&self, call: &ModelCall) -> Usage {
@@ -213,6 +239,11 @@ fn simulated(call: &ToolCall) -> Answer {
 /// Makes the answer's text the JSON that was asked for, or says in the answer what is wrong with it.
 fn hold_to_schema(answer: &mut ModelAnswer, value: Option<Value>, wanted: &Value) {
     let Some(value) = value else {
+        let cut = "Your answer was cut off by its length limit before its JSON was complete. Be shorter.";
+        if models::was_cut(answer) {
+            answer.fault = Some(cut.to_owned());
+            return;
+        }
         let fault = "Your answer is not JSON. Answer with one JSON value that fits the schema, and nothing else.";
         answer.fault = Some(fault.to_owned());
         return;

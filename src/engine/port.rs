@@ -4,6 +4,8 @@
 //! A model or tool call is performed only after its step's start is recorded, and always with the same idempotency key;
 //! it may happen again after a crash, never after its result is recorded.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -102,6 +104,15 @@ pub struct ModelCall {
 }
 
 impl ModelCall {
+    /// The most tokens of its answer, as far as they are bounded.
+    #[must_use]
+    pub fn max_answer(&self) -> Option<u64> {
+        match (self.max_tokens, self.options.max_output_tokens) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// How many tokens the model reads, on the safe side: a token is seldom shorter than two bytes.
     #[must_use]
     pub fn tokens_in_at_most(&self) -> u64 {
@@ -272,6 +283,8 @@ pub struct CallScope {
     /// When the attempt is cut off, by the database's clock. It is cut off from outside too: a call that is dropped must
     /// leave nothing running.
     pub until: Timestamp,
+    /// The same as a length of time, from when the call goes out; nothing before that.
+    pub time: Duration,
 }
 
 impl CallScope {

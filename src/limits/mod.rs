@@ -1,6 +1,6 @@
 //! What other sides bear. Who asked to be left alone (`Retry-After`) is known to all nodes, and no call goes there before
 //! that moment; how many calls at a time a side takes is found out by each process for itself. Both by organization, and
-//! by the model's provider or the host.
+//! by the host or the model's provider: of a provider each connection can be blocked, and all of them share its places.
 
 mod store;
 mod window;
@@ -18,12 +18,12 @@ use crate::{
     db::Db,
     engine::{
         plan::HTTP_TOOL,
-        port::{Answer, Call, CallScope, Place},
+        port::{Answer, CallScope, ModelAnswer, Place, ToolCall},
         retry,
         state::{ErrorClass, StepError},
     },
     kernel::{OrgId, Timestamp},
-    models::{ModelId, SANDBOX},
+    models::{OPERATOR, routing::Side},
 };
 use window::Window;
 
@@ -36,26 +36,39 @@ const SPREAD_MS: u64 = 500;
 /// The pause before a database that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Another side, as far as its limits go: `model:openai`, `host:api.example.com`.
+/// Another side, as far as its limits go: `model:openai`, `model:openai/operator-2`, `host:api.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LimitKey(String);
 
 impl LimitKey {
-    /// The side that a call goes to; nothing for one that stays in the house.
+    /// The side that a tool call goes to; nothing for one that stays in the house.
     #[must_use]
-    pub fn of(call: &Call) -> Option<Self> {
-        let key = match call {
-            Call::Model(call) if call.model == SANDBOX => return None,
-            Call::Model(call) => format!("model:{}", ModelId::parse(&call.model).ok()?.provider()),
-            Call::Tool(call) if call.tool == HTTP_TOOL => {
-                let url = Url::parse(call.arguments.get("url")?.as_str()?.trim()).ok()?;
-                let host = url.host_str()?;
-                url.port().map_or_else(|| format!("host:{host}"), |port| format!("host:{host}:{port}"))
-            }
-            Call::Tool(_) => return None,
-        };
+    pub fn of(call: &ToolCall) -> Option<Self> {
+        if call.tool != HTTP_TOOL {
+            return None;
+        }
+        let url = Url::parse(call.arguments.get("url")?.as_str()?.trim()).ok()?;
+        let host = url.host_str()?;
+        let key = url.port().map_or_else(|| format!("host:{host}"), |port| format!("host:{host}:{port}"));
         // No name is longer than 253 letters.
         (key.len() <= 300).then_some(Self(key))
+    }
+
+    /// A provider of models, whichever of its connections.
+    #[must_use]
+    pub fn of_provider(name: &str) -> Self {
+        Self(format!("model:{name}"))
+    }
+
+    /// One connection to a provider of models.
+    #[must_use]
+    pub fn of_connection(side: &Side) -> Self {
+        let Side { provider, connection } = side;
+        if connection == OPERATOR {
+            Self::of_provider(provider)
+        } else {
+            Self(format!("model:{provider}/{connection}"))
+        }
     }
 
     fn as_str(&self) -> &str {
@@ -99,18 +112,24 @@ impl Limits {
 
     /// What to answer instead of calling, while the side is to be left alone.
     pub async fn put_off(&self, scope: &CallScope, key: &LimitKey) -> Option<Answer> {
-        let until = self.blocked_until(scope.org, key).await?;
-        // The same for each attempt of a step, so that whoever waits is not put behind the others again and again.
-        let spread = retry::scramble(retry::seed_of(&scope.idempotency_key())) % SPREAD_MS;
-        let at = until + TimeDelta::milliseconds(spread.cast_signed());
-        Some(Answer::Later { at, why: key.label().to_owned() })
+        let blocked = self.blocked(scope.org, std::slice::from_ref(key)).await;
+        Some(Self::later(scope, *blocked.get(key)?, key.label()))
     }
 
-    /// A call is not made while it is not known whether it may be: the database is asked as long as it takes.
-    async fn blocked_until(&self, org: OrgId, key: &LimitKey) -> Option<Timestamp> {
+    /// The answer that a call is to be made once more, after a side's block has ended.
+    #[must_use]
+    pub fn later(scope: &CallScope, until: Timestamp, whom: &str) -> Answer {
+        // The same for each attempt of a step, so that whoever waits is not put behind the others again and again.
+        let spread = retry::scramble(retry::seed_of(&scope.idempotency_key())) % SPREAD_MS;
+        Answer::Later { at: until + TimeDelta::milliseconds(spread.cast_signed()), why: whom.to_owned() }
+    }
+
+    /// Those of the sides that are to be left alone, and until when. A call is not made while it is not known whether it
+    /// may be: the database is asked as long as it takes.
+    pub async fn blocked(&self, org: OrgId, keys: &[LimitKey]) -> HashMap<LimitKey, Timestamp> {
         loop {
-            match store::blocked_until(self.db.engine(), org, key).await {
-                Ok(until) => return until,
+            match store::blocked(self.db.engine(), org, keys).await {
+                Ok(blocked) => return blocked.into_iter().map(|(key, until)| (LimitKey(key), until)).collect(),
                 Err(error) => {
                     tracing::warn!(%error, "it is not known whether a call may be made; asking again");
                     tokio::time::sleep(AGAIN).await;
@@ -134,12 +153,28 @@ impl Place for window::Place {
         match result {
             // Nothing went out.
             Ok(Answer::Later { .. } | Answer::Cached(_)) => {}
+            Ok(Answer::Model(answer)) if went_elsewhere(answer) => {
+                if answer.tried.iter().any(|one| TOO_MUCH.contains(&one.code.as_str())) {
+                    self.was_too_much();
+                }
+            }
             Ok(_) => self.went_well(),
             Err(error) if is_too_much(error) => self.was_too_much(),
             // It says nothing of how much the side bears.
             Err(_) => {}
         }
     }
+}
+
+/// What providers of models say when there are more calls than they bear.
+const TOO_MUCH: [&str; 3] = ["model.rate_limited", "model.timeout", "model.unavailable"];
+
+/// Whether another provider answered than the one that was asked first, with whom the call has its place.
+fn went_elsewhere(answer: &ModelAnswer) -> bool {
+    let provider = |id: &str| id.split_once('/').map(|(provider, _)| provider.to_owned());
+    // Who was passed over was not asked.
+    let asked = answer.tried.iter().find(|one| !matches!(one.code.as_str(), "model.left_alone" | "model.circuit_open"));
+    asked.is_some_and(|first| provider(&first.model) != provider(&answer.model))
 }
 
 /// Whether an error says that there are more calls than the side bears.
@@ -154,25 +189,39 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::ToolCall;
+    use crate::engine::port::Tried;
 
     #[test]
-    fn a_side_is_a_host_with_its_port_and_a_provider() {
+    fn a_side_is_a_host_with_its_port_or_a_connection_of_a_provider() {
         let key = |tool: &str, url: &str| {
-            let call =
-                Call::Tool(ToolCall { tool: tool.to_owned(), arguments: json!({ "url": url }), ..ToolCall::default() });
+            let call = ToolCall { tool: tool.to_owned(), arguments: json!({ "url": url }), ..ToolCall::default() };
             LimitKey::of(&call).map(|key| key.0)
         };
         assert_eq!(key(HTTP_TOOL, " https://API.example.com:443/a?b").as_deref(), Some("host:api.example.com"));
         assert_eq!(key(HTTP_TOOL, "http://127.0.0.1:8080/").as_deref(), Some("host:127.0.0.1:8080"));
         assert_eq!(key(HTTP_TOOL, "nowhere"), None);
         assert_eq!(key("calculator", "https://example.com"), None);
-        let model = |model: &str| {
-            let call = json!({ "type": "model", "model": model, "system": "", "messages": [], "tools": [] });
-            LimitKey::of(&serde_json::from_value(call).unwrap()).map(|key| key.0)
+        let side = |connection: &str| {
+            LimitKey::of_connection(&Side { provider: "groq".to_owned(), connection: connection.to_owned() })
         };
-        assert_eq!(model("groq/openai/gpt-oss-120b").as_deref(), Some("model:groq"));
-        assert_eq!(model(SANDBOX), None);
+        assert_eq!(side("operator"), LimitKey::of_provider("groq"));
+        assert_eq!(side("operator-2").0, "model:groq/operator-2");
+    }
+
+    #[test]
+    fn a_place_is_judged_by_the_provider_that_it_is_for() {
+        let answer = |tried: &[(&str, &str)]| {
+            let tried = tried.iter().map(|(model, code)| Tried {
+                model: (*model).to_owned(),
+                code: (*code).to_owned(),
+                message: String::new(),
+            });
+            ModelAnswer { model: "xai/grok-4.7".to_owned(), tried: tried.collect(), ..ModelAnswer::default() }
+        };
+        assert!(!went_elsewhere(&answer(&[])));
+        assert!(!went_elsewhere(&answer(&[("xai/grok-4.7", "model.rate_limited")])), "another key of the same one");
+        assert!(!went_elsewhere(&answer(&[("openai/gpt-5", "model.left_alone")])), "the place is with who was asked");
+        assert!(went_elsewhere(&answer(&[("openai/gpt-5", "model.rate_limited")])));
     }
 
     #[test]

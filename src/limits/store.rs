@@ -5,15 +5,18 @@ use sqlx::PgPool;
 use super::LimitKey;
 use crate::kernel::{OrgId, Result, Timestamp};
 
-/// Until when nobody is to call a side; nothing where anybody may.
-pub(super) async fn blocked_until(pool: &PgPool, org: OrgId, key: &LimitKey) -> Result<Option<Timestamp>> {
-    Ok(sqlx::query_scalar!(
-        "select blocked_until from rate_limits where organization_id = $1 and key = $2 and blocked_until > now()",
+/// Those of the sides that nobody is to call, and until when.
+pub(super) async fn blocked(pool: &PgPool, org: OrgId, keys: &[LimitKey]) -> Result<Vec<(String, Timestamp)>> {
+    let keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
+        "select key, blocked_until from rate_limits
+          where organization_id = $1 and key = any($2) and blocked_until > now()",
         org.uuid(),
-        key.as_str(),
+        &keys,
     )
-    .fetch_optional(pool)
-    .await?)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.blocked_until)).collect())
 }
 
 /// Notes that a side asked to be left alone for so many seconds. What was asked before and lasts longer stands; what is

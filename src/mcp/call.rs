@@ -11,24 +11,19 @@ use url::Url;
 
 use super::{McpServer, McpTool, Transport, connect::failed, service, store};
 use crate::{
+    egress::Failure,
     engine::{
         journal::LogLevel,
         port::Answer,
         state::{ErrorClass, StepError},
     },
-    egress::Failure,
     guardrails::outside::visible,
     kernel::{
         McpServerId,
         text::{duration, shortened},
     },
     schema,
-    tools::{
-        custom::auth::Access,
-        http_request::clean,
-        registry::ToolContext,
-        deed::classed,
-    },
+    tools::{custom::auth::Access, deed::classed, http_request::clean, registry::ToolContext},
 };
 
 /// Seconds that a call may take.

@@ -27,8 +27,8 @@ pub trait Connections: Send + Sync + 'static {
     /// The organization's own connections that are switched on. Cheap: called before each model call.
     async fn of(&self, org: OrgId) -> Result<Vec<Connection>>;
 
-    /// Notes that a run calls a model through one of them, before it does.
-    async fn used(&self, _scope: &CallScope, _connection: &Connection) {}
+    /// Notes that a run calls a model through one of them, named by its id, before it does.
+    async fn used(&self, _scope: &CallScope, _connection: &str) {}
 }
 
 /// No organization has any of its own.

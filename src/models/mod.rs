@@ -2,27 +2,39 @@
 //! key there is the sandbox model, which works by rules and is labelled as such wherever it shows.
 
 #[cfg(feature = "ssr")]
+mod breaker;
+mod class;
+#[cfg(feature = "ssr")]
+pub mod classes;
+#[cfg(feature = "ssr")]
 pub mod connection;
 #[cfg(feature = "ssr")]
 mod prices;
 #[cfg(feature = "ssr")]
 mod provider;
 #[cfg(feature = "ssr")]
+mod registry;
+#[cfg(feature = "ssr")]
+pub mod routing;
+#[cfg(feature = "ssr")]
 mod sandbox;
 #[cfg(feature = "ssr")]
 pub mod settings;
-
 #[cfg(feature = "ssr")]
-mod registry;
+mod store;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use class::Class;
 #[cfg(feature = "ssr")]
-pub use registry::Models;
+pub use registry::{Models, OPERATOR};
 #[cfg(feature = "ssr")]
 pub use settings::{ModelSettings, ProviderSettings};
+
+#[cfg(feature = "ssr")]
+use crate::kernel;
 
 /// The id of the sandbox model.
 pub const SANDBOX: &str = "sandbox/sandbox";
@@ -51,6 +63,12 @@ impl ModelId {
             .ok_or_else(|| "A model is written provider/name, such as sandbox/sandbox.".to_owned())
     }
 
+    /// What stands for a text that is no model's id, where it must be named all the same.
+    #[cfg(feature = "ssr")]
+    fn unreadable(text: &str) -> Self {
+        Self { provider: "?".to_owned(), name: kernel::text::shortened(text, 100) }
+    }
+
     /// Who serves it: `sandbox`, `openai`, `anthropic` …
     #[must_use]
     pub fn provider(&self) -> &str {
@@ -73,7 +91,18 @@ impl fmt::Display for ModelId {
 /// The name to show for a model's id, also of one that is no longer available.
 #[must_use]
 pub fn label(id: &str) -> &str {
-    if id == SANDBOX { SANDBOX_LABEL } else { id.split_once('/').map_or(id, |(_, name)| name) }
+    match Class::of(id) {
+        Some(class) => class.label(),
+        None if id == SANDBOX => SANDBOX_LABEL,
+        None => id.split_once('/').map_or(id, |(_, name)| name),
+    }
+}
+
+/// Whether an answer ended because it was as long as it may be.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn was_cut(answer: &crate::engine::port::ModelAnswer) -> bool {
+    provider::was_cut(&answer.stop_reason)
 }
 
 /// A model that can be chosen.
@@ -125,5 +154,6 @@ mod tests {
         }
         assert_eq!(label(SANDBOX), "Sandbox model");
         assert_eq!(label("openai/gpt-5"), "gpt-5");
+        assert_eq!(label("class/routine"), "Routine");
     }
 }

@@ -14,7 +14,7 @@ struct Known {
     models: &'static str,
 }
 
-const KNOWN: [Known; 8] = [
+const KNOWN: [Known; 9] = [
     Known {
         name: "anthropic",
         label: "Anthropic",
@@ -51,6 +51,13 @@ const KNOWN: [Known; 8] = [
         models: "XAI_MODELS",
     },
     Known {
+        name: "perplexity",
+        label: "Perplexity",
+        keys: &["PERPLEXITY_API_KEY"],
+        base_url: "PERPLEXITY_BASE_URL",
+        models: "PERPLEXITY_MODELS",
+    },
+    Known {
         name: "mistral",
         label: "Mistral",
         keys: &["MISTRAL_API_KEY"],
@@ -71,7 +78,7 @@ const KNOWN: [Known; 8] = [
 /// The provider name of a server that is known by its address alone.
 pub const COMPATIBLE: &str = "compatible";
 
-/// A provider that can be called.
+/// A provider that can be called with one key.
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {
     /// Its name in model ids.
@@ -89,7 +96,7 @@ pub struct ProviderSettings {
 /// The providers, and how fast the sandbox model writes.
 #[derive(Debug, Clone)]
 pub struct ModelSettings {
-    /// The providers that can be called.
+    /// The providers that can be called, one for each key.
     pub providers: Vec<ProviderSettings>,
     /// The pause after each word of the sandbox model, so that streaming can be seen.
     pub sandbox_pause: Duration,
@@ -103,9 +110,10 @@ impl Default for ModelSettings {
 
 impl ModelSettings {
     /// Reads the settings by the names of their variables: per provider a key (`ANTHROPIC_API_KEY`, `OPENAI_API_KEY`,
-    /// `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY`), and optionally
-    /// `…_BASE_URL` and `…_MODELS` (names, with commas between); `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS` and
-    /// `AGENTFLOW_MODEL_KEY` for any server that speaks OpenAI's language; `AGENTFLOW_SANDBOX_PAUSE_MS`.
+    /// `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `PERPLEXITY_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY`), or
+    /// several with commas between, which share the work; and optionally `…_BASE_URL` and `…_MODELS` (names, with commas
+    /// between); `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS` and `AGENTFLOW_MODEL_KEY` for any server that speaks
+    /// OpenAI's language; `AGENTFLOW_SANDBOX_PAUSE_MS`.
     ///
     /// # Errors
     /// When a value cannot be used; the error is a sentence that names the variable.
@@ -118,27 +126,31 @@ impl ModelSettings {
                 Duration::from_millis(pause.ok_or("AGENTFLOW_SANDBOX_PAUSE_MS must be a number from 0 to 1000.")?);
         }
         for known in &KNOWN {
-            let key = known.keys.iter().find_map(|name| get(name));
+            let listed = |text: Option<String>| -> Vec<String> {
+                let names = text.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned());
+                names.filter(|name| !name.is_empty()).collect()
+            };
+            let keys = listed(known.keys.iter().find_map(|name| get(name)));
             let base_url = get(known.base_url).map(|text| base(known.base_url, &text)).transpose()?;
-            let models: Vec<String> = get(known.models)
-                .iter()
-                .flat_map(|list| list.split(','))
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty())
-                .collect();
+            let models = listed(get(known.models));
             let is_own = known.name == COMPATIBLE;
             if is_own && base_url.is_some() && models.is_empty() {
                 return Err("AGENTFLOW_MODEL_BASE_URL is set: name its models in AGENTFLOW_MODELS.".to_owned());
             }
-            if (is_own && base_url.is_some()) || (!is_own && key.is_some()) {
-                settings.providers.push(ProviderSettings {
-                    name: known.name.to_owned(),
-                    label: known.label.to_owned(),
-                    key: key.map(SecretString::from),
-                    base_url,
-                    models,
-                });
+            let mut keys: Vec<Option<SecretString>> = keys.into_iter().map(|key| Some(key.into())).collect();
+            if is_own && base_url.is_some() && keys.is_empty() {
+                keys.push(None);
             }
+            if is_own && base_url.is_none() {
+                keys.clear();
+            }
+            settings.providers.extend(keys.into_iter().map(|key| ProviderSettings {
+                name: known.name.to_owned(),
+                label: known.label.to_owned(),
+                key,
+                base_url: base_url.clone(),
+                models: models.clone(),
+            }));
         }
         Ok(settings)
     }
@@ -200,6 +212,14 @@ mod tests {
             !format!("{:?}", both.providers[1]).contains('x')
                 || format!("{:?}", both.providers[1]).contains("REDACTED")
         );
+    }
+
+    #[test]
+    fn several_keys_are_several_connections() {
+        let keys = read(&[("OPENAI_API_KEY", "a, b,,c"), ("OPENAI_MODELS", "gpt-5")]).unwrap();
+        assert_eq!(keys.providers.len(), 3);
+        assert!(keys.providers.iter().all(|one| one.name == "openai" && one.models == ["gpt-5"]));
+        assert_eq!(read(&[("PERPLEXITY_API_KEY", "x")]).unwrap().providers[0].name, "perplexity");
     }
 
     #[test]

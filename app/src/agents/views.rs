@@ -31,7 +31,7 @@ pub async fn empty_page(cx: &Ctx) -> Result<AgentPage> {
         form: AgentForm::of(&blank),
         versions: Vec::new(),
         used_by: Vec::new(),
-        models: models(cx),
+        models: models(cx).await?,
         tools: tools::service::for_agents(&cx.grant()?).await?.into_iter().map(choice).collect(),
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
@@ -52,7 +52,7 @@ pub fn head(cx: &Ctx, detail: &AgentDetail) -> AgentHead {
         cases: detail.cases,
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
-    }
+    })
 }
 
 /// A line of the list of agents.
@@ -75,12 +75,13 @@ pub fn row(agent: Agent, records: &mut BTreeMap<String, Record>) -> AgentRow {
 }
 
 /// The models that there are, the sandbox labelled as such, and then the task classes.
-fn models(cx: &Ctx) -> Vec<(String, String)> {
+async fn models(cx: &Ctx) -> Result<Vec<(String, String)>> {
     let label = |model: &ModelInfo| {
         if model.sandbox { model.label.clone() } else { format!("{} ({})", model.label, model.provider) }
     };
-    let models = cx.deps().models.available().iter().map(|model| (model.id.clone(), label(model)));
-    models.chain(TASK_CLASSES.map(|(id, label)| (id.to_owned(), label.to_owned()))).collect()
+    let available = cx.deps().models.available(cx.org_id()).await?;
+    let models = available.iter().map(|model| (model.id.clone(), label(model)));
+    Ok(models.chain(TASK_CLASSES.map(|(id, label)| (id.to_owned(), label.to_owned()))).collect())
 }
 
 /// The tools that steps of a workflow may call.

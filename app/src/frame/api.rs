@@ -47,7 +47,7 @@ pub async fn frame(org: String) -> Result<FrameData, ApiError> {
         role: cx.role(),
         organizations: orgs::service::list(&person).await?,
         approvals: approvals::service::pending_count(&cx.grant()?).await?,
-        sandbox_only: cx.deps().models.available().iter().all(|model| model.sandbox),
+        sandbox_only: cx.deps().models.available(cx.org().id).await?.iter().all(|model| model.sandbox),
         outbox: door::is_local() && !cx.deps().mail.has_server(),
     })
 }

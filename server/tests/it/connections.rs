@@ -178,10 +178,10 @@ async fn a_run_notes_once_that_it_uses_a_key() {
     let other = ModelConnections::new(world.deps().db.clone(), world.deps().vault.clone());
     let run = CallScope { org, ..scope() };
     for _ in 0..3 {
-        world.deps().connections.used(&run, &connection).await;
-        other.used(&run, &connection).await;
+        world.deps().connections.used(&run, &connection.id).await;
+        other.used(&run, &connection.id).await;
     }
-    world.deps().connections.used(&CallScope { org, ..scope() }, &connection).await;
+    world.deps().connections.used(&CallScope { org, ..scope() }, &connection.id).await;
     assert_eq!(count(&world, "credential_uses where of_model and host = '127.0.0.1' and purpose = 'models'").await, 2);
     assert!(connections(&mut ada).await[0]["last_used_at"].is_string());
 }

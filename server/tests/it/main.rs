@@ -21,6 +21,7 @@ mod custom_tools;
 mod database_query;
 mod egress;
 mod engine;
+mod failover;
 mod fake_model;
 mod files;
 mod first;

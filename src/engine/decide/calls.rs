@@ -1,5 +1,7 @@
 //! Attempts of model and tool calls: begin, succeed, fail, try again.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -60,6 +62,7 @@ impl Decider<'_> {
             agent,
             beyond_budget,
             until: last,
+            time: Duration::ZERO,
         };
         self.turn.effects.push(Effect::Perform(Box::new(call), scope, own));
     }

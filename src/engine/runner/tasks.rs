@@ -102,6 +102,7 @@ pub(super) async fn perform(
     };
     let turn = tokio::time::timeout(runner.clock.until(scope.until), turn).await;
     scope.until = scope.until.min(runner.clock.now() + time);
+    scope.time = runner.clock.until(scope.until);
     let (step, attempt) = (scope.step.clone(), scope.attempt);
     let lines = Mutex::new(Vec::new());
     let progress = |progress: Progress| match progress {

@@ -26,7 +26,7 @@ use crate::{
         text::{duration, shortened},
     },
     schema,
-    tools::{http_request as http_tool, deed::classed, registry::ToolContext},
+    tools::{deed::classed, http_request as http_tool, registry::ToolContext},
 };
 
 /// The most bytes that an answer may have.
