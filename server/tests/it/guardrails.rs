@@ -347,7 +347,7 @@ async fn a_run_that_leaks_leaves_no_secret_in_the_database_the_stream_or_a_page(
     let key = acme.key(Role::Member).await;
     let came = tokio::spawn(read_with_cuts(client(), base, run, key, 7));
     let done = acme.until(run, RunState::Succeeded).await;
-    let said = done.view.output.map(|output| output.to_string()).unwrap_or_default();
+    let said = done.output.map(|output| output.to_string()).unwrap_or_default();
     assert!(said.contains("Here you are: [credential removed] and [credential removed]."), "{said}");
     let streamed: String = tokio::time::timeout(Duration::from_secs(30), came)
         .await
