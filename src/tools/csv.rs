@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn rows_of_objects_are_written_by_column() {
         let rows = [json!({ "b": 1, "a": "x,y" }), json!({ "a": null, "c": [1, "\"q\""] }), json!(["1", 2])];
-        let written = write(&rows, None, b',').unwrap();
+        let columns = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let written = write(&rows, Some(columns), b',').unwrap();
         assert_eq!(written["text"], "a,b,c\n\"x,y\",1,\n,,\"[1,\"\"\\\"\"q\\\"\"\"\"]\"\n1,2\n".replace("\\\\", "\\"));
         let some = write(&rows[..1], Some(vec!["b".to_owned()]), b'\t').unwrap();
         assert_eq!(some["text"], "b\n1\n");

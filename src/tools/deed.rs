@@ -70,7 +70,7 @@ pub(super) fn bad(code: &str, message: impl Into<String>) -> StepError {
 }
 
 /// An error of a service as the error of a step.
-pub(super) fn classed(error: Error) -> StepError {
+pub(crate) fn classed(error: Error) -> StepError {
     let class = match error.kind {
         Kind::Unavailable => ErrorClass::Unavailable,
         Kind::Internal => ErrorClass::Internal,

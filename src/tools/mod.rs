@@ -19,7 +19,7 @@ mod current_time;
 #[cfg(feature = "ssr")]
 pub mod database_query;
 #[cfg(feature = "ssr")]
-mod deed;
+pub(crate) mod deed;
 #[cfg(feature = "ssr")]
 mod email_send;
 #[cfg(feature = "ssr")]

@@ -165,13 +165,20 @@ impl Tools {
     }
 }
 
-/// A result within its limit, and of the form that the tool says it has.
-fn checked(info: &ToolInfo, answer: Answer) -> Result<Answer, StepError> {
-    let Answer::Tool { output } = &answer else { return Ok(answer) };
-    if output.to_string().len() > MAX_OUTPUT_BYTES {
+/// A result within its limit.
+fn bounded(answer: Answer) -> Result<Answer, StepError> {
+    if let Answer::Tool { output } = &answer
+        && output.to_string().len() > MAX_OUTPUT_BYTES
+    {
         let message = format!("The tool's result is larger than {} MiB.", MAX_OUTPUT_BYTES >> 20);
         return Err(StepError::new(ErrorClass::InvalidOutput, "tool.too_large", message));
     }
+    Ok(answer)
+}
+
+/// A result of the form that the tool says it has.
+fn checked(info: &ToolInfo, answer: Answer) -> Result<Answer, StepError> {
+    let Answer::Tool { output } = &answer else { return Ok(answer) };
     let faults = schema::check(&info.output, output);
     if !faults.is_empty() {
         let message =
@@ -195,7 +202,7 @@ mod tests {
         let refused = Err((ErrorClass::InvalidOutput, "tool.result".to_owned()));
         assert_eq!(check(json!({ "expression": "1", "result": "1" })), refused);
         assert_eq!(check(json!({ "result": 1 })), refused);
-        let large = json!({ "expression": "x".repeat(MAX_OUTPUT_BYTES), "result": 1 });
-        assert_eq!(check(large).unwrap_err().1, "tool.too_large");
+        let large = Answer::Tool { output: json!("x".repeat(MAX_OUTPUT_BYTES)) };
+        assert_eq!(bounded(large).unwrap_err().code, "tool.too_large");
     }
 }

@@ -52,7 +52,7 @@ pub fn head(cx: &Ctx, detail: &AgentDetail) -> AgentHead {
         cases: detail.cases,
         can_build: cx.role().may(Permission::Build),
         can_deploy: cx.role().may(Permission::Deploy),
-    })
+    }
 }
 
 /// A line of the list of agents.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agentflow::{
     access::Role,
     credentials::{
-        MasterKey, MasterKeys, Unfit, Use, Vault,
+        MasterKey, MasterKeys, Opened, Unfit, Use, Vault,
         rotation::{Rotated, rotate},
         service::{self, NewCredential},
     },

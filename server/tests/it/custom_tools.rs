@@ -179,7 +179,8 @@ async fn a_step_and_an_agent_call_a_tool_at_the_version_that_was_deployed_when_t
     let agents = json!({ "clerk": {
         "name": "Clerk", "instructions": "Look it up.", "model": "openai-compatible/fake", "tools": { "crm_lookup": "allowed" }
     } });
-    let model_id = desk.world.deps().models.available().iter().find(|model| !model.sandbox).unwrap().id.clone();
+    let models = desk.world.deps().models.available(desk.acme.owner.org_id()).await.unwrap();
+    let model_id = models.iter().find(|model| !model.sandbox).unwrap().id.clone();
     let mut agents = agents;
     agents["clerk"]["model"] = json!(model_id);
     let ask = json!({ "id": "ask", "kind": "agent", "agent": "clerk", "prompt": "tool: crm_lookup {\"id\": \"5\"}",

@@ -377,6 +377,8 @@ impl Circumstances for Nothing {
         HashMap::new()
     }
 
+    async fn used(&self, _: &Side) {}
+
     async fn hear(&self, _: &Side, _: &StepError) {}
 }
 
