@@ -112,8 +112,11 @@ const WAYS: [(&str, u32, &str); 11] = [
     ),
 ];
 
-fn ways() -> Option<&'static [(&'static str, u32, Regex)]> {
-    static MADE: OnceLock<Option<Vec<(&'static str, u32, Regex)>>> = OnceLock::new();
+/// A known way that can be looked for.
+type Way = (&'static str, u32, Regex);
+
+fn ways() -> Option<&'static [Way]> {
+    static MADE: OnceLock<Option<Vec<Way>>> = OnceLock::new();
     let make = |(name, weight, text): &(&'static str, u32, &str)| Some((*name, *weight, Regex::new(text).ok()?));
     MADE.get_or_init(|| WAYS.iter().map(make).collect()).as_deref()
 }
@@ -145,7 +148,7 @@ pub fn check(text: &str) -> Result<Findings, Unchecked> {
     Ok(findings)
 }
 
-fn look(ways: &[(&'static str, u32, Regex)], text: &str, findings: &mut Findings) {
+fn look(ways: &[Way], text: &str, findings: &mut Findings) {
     let text = folded(text);
     ways.iter().filter(|(.., way)| way.is_match(&text)).for_each(|(name, weight, _)| findings.add(name, *weight));
 }
