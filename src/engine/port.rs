@@ -152,7 +152,7 @@ pub struct ModelAnswer {
     /// Why nothing of it may be used: it held what the agent's guardrails stop. The call is done and paid for all the same:
     /// it is recorded without its text, and the agent fails with this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<StepError>,
+    pub stopped: Option<Box<StepError>>,
     /// Why it stopped, in the provider's word.
     #[serde(default)]
     pub stop_reason: String,

@@ -234,7 +234,7 @@ impl Guard {
                 "The answer held {}, which this agent's guardrails stop. It is not shown and not kept.",
                 kinds.join(" and "),
             );
-            answer.stopped = Some(StepError::new(ErrorClass::BadInput, "guardrails.output", message));
+            answer.stopped = Some(Box::new(StepError::new(ErrorClass::BadInput, "guardrails.output", message)));
             answer.text.clear();
             answer.tool_calls.clear();
             answer.fault = None;

@@ -132,7 +132,7 @@ impl Decider<'_> {
             let Some(answer) = self.answer(&model) else { return };
             if let Some(mut error) = answer.stopped {
                 error.caused_by = Some(model);
-                return self.fail(agent, error);
+                return self.fail(agent, *error);
             }
             if let Some(fault) = &answer.fault {
                 faulty += 1;
