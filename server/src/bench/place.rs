@@ -38,7 +38,9 @@ pub struct Place {
 
 impl Place {
     /// Migrates the database and makes the organization.
-    pub async fn new(cluster: &Cluster, config: Config) -> Result<Self, Trouble> {
+    pub async fn new(cluster: &Cluster, mut config: Config) -> Result<Self, Trouble> {
+        // It is no private one, beside which a master key would be kept.
+        config.database.url = Some(cluster.url().to_owned().into());
         let db = startup::connect(cluster.url(), config.database.connections).await?;
         let state = State::new(config, db, Stop::default()).await?;
         let account = NewAccount {

@@ -18,7 +18,7 @@ fn nodes(agent: &str, alternatives: Value) -> Value {
         start(),
         {
             "id": "write", "kind": "agent", "agent": agent, "prompt": "Say hello.", "after": ["start"],
-            "alternatives": alternatives,
+            "alternatives": alternatives, "on_error": "fail",
         },
         { "id": "end", "kind": "end", "after": ["write"] },
     ])
@@ -90,7 +90,7 @@ async fn new_runs_are_refused_while_an_agent_is_off_and_a_retry_counts_its_own_t
     let two = json!([
         start(),
         { "id": "write", "kind": "agent", "agent": "writer", "prompt": "Say hello.", "after": ["start"] },
-        { "id": "more", "kind": "agent", "agent": "broken", "prompt": "Say more.", "after": ["write"] },
+        { "id": "more", "kind": "agent", "agent": "broken", "prompt": "Say more.", "on_error": "fail", "after": ["write"] },
         { "id": "end", "kind": "end", "after": ["more"] },
     ]);
     let workflow = acme.workflow("Two", any(), two).await;

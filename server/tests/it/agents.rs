@@ -93,10 +93,10 @@ async fn what_is_wrong_is_told_at_its_field() {
         ("form[name]", " "),
         ("form[model]", "gpt"),
         ("form[max_turns]", "51"),
-        ("form[tools][shell]", "allowed"),
+        ("form[tools][teleport]", "allowed"),
         ("form[output_schema]", "{\"type\": \"strange\"}"),
     ];
-    let fields = ["form[name]", "form[model]", "form[max_turns]", "form[tools][shell]", "form[output_schema]"];
+    let fields = ["form[name]", "form[model]", "form[max_turns]", "form[tools][teleport]", "form[output_schema]"];
     refused(&ada.sends::<CreateAgent>(&form(&senseless)).await, 422, &fields);
     let long = "x".repeat(20_001);
     refused(&ada.sends::<CreateAgent>(&form(&[("form[instructions]", &long)])).await, 422, &["form[instructions]"]);

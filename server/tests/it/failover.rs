@@ -46,7 +46,7 @@ async fn with_fake() -> (World, FakeModel, Performer) {
     let fake = FakeModel::start().await;
     let url = fake.base_url();
     let world = World::with(&[
-        ("OPENAI_API_KEY", "key-one, key-two"),
+        ("OPENAI_API_KEY", "k-one, k-two"),
         ("OPENAI_BASE_URL", &url),
         ("ANTHROPIC_API_KEY", "key-three"),
         ("ANTHROPIC_BASE_URL", &url),
@@ -187,7 +187,7 @@ async fn a_key_that_asks_to_be_left_alone_is_and_only_when_all_do_the_call_waits
     let call = |fallbacks: &[&str], text: &str| ask(GPT, fallbacks, text);
     // Whichever comes first: after two calls the one key has said it.
     for _ in 0..2 {
-        let text = "@key-one status: 429 retry 600\n@key-two say: hello";
+        let text = "@k-one status: 429 retry 600\n@k-two say: hello";
         assert_eq!(perform_in(&performer, &scope, call(&[], text)).await.answer().text, "hello");
     }
     let before = fake.calls().len();
@@ -195,17 +195,17 @@ async fn a_key_that_asks_to_be_left_alone_is_and_only_when_all_do_the_call_waits
         let answer = perform_in(&performer, &scope, call(&[], "say: again")).await.answer();
         assert!(answer.tried.is_empty());
     }
-    assert!(keys(&fake)[before..].iter().all(|key| key == "key-two"));
+    assert!(keys(&fake)[before..].iter().all(|key| key == "k-two"));
 
     // Another process knows it, too; another organization is not concerned.
     let db = Db::connect(world.database_url(), 4).await.unwrap();
     let other = Performer::of(&Deps { db, ..world.deps().clone() });
     perform_in(&other, &scope, call(&[], "say: elsewhere")).await.answer();
-    assert_eq!(keys(&fake).last().unwrap(), "key-two");
+    assert_eq!(keys(&fake).last().unwrap(), "k-two");
     for _ in 0..2 {
         perform(&performer, call(&[], "say: elsewhere")).await.answer();
     }
-    assert_eq!(keys(&fake)[before + 5..].iter().filter(|key| *key == "key-one").count(), 1);
+    assert_eq!(keys(&fake)[before + 5..].iter().filter(|key| *key == "k-one").count(), 1);
 
     let error = perform_in(&performer, &scope, call(&[], "status: 429 retry 500")).await.answer.unwrap_err();
     assert_eq!((error.class, error.retry_after_ms), (ErrorClass::RateLimited, Some(500_000)));
@@ -239,10 +239,10 @@ async fn one_that_fails_again_and_again_is_asked_no_more_until_it_answers() {
 
     // A refused key is not tried again at once.
     for _ in 0..4 {
-        let text = "@key-one status: 401\nsay: hello";
+        let text = "@k-one status: 401\nsay: hello";
         assert_eq!(perform(&performer, ask(GPT, &[], text)).await.answer().text, "hello");
     }
-    assert_eq!(keys(&fake).iter().filter(|key| *key == "key-one").count(), 1);
+    assert_eq!(keys(&fake).iter().filter(|key| *key == "k-one").count(), 1);
 }
 
 #[tokio::test]
@@ -256,14 +256,14 @@ async fn equal_keys_share_the_work() {
     for _ in 0..10 {
         perform(&performer, ask(GPT, &[], "say: hello")).await.answer();
     }
-    assert_eq!(shares(&fake), BTreeMap::from([("key-one".to_owned(), 5), ("key-two".to_owned(), 5)]));
+    assert_eq!(shares(&fake), BTreeMap::from([("k-one".to_owned(), 5), ("k-two".to_owned(), 5)]));
     // Whoever has less to do comes first: while one of them is busy, the other one has the rest.
-    let busy = ask(GPT, &[], "@key-one slow: a b c d e\n@key-two say: hello");
+    let busy = ask(GPT, &[], "@k-one slow: a b c d e\n@k-two say: hello");
     let calls = (0..20).map(|_| perform(&performer, busy.clone()));
     futures::future::join_all(calls).await;
     let counted = shares(&fake);
     assert_eq!(counted.values().sum::<usize>(), 30);
-    assert!(counted["key-one"] >= 10 && counted["key-two"] >= 15, "{counted:?}");
+    assert!(counted["k-one"] >= 10 && counted["k-two"] >= 15, "{counted:?}");
 }
 
 #[tokio::test]
