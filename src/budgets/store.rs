@@ -24,9 +24,11 @@ pub(super) async fn list(tx: &mut TenantTx) -> Result<Vec<Budget>> {
                      and not r.released and r.expires_at > now()) as "reserved_micros!",
                   (a.refused_at is not null) as "refused!",
                   budget_resets_at(b.period) as "resets_at: Timestamp",
-                  case when b.period = 'total'
-                         or budget_resets_at(b.period) - b.created_at < ('1 ' || b.period)::interval
-                       then b.created_at end as "since: Timestamp"
+                  case b.period
+                      when 'total' then b.created_at
+                      when 'day' then case when budget_resets_at('day') - b.created_at < '1 day' then b.created_at end
+                      when 'month' then case when budget_resets_at('month') - b.created_at < '1 month' then b.created_at end
+                  end as "since: Timestamp"
            from budgets b
            left join budget_accounts a
              on a.organization_id = $1 and a.budget_id = b.id and a.account = budget_account(b.period, null)

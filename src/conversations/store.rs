@@ -103,7 +103,6 @@ pub async fn said(tx: &mut TenantTx, conversation: ConversationId, limit: i64) -
 }
 
 /// A message with its runs.
-#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
 pub async fn add(
     tx: &mut TenantTx,
     conversation: ConversationId,

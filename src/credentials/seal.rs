@@ -246,7 +246,7 @@ mod tests {
         }
         assert!(MasterKey::parse(&STANDARD.encode(b"change-me-change-me-change-me-12")).is_err());
         for text in ["", "changeme", "AGENTFLOW_MASTER_KEY", &"0".repeat(64), &"ab".repeat(32), "0123456789abcdef"] {
-            let refused = MasterKey::parse(text).err().expect("refused");
+            let refused = MasterKey::parse(text).expect_err("refused");
             assert!(refused.contains("openssl rand"), "{refused}");
         }
     }

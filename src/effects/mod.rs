@@ -240,7 +240,7 @@ fn simulated(call: &ToolCall) -> Answer {
 fn hold_to_schema(answer: &mut ModelAnswer, value: Option<Value>, wanted: &Value) {
     let Some(value) = value else {
         let cut = "Your answer was cut off by its length limit before its JSON was complete. Be shorter.";
-        if models::was_cut(answer) {
+        if models::was_cut(&answer.stop_reason) {
             answer.fault = Some(cut.to_owned());
             return;
         }

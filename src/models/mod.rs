@@ -29,12 +29,11 @@ use serde::{Deserialize, Serialize};
 
 pub use class::Class;
 #[cfg(feature = "ssr")]
+pub use provider::was_cut;
+#[cfg(feature = "ssr")]
 pub use registry::{Models, OPERATOR};
 #[cfg(feature = "ssr")]
 pub use settings::{ModelSettings, ProviderSettings};
-
-#[cfg(feature = "ssr")]
-use crate::kernel;
 
 /// The id of the sandbox model.
 pub const SANDBOX: &str = "sandbox/sandbox";
@@ -61,12 +60,6 @@ impl ModelId {
             })
             .map(|(provider, name)| Self { provider: provider.to_owned(), name: name.to_owned() })
             .ok_or_else(|| "A model is written provider/name, such as sandbox/sandbox.".to_owned())
-    }
-
-    /// What stands for a text that is no model's id, where it must be named all the same.
-    #[cfg(feature = "ssr")]
-    fn unreadable(text: &str) -> Self {
-        Self { provider: "?".to_owned(), name: kernel::text::shortened(text, 100) }
     }
 
     /// Who serves it: `sandbox`, `openai`, `anthropic` …
@@ -96,13 +89,6 @@ pub fn label(id: &str) -> &str {
         None if id == SANDBOX => SANDBOX_LABEL,
         None => id.split_once('/').map_or(id, |(_, name)| name),
     }
-}
-
-/// Whether an answer ended because it was as long as it may be.
-#[cfg(feature = "ssr")]
-#[must_use]
-pub fn was_cut(answer: &crate::engine::port::ModelAnswer) -> bool {
-    provider::was_cut(&answer.stop_reason)
 }
 
 /// A model that can be chosen.

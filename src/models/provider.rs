@@ -35,7 +35,7 @@ mod answer;
 mod faults;
 mod request;
 
-pub(super) use answer::was_cut;
+pub use answer::was_cut;
 
 /// The most bytes that a model may write in one answer.
 const MAX_ANSWER: usize = 2 << 20;

@@ -297,6 +297,13 @@ impl Models {
     }
 }
 
+impl ModelId {
+    /// What stands for a text that is no model's id, where it must be named all the same.
+    fn unreadable(text: &str) -> Self {
+        Self { provider: "?".to_owned(), name: shortened(text, 100) }
+    }
+}
+
 impl Turn {
     fn asked(&self) -> Option<&Candidate> {
         if let Self::Ask(candidate) = self { Some(candidate) } else { None }

@@ -143,11 +143,7 @@ impl Writer {
                 }
             }
             "tr" | "dt" | "dd" | "option" => self.lines(1),
-            "td" | "th" if opens => {
-                if !self.out.is_empty() && !self.out.ends_with('\n') {
-                    self.out.push_str(" | ");
-                }
-            }
+            "td" | "th" if opens && !self.out.is_empty() && !self.out.ends_with('\n') => self.out.push_str(" | "),
             "pre" => {
                 self.lines(2);
                 self.literal = if opens { self.literal.saturating_add(1) } else { self.literal.saturating_sub(1) };

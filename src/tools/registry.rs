@@ -97,7 +97,7 @@ impl Tools {
         all.extend(settings.search.clone().and_then(web_search::tool));
         let mut fault = None;
         if settings.shell {
-            match shell::tool().await {
+            match Box::pin(shell::tool()).await {
                 Ok(tool) => all.extend(tool),
                 Err(why) => {
                     tracing::warn!(why, "the tool shell is not on offer");

@@ -263,7 +263,7 @@ async fn what_a_tool_brought_is_data_for_the_model_and_an_attempt_is_reported_or
     };
     let heard = Heard::default();
     say(&world, &scope(), brought(Guardrails::default()), &heard).await.unwrap();
-    let lines = heard.lines();
+    let lines: Vec<_> = heard.lines().into_iter().filter(|(_, line)| line.contains("give the model orders")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].0 == LogLevel::Warn && lines[0].1.contains("http_request"), "{lines:?}");
     assert!(lines[0].1.contains("asks to ignore instructions"), "{lines:?}");

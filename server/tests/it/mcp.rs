@@ -367,7 +367,7 @@ async fn what_a_server_floods_with_is_refused() {
     liar.is(Mood::Honest);
 
     // Tools that cannot be used are left out, and the rest stays.
-    let deep = (0..100).fold(json!({}), |inner, _| json!({ "properties": { "a": inner } }));
+    let deep = (0..40).fold(json!({}), |inner, _| json!({ "properties": { "a": inner } }));
     liar.offers(json!([
         echo("Good."),
         { "name": "deep", "inputSchema": { "type": "object", "properties": deep } },

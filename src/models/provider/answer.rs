@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Whether an answer ended because it was as long as it may be.
-pub(in crate::models) fn was_cut(stop_reason: &str) -> bool {
+pub fn was_cut(stop_reason: &str) -> bool {
     stop_reason == "budget_exceeded" || matches!(StopReason::from(stop_reason.to_owned()), StopReason::MaxTokens(_))
 }
 

@@ -243,7 +243,7 @@ impl Evaluator<'_> {
         let mut headers = http_tool::headers(Some(&wanted))?;
         let body = body.filled(filled["body"].take());
         if let Some((_, kind)) = &body {
-            headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(*kind));
+            headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
         }
         match self.scope {
             Some(scope) => http_tool::with_ours(&mut headers, scope)?,

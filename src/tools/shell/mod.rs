@@ -44,7 +44,7 @@ struct Shell {
 /// # Errors
 /// Why not, a sentence.
 pub(super) async fn tool() -> Result<Option<Box<dyn Tool>>, String> {
-    match sandbox::run("exit 7", "", &BTreeMap::new(), TRIAL).await {
+    match Box::pin(sandbox::run("exit 7", "", &BTreeMap::new(), TRIAL)).await {
         Ok(Done { exit_code: 7, .. }) => {}
         Ok(done) => {
             return Err(format!("A sandbox by bubblewrap does not work here: {}", shortened(&done.stderr, 200)));
@@ -73,18 +73,20 @@ impl Tool for Shell {
         let before = service::all(context.db, scope.org, scope.run).await.map_err(classed)?;
         let limit = Duration::from_secs(number(&arguments, "timeout_s", 30) as u64);
         let done =
-            sandbox::run(command, text(&arguments, "stdin"), &before, limit).await.map_err(|fault| match fault {
-                Fault::Timeout => {
-                    let message = format!("The command took longer than {}.", duration(limit.as_millis() as i64));
-                    StepError::new(ErrorClass::Timeout, "shell.timeout", message)
-                }
-                Fault::TooLarge => {
-                    let message = "The command left more files in /work than a run may have.";
-                    StepError::new(ErrorClass::InvalidOutput, "shell.too_large", message)
-                }
-                Fault::Broken(why) => {
-                    tracing::warn!(why, "a sandbox failed");
-                    broken()
+            Box::pin(sandbox::run(command, text(&arguments, "stdin"), &before, limit)).await.map_err(|fault| {
+                match fault {
+                    Fault::Timeout => {
+                        let message = format!("The command took longer than {}.", duration(limit.as_millis() as i64));
+                        StepError::new(ErrorClass::Timeout, "shell.timeout", message)
+                    }
+                    Fault::TooLarge => {
+                        let message = "The command left more files in /work than a run may have.";
+                        StepError::new(ErrorClass::InvalidOutput, "shell.too_large", message)
+                    }
+                    Fault::Broken(why) => {
+                        tracing::warn!(why, "a sandbox failed");
+                        broken()
+                    }
                 }
             })?;
         let Done { exit_code, stdout, stderr, truncated, files, left_out } = done;

@@ -144,7 +144,7 @@ pub(super) async fn run(
         (&mut back).take(MAX_ARCHIVE + 1).read_to_end(&mut bytes).await?;
         Ok::<_, io::Error>(bytes)
     };
-    let whole = async { tokio::join!(send, receive, head(stdout), head(stderr)) };
+    let whole = Box::pin(async { tokio::join!(send, receive, head(stdout), head(stderr)) });
     let Ok(((), received, (stdout, more_out), (stderr, more_err))) = tokio::time::timeout(timeout, whole).await else {
         // Ends bubblewrap, with it the first process inside, and with that one the kernel ends all the others.
         drop(child.kill().await);

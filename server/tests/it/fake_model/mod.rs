@@ -224,8 +224,12 @@ async fn perform(language: &'static dyn Language, heard: &Heard, asked: &str) ->
             sse(Body::from_stream(first.chain(stream::pending())))
         }
         "cut" => {
-            let first = stream::iter(half()).map(Ok).chain(stream::iter([Err(std::io::Error::other("cut"))]));
-            sse(Body::from_stream(first))
+            // Later than the half answer, which would be thrown away together with the connection.
+            let cut = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(std::io::Error::other("cut"))
+            });
+            sse(Body::from_stream(stream::iter(half()).map(Ok).chain(cut)))
         }
         "end" => sse(Body::from(half().concat())),
         "garbage" => sse(Body::from("data: <html>\n\ndata: {]\n\n")),
