@@ -14,10 +14,25 @@ use crate::{
 
 /// Who uses credentials: what it is, and a statement with a credential's id and the name of its user. A feature that
 /// names credentials joins in here.
-const USERS: [(&str, &str); 1] = [(
-    "model provider",
-    "select credential_id, label from model_connections
-     where organization_id = $1 and credential_id is not null",
+const USERS: [(&str, &str); 2] = [
+    (
+        "model provider",
+        "select credential_id, label from model_connections
+         where organization_id = $1 and credential_id is not null",
+    ),
+    (
+        "MCP server",
+        "select credential_id, name from mcp_servers where organization_id = $1 and credential_id is not null",
+    ),
+];
+/// The same for those who write the credential down as people and addresses do: `cred_…`.
+const USERS_BY_TEXT: [(&str, &str); 1] = [(
+    "tool",
+    "select v.config ->> 'credential', t.name from custom_tools t
+     join custom_tool_versions v on v.organization_id = t.organization_id and v.tool_id = t.id
+         and v.version in (t.latest_version, t.deployed_version)
+     where t.organization_id = $1 and t.status <> 'archived' and v.config ->> 'credential' is not null
+     group by 1, 2",
 )];
 
 /// A data key as it is kept.
@@ -309,6 +324,11 @@ pub(super) async fn users_of(tx: &mut TenantTx) -> Result<Vec<(CredentialId, Str
         let users: Vec<(CredentialId, String)> =
             sqlx::query_as(statement).bind(tx.org().uuid()).fetch_all(tx.conn()).await?;
         found.extend(users.into_iter().map(|(credential, name)| (credential, format!("{what} “{name}”"))));
+    }
+    for (what, statement) in USERS_BY_TEXT {
+        let users: Vec<(String, String)> = sqlx::query_as(statement).bind(tx.org().uuid()).fetch_all(tx.conn()).await?;
+        let named = |(credential, name): (String, String)| Some((credential.parse().ok()?, format!("{what} “{name}”")));
+        found.extend(users.into_iter().filter_map(named));
     }
     Ok(found)
 }

@@ -51,6 +51,7 @@ pub fn ask_before_leaving(typed: RwSignal<bool>) {
         });
         // On the way down, before the router hears of it.
         let _ = document().add_event_listener_with_callback_and_bool("click", ask.as_ref().unchecked_ref(), true);
+        #[expect(clippy::disallowed_methods, reason = "an effect runs in the browser alone")]
         let ask = StoredValue::new_local(ask);
         on_cleanup(move || {
             unload.remove();

@@ -286,7 +286,7 @@ fn follow(org: StoredValue<String>, agent: AgentId, shown: RwSignal<Conversation
         }
     });
     let follower = move || {
-        open.get().map(|(id, run)| {
+        if let Some((id, run)) = open.get() {
             writing.update(HashMap::clear);
             use_live().follow(org.get_value(), Topic::Run { id: run, after: 0 }, move |messages| {
                 let mut news = false;
@@ -309,7 +309,7 @@ fn follow(org: StoredValue<String>, agent: AgentId, shown: RwSignal<Conversation
                     fetch_soon(id);
                 }
             });
-        });
+        }
     };
     // Each run has a scope of its own, so that the one before is left.
     Effect::new(move |_| follower());

@@ -106,8 +106,8 @@ fn ReplyView(
 /// What was written until now: of an answer under way, or of one that was stopped.
 fn partial(reply: Memo<Option<Reply>>, writing: Option<Writing>) -> Option<String> {
     let last = reply.with(|reply| {
-        let models = reply.as_ref()?.calls.iter().filter(|call| call.kind == StepKind::Model);
-        models.last().map(|call| (call.step.clone(), call.output.clone()))
+        let mut models = reply.as_ref()?.calls.iter().filter(|call| call.kind == StepKind::Model);
+        models.next_back().map(|call| (call.step.clone(), call.output.clone()))
     });
     let (step, said) = last?;
     if !said.is_empty() {

@@ -2,6 +2,7 @@
 
 use agentflow::{
     access::{Ctx, Permission},
+    credentials::CredentialKind,
     engine::plan::ToolEffect,
     kernel::{Error, Result},
     mcp::{McpServerDetail, ServerForm},
@@ -56,9 +57,10 @@ pub async fn server(cx: &Ctx, detail: Option<McpServerDetail>) -> Result<ServerP
 }
 
 /// The credentials that a request can carry: id and name.
-#[expect(clippy::unused_async, reason = "the credentials are read from the database")]
-async fn credentials(_cx: &Ctx) -> Result<Vec<(String, String)>> {
-    Ok(Vec::new())
+async fn credentials(cx: &Ctx) -> Result<Vec<(String, String)>> {
+    let all = agentflow::credentials::service::list(&cx.grant()?).await?.into_iter();
+    let fitting = all.filter(|one| !matches!(one.kind, CredentialKind::Model | CredentialKind::Postgres));
+    Ok(fitting.map(|one| (one.id.to_string(), one.name)).collect())
 }
 
 /// Arguments to begin a test with: one of each type.

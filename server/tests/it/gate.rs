@@ -358,9 +358,14 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
     let world = World::new().await;
     let mut ada = world.sign_up("Ada").await;
     let acme = crate::office::Office::of(&world, &ada.org).await;
-    let (mut tried, mut accepted) = (0, 0);
+    let (mut tried, mut accepted, mut workflow) = (0, 0, String::new());
     for (path, _) in server_fn_paths() {
         let arguments = || [("org", ada.org.as_str())].into_iter().chain(ARGUMENTS).chain(MORE);
+        // What works on a workflow gets a fresh one each time: the call before may have changed or stopped it.
+        let without: Vec<_> = arguments().filter(|(name, _)| *name != "workflow").collect();
+        // Signing in and out ends the session that was there.
+        let client = || if PUBLIC.contains(&path) { world.client() } else { ada.client.clone() };
+        let takes_workflow = call_with(&mut client(), path, &without).await.0 == 400;
         for (odd, _) in arguments() {
             for text in ["a\0b", r#"{ "type": "object", "a": "\u0000" }"#, "name: \"a\\0\"\nnodes: []"] {
                 // JSON and YAML have their own ways to write it, and mean something in few places.
@@ -371,7 +376,9 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
                 tried += 1;
                 let name = format!("Odd {tried}");
                 let end = json!({ "id": "end", "kind": "end", "after": ["start"] });
-                let workflow = acme.workflow(&name, any(), json!([start(), end])).await.to_string();
+                if takes_workflow || workflow.is_empty() {
+                    workflow = acme.workflow(&name, any(), json!([start(), end])).await.to_string();
+                }
                 let renamed = format!("x{tried}");
                 let fields: Vec<(&str, &str)> = arguments()
                     .map(|(name, usual)| match name {
@@ -382,9 +389,7 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
                         _ => (name, usual),
                     })
                     .collect();
-                // Signing in and out ends the session that was there.
-                let mut client = if PUBLIC.contains(&path) { world.client() } else { ada.client.clone() };
-                let (status, said) = call_with(&mut client, path, &fields).await;
+                let (status, said) = call_with(&mut client(), path, &fields).await;
                 assert!(status < 500, "{path} {odd}={text:?}: {status} {said}");
                 accepted += usize::from(status < 300);
             }
