@@ -94,6 +94,7 @@ page!(build, run_again, crate::runs::again::AgainPageView);
 page!(build, new_step, crate::workflows::NewStepPage);
 page!(build, step, crate::workflows::StepEditPage);
 page!(connect, integrations, crate::integrations::IntegrationsPageView);
+page!(connect, model_classes, crate::models::ModelClassesPageView);
 page!(tools, tool_list, crate::tools::ToolsPageView);
 page!(tools, tool, crate::tools::rest::ToolEditPage);
 page!(tools, mcp_server, crate::tools::servers::ServerEditPage);

@@ -16,6 +16,7 @@ pub mod host;
 pub mod integrations;
 pub mod kit;
 pub mod live;
+pub mod models;
 pub mod outbox;
 pub mod refresh;
 pub mod runs;
@@ -92,6 +93,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
                     <Route path=path!("/integrations") view=chunks::integrations::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/settings/models") view=chunks::model_classes::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings/budgets") view=chunks::budgets::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>

@@ -94,6 +94,7 @@ impl Performer {
     async fn admit(&self, call: &mut ModelCall, scope: &CallScope) -> Result<Admission, StepError> {
         let own = call.max_tokens;
         call.max_tokens = own.or(Some(MAX_ANSWER));
+        self.models.learn_classes(call, &self.around(scope)).await?;
         let admission = self.budgets.reserve(scope, self.models.most(call).cost).await?;
         if !matches!(admission, Admission::Held(_)) {
             call.max_tokens = own;

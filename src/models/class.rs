@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 /// What stands for the provider in a class's id.
 pub(super) const PROVIDER: &str = "class";
 
+/// The models of a class, as an organization sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassModels {
+    /// The class.
+    pub class: Class,
+    /// The models, in the order in which they are asked.
+    pub models: Vec<String>,
+    /// Whether the organization has named them.
+    pub is_own: bool,
+}
+
 /// A class of tasks. `class/routine` can stand wherever a model's id can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +58,18 @@ impl Class {
             Self::Routine => "Routine",
             Self::SafetyCritical => "Safety-critical",
             Self::Research => "Research",
+        }
+    }
+
+    /// What it is for, in a sentence.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::ComplexReasoning => "What takes thought: the ablest models.",
+            Self::Creative => "What is written to be read with pleasure.",
+            Self::Routine => "What is done often and is simple: the cheap models.",
+            Self::SafetyCritical => "What does harm when it goes wrong: the careful models.",
+            Self::Research => "What wants facts from outside.",
         }
     }
 

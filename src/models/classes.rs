@@ -7,7 +7,11 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{ModelId, class::Class, store};
+use super::{
+    ModelId,
+    class::{Class, ClassModels},
+    store,
+};
 use crate::{
     access::{Grant, right},
     db::Db,
@@ -33,17 +37,6 @@ static TABLE: LazyLock<BTreeMap<Class, Vec<String>>> = LazyLock::new(|| {
 /// The usual models of a class, the best first.
 pub(super) fn usual(class: Class) -> &'static [String] {
     TABLE.get(&class).map_or(&[], Vec::as_slice)
-}
-
-/// The models of a class, as an organization sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClassModels {
-    /// The class.
-    pub class: Class,
-    /// The models, in the order in which they are asked.
-    pub models: Vec<String>,
-    /// Whether the organization has named them.
-    pub is_own: bool,
 }
 
 /// What the organization has named for a class; nothing where it goes by the usual ones. For calls.

@@ -27,7 +27,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use class::Class;
+pub use class::{Class, ClassModels};
 #[cfg(feature = "ssr")]
 pub use provider::was_cut;
 #[cfg(feature = "ssr")]

@@ -163,6 +163,19 @@ impl Models {
         Ok(plan(candidates, &alone, Instant::now()))
     }
 
+    /// Reads what the organization has named for the classes of a call, so that [`Models::most`] knows it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn learn_classes(&self, call: &ModelCall, around: &dyn Circumstances) -> Result<(), StepError> {
+        for class in std::iter::once(&call.model).chain(&call.fallbacks).filter_map(|id| Class::of(id)) {
+            if let Some(named) = around.class(class).await? {
+                self.note_class(class, &named);
+            }
+        }
+        Ok(())
+    }
+
     /// The models of a class that can be called. Where none of them can, whatever else can: a real model before the sandbox.
     async fn of_class(
         &self,

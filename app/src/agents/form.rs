@@ -175,7 +175,7 @@ fn model_card(page: &AgentPage) -> AnyView {
     let note = only_sandbox.then(|| {
         view! {
             <p class="hint">
-                "The sandbox model answers by rule, costs nothing, and is good for trying things out. Other models appear here when their provider's key is in the server's environment."
+                "The sandbox model answers by rule, costs nothing, and is good for trying things out. Others appear here when a provider is connected, under Integrations or in the server's environment."
             </p>
         }
     });

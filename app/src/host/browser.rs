@@ -129,8 +129,8 @@ pub fn copy_entries(from: &str, beginning: &str, to: &str) {
     let (Some(form), Some(to)) = (form, document().get_element_by_id(to)) else { return };
     to.set_inner_html("");
     let Ok(data) = web_sys::FormData::new_with_form(&form) else { return };
-    for entry in js_sys::Array::from(&data).iter() {
-        let entry = js_sys::Array::from(&entry);
+    for entry in web_sys::js_sys::Array::from(&data).iter() {
+        let entry = web_sys::js_sys::Array::from(&entry);
         let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else { continue };
         let input = document().create_element("input").ok().and_then(|made| made.dyn_into::<HtmlInputElement>().ok());
         if let Some(input) = input.filter(|_| name.starts_with(beginning)) {

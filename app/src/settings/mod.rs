@@ -35,7 +35,7 @@ pub fn SettingsPage() -> impl IntoView {
                 </Card>
                 <organization::OrganizationCard org=org.clone() settings=organization role/>
                 <organization::RunsCard org=org.clone() max_running=organization.max_running role/>
-                <organization::BudgetsCard org=org.clone()/>
+                <organization::ModelsCard org=org.clone()/>
                 <keys::KeysCard org keys role create changes/>
             </div>
         }

@@ -111,16 +111,19 @@ pub(super) fn RunsCard(
     view! { <Card title="Runs">{limit}</Card> }.into_any()
 }
 
-/// The way to the budgets.
+/// The way to the budgets and the task classes.
 #[component]
-pub(super) fn BudgetsCard(
+pub(super) fn ModelsCard(
     /// The organization's part of the address.
     org: String,
 ) -> impl IntoView {
-    let href = format!("/o/{org}/settings/budgets");
+    let (budgets, classes) = (format!("/o/{org}/settings/budgets"), format!("/o/{org}/settings/models"));
     view! {
-        <Card title="Budgets">
-            <p>"What may be spent on model calls, by day and by month. " <a href=href>"See the budgets"</a></p>
+        <Card title="Models">
+            <div class="stack">
+                <p>"What may be spent on model calls, by day and by month. " <a href=budgets>"See the budgets"</a></p>
+                <p>"Which models do which kind of work. " <a href=classes>"See the task classes"</a></p>
+            </div>
         </Card>
     }
     .into_any()

@@ -13,6 +13,7 @@ use app::integrations::api::{
     AddModelConnection, ChangeModelConnection, LoadIntegrations, RemoveModelConnection, ReplaceModelKey,
     TestModelConnection,
 };
+use app::models::api::SetModelClass;
 use leptos::server_fn::ServerFn;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -232,4 +233,30 @@ async fn a_key_that_is_tested_and_used_is_in_no_log() {
     drop(listening);
     assert!(heard.text().contains("connection to a provider added"), "{}", heard.text().len());
     assert_eq!(shows(&heard.text(), KEY), None);
+}
+
+#[tokio::test]
+async fn admins_name_the_models_of_a_class_on_its_page() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let path = format!("/o/{}/settings/models", ada.org);
+    let page = ada.client.get(&path).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("class/safety_critical") && !page.text().contains("Chosen by your organization."));
+
+    let reply = ada.sends::<SetModelClass>(&[("class", "routine"), ("models", "no model")]).await;
+    assert_eq!((reply.status.0.as_u16(), reply.json()["fields"][0]["field"].as_str()), (422, Some("models")));
+    let models = "openai/gpt-6-luna\r\n\r\n  sandbox/sandbox ";
+    Person::done(&ada.sends::<SetModelClass>(&[("class", "routine"), ("models", models)]).await);
+    let page = ada.client.get(&path).await;
+    assert!(page.text().contains("Chosen by your organization."));
+    assert!(page.text().contains("openai/gpt-6-luna\nsandbox/sandbox</textarea>"), "{}", page.text());
+
+    let mut viewer = world.joins("Vera", &ada.org, Role::Viewer).await;
+    let page = viewer.client.get(&path).await;
+    assert!(page.text().contains("Chosen by your organization.") && !page.text().contains("Save class"));
+    assert_eq!(viewer.sends::<SetModelClass>(&[("class", "routine"), ("models", "")]).await.status, 403);
+
+    Person::done(&ada.sends::<SetModelClass>(&[("class", "routine")]).await);
+    assert!(!ada.client.get(&path).await.text().contains("Chosen by your organization."));
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "",
     "/",
     "/runs",
@@ -31,6 +31,7 @@ const PAGES: [&str; 22] = [
     "/integrations",
     "/settings",
     "/settings/budgets",
+    "/settings/models",
     "/outbox",
     "/tools",
     "/tools/new",
@@ -118,9 +119,10 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 73] = [
+const ARGUMENTS: [(&str, &str); 74] = [
     ("conversation", "conv_01jd0000000000000000000000"),
     ("prompt", "x"),
+    ("class", "routine"),
     ("connection", "conn_01jd0000000000000000000000"),
     ("credential", "cred_01jd0000000000000000000000"),
     // No provider of ours: nobody is called.
