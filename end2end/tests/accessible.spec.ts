@@ -30,13 +30,20 @@ test('no page of an organization has a fault that axe can find @narrow', async (
   await look(page, ['', 'runs', 'approvals', 'agents', 'workflows', 'settings', 'outbox', 'no-such-page'].map((place) => `/o/${slug}/${place}`));
 });
 
+test('no page of models, money and tools has a fault that axe can find @narrow', async ({ page }) => {
+  const { slug } = await signUp(page);
+  const places = ['integrations', 'settings/budgets', 'settings/models', 'tools', 'tools/new', 'tools/servers/new'];
+  await look(page, places.map((place) => `/o/${slug}/${place}`));
+});
+
 test('no page where one makes something has a fault that axe can find @narrow', async ({ page }) => {
   const { slug } = await signUp(page);
   await look(page, [`/o/${slug}/agents/new`, `/o/${slug}/workflows/new`]);
   await useTriage(page, slug);
   await accessibleInBothThemes(page);
   await look(page, [`/o/${slug}/workflows`, `/o/${slug}/agents`]);
-  await look(page, [await follow(page, 'Message sorter')]);
+  const agent = await follow(page, 'Message sorter');
+  await look(page, ['', '/versions', '/versions?a=1&b=1', '/tests', '/record'].map((place) => agent + place));
 });
 
 test('no page of a workflow has a fault that axe can find @narrow', async ({ page }) => {

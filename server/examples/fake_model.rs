@@ -12,6 +12,6 @@ async fn main() {
     println!("{}\n{}", fake.base_url(), fake.gemini_url());
     let _ = tokio::signal::ctrl_c().await;
     for call in fake.calls() {
-        println!("{} with a key of {} letters", call.model, call.authorization.len());
+        println!("{} with a key of {} letters: {}", call.model, call.authorization.len(), call.body);
     }
 }
