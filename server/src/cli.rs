@@ -4,6 +4,9 @@ use std::{future::Future, process::ExitCode};
 
 use agentflow::expressions::worker;
 use clap::{CommandFactory, Parser, Subcommand};
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{
     admin::Admin,
@@ -52,6 +55,7 @@ impl Cli {
     /// Does what the command line says.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        without_dumps();
         match self.command.unwrap_or(Command::Serve { role: Role::All }) {
             Command::Serve { role } => with_config(|config| {
                 crate::run(Config { expression_worker: std::env::current_exe().ok(), ..config }, role)
@@ -70,6 +74,14 @@ impl Cli {
             }
         }
     }
+}
+
+/// Keeps what is in memory, keys among it, out of files: a crash writes no core dump, and no other process of the same user
+/// looks into this one. Where the system refuses, the server starts all the same.
+fn without_dumps() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Reads the settings, starts the log and the runtime, and reports what went wrong in words.

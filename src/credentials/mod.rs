@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{CredentialId, Timestamp};
 
 #[cfg(feature = "ssr")]
-pub use opened::Opened;
+pub use opened::{Carrier, Opened};
 #[cfg(feature = "ssr")]
 pub use seal::{MasterKey, MasterKeys};
 #[cfg(feature = "ssr")]

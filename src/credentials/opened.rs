@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use url::Url;
 
-use super::CredentialKind;
+use super::{CredentialKind, rules::NOT_OURS};
 use crate::engine::state::{ErrorClass, StepError};
 
 /// An opened credential. Lives as long as the call.
@@ -21,36 +21,34 @@ pub struct Opened {
     pub secret: SecretString,
 }
 
+/// What carries a credential in a request. It takes the place of whatever stands there.
+#[derive(Debug, Clone)]
+pub enum Carrier {
+    /// A header.
+    Header(HeaderName, HeaderValue),
+    /// A parameter of the address.
+    Parameter(String, SecretString),
+}
+
 impl Opened {
-    /// Puts it into a request, in place of whatever stood there.
+    /// What carries it in a request.
     ///
     /// # Errors
     /// `credentials.unusable`, where its kind does not go into a request, or a part of it has letters that cannot.
-    pub fn authorize(&self, headers: &mut HeaderMap, url: &mut Url) -> Result<(), StepError> {
-        match self.kind {
-            CredentialKind::Bearer => {
-                headers.insert(header::AUTHORIZATION, sensitive(&self.joined("Bearer "))?);
-            }
+    pub fn carrier(&self) -> Result<Carrier, StepError> {
+        Ok(match self.kind {
+            CredentialKind::Bearer => Carrier::Header(header::AUTHORIZATION, sensitive(&self.joined("Bearer "))?),
             CredentialKind::Basic => {
                 let value = Zeroizing::new(format!("Basic {}", *self.basic()));
-                headers.insert(header::AUTHORIZATION, sensitive(&value)?);
+                Carrier::Header(header::AUTHORIZATION, sensitive(&value)?)
             }
             CredentialKind::Header => {
-                let name = HeaderName::try_from(self.detail()?).map_err(|_| unusable())?;
-                headers.insert(name, sensitive(self.secret.expose_secret())?);
+                let name = HeaderName::try_from(self.detail()?).ok().filter(|name| !NOT_OURS.contains(name));
+                Carrier::Header(name.ok_or_else(unusable)?, sensitive(self.secret.expose_secret())?)
             }
-            CredentialKind::Query => {
-                let name = self.detail()?;
-                let others: Vec<(String, String)> = url
-                    .query_pairs()
-                    .filter(|(key, _)| *key != *name)
-                    .map(|(key, it)| (key.into(), it.into()))
-                    .collect();
-                url.query_pairs_mut().clear().extend_pairs(others).append_pair(name, self.secret.expose_secret());
-            }
+            CredentialKind::Query => Carrier::Parameter(self.detail()?.to_owned(), self.secret.clone()),
             CredentialKind::Model | CredentialKind::Postgres => return Err(unusable()),
-        }
-        Ok(())
+        })
     }
 
     /// What belongs to its kind and is not secret.
@@ -111,30 +109,36 @@ mod tests {
         Opened { kind, config, secret: SecretString::from(secret) }
     }
 
-    fn authorized(opened: &Opened, url: &str) -> Result<(HeaderMap, String), StepError> {
-        let (mut headers, mut url) = (HeaderMap::new(), Url::parse(url).expect("an address"));
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-model"));
-        opened.authorize(&mut headers, &mut url)?;
-        Ok((headers, url.into()))
+    fn header_of(opened: &Opened) -> (HeaderName, HeaderValue) {
+        match opened.carrier() {
+            Ok(Carrier::Header(name, value)) => (name, value),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
-    fn each_kind_goes_where_it_belongs_and_takes_the_place_of_what_stood_there() {
-        let address = "https://api.example.com/x?a=1&key=forged&b=2";
-        let (headers, _) = authorized(&opened(CredentialKind::Bearer, "", "token-1"), address).expect("bearer");
-        assert_eq!(headers[header::AUTHORIZATION], "Bearer token-1");
-        assert!(headers[header::AUTHORIZATION].is_sensitive());
-        let (headers, _) = authorized(&opened(CredentialKind::Basic, "ada", "pä:ss"), address).expect("basic");
-        assert_eq!(headers[header::AUTHORIZATION], format!("Basic {}", STANDARD.encode("ada:pä:ss")));
-        let (headers, _) = authorized(&opened(CredentialKind::Header, "X-Api-Key", "k-1"), address).expect("header");
-        assert_eq!((headers["x-api-key"].as_bytes(), headers["x-api-key"].is_sensitive()), (&b"k-1"[..], true));
-        let (_, url) = authorized(&opened(CredentialKind::Query, "key", "a b&c"), address).expect("query");
-        assert_eq!(url, "https://api.example.com/x?a=1&b=2&key=a+b%26c");
-        for kind in [CredentialKind::Model, CredentialKind::Postgres] {
-            let refused = authorized(&opened(kind, "", "x"), address).expect_err("refused");
-            assert_eq!(refused.code, "credentials.unusable");
+    fn each_kind_goes_where_it_belongs() {
+        let (name, value) = header_of(&opened(CredentialKind::Bearer, "", "token-1"));
+        assert_eq!(
+            (name, value.as_bytes(), value.is_sensitive()),
+            (header::AUTHORIZATION, &b"Bearer token-1"[..], true)
+        );
+        let (_, value) = header_of(&opened(CredentialKind::Basic, "ada", "pä:ss"));
+        assert_eq!(value, format!("Basic {}", STANDARD.encode("ada:pä:ss")));
+        let (name, value) = header_of(&opened(CredentialKind::Header, "X-Api-Key", "k-1"));
+        assert_eq!((name.as_str(), value.as_bytes(), value.is_sensitive()), ("x-api-key", &b"k-1"[..], true));
+        let query = opened(CredentialKind::Query, "key", "a b&c").carrier().expect("query");
+        assert!(matches!(&query, Carrier::Parameter(name, value) if name == "key" && value.expose_secret() == "a b&c"));
+        assert!(!format!("{query:?}").contains("a b&c"));
+        for refused in [
+            opened(CredentialKind::Model, "", "x"),
+            opened(CredentialKind::Postgres, "", "x"),
+            opened(CredentialKind::Header, "Host", "x"),
+            opened(CredentialKind::Header, "", "x"),
+            opened(CredentialKind::Bearer, "", "a\nb"),
+        ] {
+            assert_eq!(refused.carrier().expect_err("refused").code, "credentials.unusable", "{refused:?}");
         }
-        assert!(authorized(&opened(CredentialKind::Bearer, "", "a\nb"), address).is_err());
     }
 
     #[test]

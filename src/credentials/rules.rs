@@ -17,9 +17,10 @@ const MOST_HOSTS: usize = 20;
 const SHOWN_FROM: usize = 16;
 
 /// Headers that the connection is made of, or that say whom a request is for.
-const NOT_OURS: [HeaderName; 8] = [
+pub(super) const NOT_OURS: [HeaderName; 9] = [
     header::HOST,
     header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

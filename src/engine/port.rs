@@ -161,6 +161,16 @@ pub struct ModelAnswer {
     pub provider_request_id: Option<String>,
 }
 
+impl ModelAnswer {
+    /// What its provider wrote besides its text and the arguments of its calls: names, ids, words of its own.
+    pub fn marks(&mut self) -> impl Iterator<Item = &mut String> {
+        let calls = self.tool_calls.iter_mut();
+        let calls = calls.flat_map(|call| [&mut call.id, &mut call.tool].into_iter().chain(&mut call.signatures));
+        let tried = self.tried.iter_mut().map(|tried| &mut tried.message);
+        calls.chain(tried).chain([&mut self.stop_reason]).chain(&mut self.provider_request_id).chain(&mut self.fault)
+    }
+}
+
 /// A model that was asked and did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {

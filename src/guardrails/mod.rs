@@ -131,11 +131,12 @@ impl Guard {
 
     fn check_length(&self, call: &ModelCall) -> Result<(), StepError> {
         let most = self.rails.as_ref().and_then(|rails| rails.max_input_chars).map_or(usize::MAX, |most| most as usize);
-        let task = call.messages.iter().find_map(|message| match message {
+        // All that is said to it: behind what was said before, the task is not the first.
+        let task = call.messages.iter().filter_map(|message| match message {
             Message::User { text } => Some(text.chars().count()),
             _ => None,
         });
-        match task.filter(|count| *count > most) {
+        match task.max().filter(|count| *count > most) {
             None => Ok(()),
             Some(count) => {
                 let message = format!(
@@ -225,6 +226,8 @@ impl Guard {
         for tried in &mut answer.tried {
             tried.message = self.line(&tried.message);
         }
+        // Whoever answers was called with a key, and can write it anywhere.
+        answer.marks().for_each(|mark| *mark = known.text(mark, &mut BTreeSet::new()));
         let stop = self.rails.as_ref().map(|rails| &rails.stop);
         let held: Vec<Sensitive> =
             found.into_iter().filter(|kind| stop.is_some_and(|stop| stop.contains(kind))).collect();
@@ -310,6 +313,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::port::{ToolRequest, Tried};
 
     fn guard(rails: Option<Guardrails>) -> Guard {
         let known = Known::of_operator(vec![SecretString::from("0pen-sesame")]);
@@ -337,6 +341,44 @@ mod tests {
         let mut harmless = answer("It is ada@example.com.");
         guard(Some(Guardrails::default())).answer(&mut harmless, None);
         assert_eq!((harmless.text.as_str(), harmless.stopped), ("It is ada@example.com.", None));
+    }
+
+    #[test]
+    fn the_length_of_a_task_counts_behind_an_earlier_conversation_too() {
+        let user = |text: &str| Message::User { text: text.to_owned() };
+        let said = Message::Assistant { text: "Hello".to_owned(), tool_calls: Vec::new() };
+        let guard = guard(Some(Guardrails { max_input_chars: Some(10), ..Guardrails::default() }));
+        let admit = |messages: Vec<Message>| {
+            let call = ModelCall { messages, ..ModelCall::default() };
+            guard.check_length(&call).map_err(|error| error.code)
+        };
+        assert_eq!(admit(vec![user("Hi"), said.clone(), user("Short")]), Ok(()));
+        let refused = Err("guardrails.input_too_long".to_owned());
+        assert_eq!(admit(vec![user("Hi"), said, user("Not so short")]), refused);
+    }
+
+    #[test]
+    fn a_secret_stands_nowhere_in_an_answer() {
+        let secret = || "x 0pen-sesame".to_owned();
+        let request = ToolRequest {
+            id: secret(),
+            tool: secret(),
+            arguments: json!({ secret(): secret() }),
+            signatures: vec![secret()],
+        };
+        let mut all = ModelAnswer {
+            text: secret(),
+            tool_calls: vec![request],
+            tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
+            fault: Some(secret()),
+            stop_reason: secret(),
+            provider_request_id: Some(secret()),
+            ..answer("")
+        };
+        guard(None).answer(&mut all, None);
+        let told = format!("{all:?}");
+        assert!(!told.contains("sesame"), "{told}");
+        assert_eq!(told.matches("[credential removed]").count(), 9);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Real models, through the genai library behind our own small interface.
 
 use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -8,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use genai::{
     Client, ModelIden,
     adapter::AdapterKind,
-    chat::{ChatStreamEvent, StopReason},
+    chat::{ChatStreamEvent, RawFrameRef, StopReason},
     resolver::{AuthData, Endpoint, ProviderConfig},
 };
 use secrecy::ExposeSecret;
@@ -39,6 +40,12 @@ pub use answer::was_cut;
 
 /// The most bytes that a model may write in one answer.
 const MAX_ANSWER: usize = 2 << 20;
+/// The most bytes of the arguments of one tool call.
+const MAX_ARGUMENTS: usize = 1 << 20;
+/// The most bytes of all frames of an answer. A word's frame has some hundred.
+const MAX_FRAMES: usize = 64 << 20;
+/// The most tool calls of one answer. The engine takes fewer.
+const MAX_CALLS: usize = 128;
 
 /// How long a provider may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -185,7 +192,15 @@ impl Provider {
         let opened = tokio::time::timeout(wait, opening).await.map_err(|_| faults::timeout(label))?;
         let mut stream = opened.map_err(classed)?.stream;
         let (mut text, mut end, mut first) = (String::new(), None, None);
-        while let Some(event) = tokio::time::timeout(wait, stream.next()).await.map_err(|_| faults::timeout(label))? {
+        loop {
+            let next = AssertUnwindSafe(stream.next()).catch_unwind();
+            let next = tokio::time::timeout(wait, next).await.map_err(|_| faults::timeout(label))?;
+            let event = match next {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(stop) if stop.is::<TooLarge>() => return Err(faults::too_large(label)),
+                Err(panic) => resume_unwind(panic),
+            };
             match event.map_err(classed)? {
                 // The library says so before anything has come.
                 ChatStreamEvent::Start => continue,
@@ -197,7 +212,14 @@ impl Provider {
                     }
                     on_text(chunk.content);
                 }
-                ChatStreamEvent::ReasoningChunk(_) | ChatStreamEvent::ToolCallChunk(_) => {
+                ChatStreamEvent::ToolCallChunk(chunk) => {
+                    first.get_or_insert_with(|| begun.elapsed());
+                    let arguments = chunk.tool_call.fn_arguments.as_str().map_or(0, str::len);
+                    if arguments > MAX_ARGUMENTS {
+                        return Err(faults::too_large(label));
+                    }
+                }
+                ChatStreamEvent::ReasoningChunk(_) => {
                     first.get_or_insert_with(|| begun.elapsed());
                 }
                 ChatStreamEvent::End(last) => end = Some(last),
@@ -233,6 +255,28 @@ struct Seen {
     failure: Option<Value>,
     /// Whether there were frames that are none.
     is_garbled: bool,
+    /// The bytes of all frames so far.
+    bytes: usize,
+}
+
+/// What unwinds out of the library when a frame must not be read.
+struct TooLarge;
+
+impl Seen {
+    /// Ends the call before the library reads a frame that would take all memory. It has no other way to be stopped there,
+    /// and makes room for as many tool calls as the number of one says.
+    fn weigh(&mut self, frame: &RawFrameRef<'_>) {
+        self.bytes += frame.data.len();
+        let far = || {
+            let frame = frame.json().unwrap_or_default();
+            let choices = frame["choices"].as_array().into_iter().flatten();
+            let calls = choices.filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten();
+            calls.filter_map(|call| call["index"].as_u64()).any(|place| place >= MAX_CALLS as u64)
+        };
+        if self.bytes > MAX_FRAMES || (frame.data.contains("tool_calls") && far()) {
+            resume_unwind(Box::new(TooLarge));
+        }
+    }
 }
 
 impl UnderWay<'_> {

@@ -16,7 +16,7 @@ use crate::{
     conversations,
     db::TenantTx,
     engine::plan::{
-        Alternative, Graph, MAX_DEPTH, Node, NodeKind, Plan, SubWorkflow, ToolEffect, ToolSource, ToolSpec,
+        Alternative, Flow, Graph, MAX_DEPTH, Node, NodeKind, Plan, SubWorkflow, ToolEffect, ToolSource, ToolSpec,
         validate::{Fault, Known, validate},
     },
     kernel::{Error, FieldError, Kind, Result, WorkflowId, text},
@@ -341,6 +341,7 @@ pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<(String, ToolSpec)
                 parameters: deployed.input,
                 // Its steps may do anything, and nobody looks at each of them.
                 effect: ToolEffect::Write,
+                flow: Flow { outbound: true, ..Flow::default() },
                 source: ToolSource::Workflow { workflow: SubWorkflow::key(&deployed.id.to_string(), None) },
                 timeout_s: 3_600,
                 ..ToolSpec::default()

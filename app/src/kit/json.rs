@@ -18,7 +18,7 @@ pub fn Json(
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     // A text by itself reads better as what it says.
     let content = match &value {
-        Value::String(text) => text.clone().into_any(),
+        Value::String(text) => visible(text).into_any(),
         _ => tokens(&value)
             .into_iter()
             .map(|(class, text)| match class {
@@ -122,7 +122,28 @@ fn lines(text: &str, depth: usize) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    Value::String(text.to_owned()).to_string()
+    visible(&Value::String(text.to_owned()).to_string())
+}
+
+/// A text whose letters that nobody sees, or that turn others around, are shown by their numbers: what a person decides
+/// about must not look like something else. Joiners and selectors stay, since scripts and emoji are made with them.
+fn visible(text: &str) -> String {
+    let is_hidden = |letter: char| {
+        matches!(
+            letter,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+        )
+    };
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match is_hidden(letter) {
+            true => letter.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}"))),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -139,6 +160,15 @@ mod tests {
         });
         let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
         assert_eq!(shown, serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    #[test]
+    fn letters_that_nobody_sees_are_shown() {
+        let value = json!({ "to": "moc.elpmaxe@\u{202e}bob", "tag": "a\u{e0041}b", "emoji": "👩\u{200d}💻 ❤\u{fe0f}" });
+        let shown: String = tokens(&value).into_iter().map(|(_, text)| text).collect();
+        assert!(shown.contains(r"moc.elpmaxe@\u202ebob") && shown.contains(r"a\udb40\udc41b"), "{shown}");
+        assert!(shown.contains("👩\u{200d}💻 ❤\u{fe0f}"), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value, "it is the same JSON");
     }
 
     #[test]

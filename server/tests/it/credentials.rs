@@ -84,7 +84,7 @@ pub async fn count(world: &World, what: &str) -> i64 {
 }
 
 /// All that the database holds, as text.
-async fn dump(world: &World) -> String {
+pub async fn dump(world: &World) -> String {
     sql(world, "select").await;
     let mut owner = world.owner().await;
     let tables = "select schemaname || '.' || quote_ident(tablename) from pg_tables

@@ -43,7 +43,7 @@ use crate::{
 
 /// How a lying server behaves.
 #[derive(Debug, Clone, Default)]
-enum Mood {
+pub enum Mood {
     #[default]
     Honest,
     /// Leads every request there.
@@ -58,14 +58,14 @@ enum Mood {
 
 /// A server of ours: its tools and its mood can be changed while it runs.
 #[derive(Clone, Default)]
-struct Liar {
+pub struct Liar {
     tools: Arc<Mutex<Value>>,
     mood: Arc<Mutex<Mood>>,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Liar {
-    async fn start(tools: Value) -> (Self, SocketAddr) {
+    pub async fn start(tools: Value) -> (Self, SocketAddr) {
         let liar = Self { tools: Arc::new(Mutex::new(tools)), ..Self::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -128,7 +128,7 @@ impl Liar {
         *self.tools.lock().unwrap() = tools;
     }
 
-    fn is(&self, mood: Mood) {
+    pub fn is(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
@@ -137,7 +137,7 @@ impl Liar {
     }
 }
 
-fn echo(description: &str) -> Value {
+pub fn echo(description: &str) -> Value {
     json!({
         "name": "echo", "description": description,
         "inputSchema": {
@@ -200,7 +200,7 @@ impl Desk {
     }
 }
 
-fn by_url(address: SocketAddr) -> ServerForm {
+pub fn by_url(address: SocketAddr) -> ServerForm {
     ServerForm {
         name: "Liar".into(),
         kind: "url".into(),

@@ -333,24 +333,31 @@ impl Decider<'_> {
         };
         let combines =
             spec.guardrails.rule_of_two && tool.flow.outbound && self.m.seen.untrusted && self.m.seen.private;
-        if self.is_simulated(tool, &request.arguments) || !(by_permission || combines) {
-            return match kind_of_call(Some(tool)) {
-                StepKind::Tool => self.start_attempt(call),
-                _ => self.begin_delegated(call, tool, request.arguments.clone()),
-            };
-        }
-        if self.asked_below(agent) >= MAX_ASKS {
-            let message =
-                format!("{} has asked for {MAX_ASKS} approvals already, which is the most for a task.", spec.name);
+        let is_held = !self.is_simulated(tool, &request.arguments) && (by_permission || combines);
+        if (is_held || tool.name == ASK_HUMAN) && self.asked_for(agent, call) >= MAX_ASKS {
+            let message = format!("People were asked {MAX_ASKS} times already, which is the most for a task.");
             return self.fail(call, StepError::new(ErrorClass::BadInput, "tools.too_many_approvals", message));
         }
-        self.ask_for_tool(call, spec, tool, request, combines.then_some(COMBINES));
+        if is_held {
+            return self.ask_for_tool(call, spec, tool, request, combines.then_some(COMBINES));
+        }
+        match kind_of_call(Some(tool)) {
+            StepKind::Tool => self.start_attempt(call),
+            _ => self.begin_delegated(call, tool, request.arguments.clone()),
+        }
     }
 
-    /// How often a person was asked about the calls of an agent.
-    fn asked_below(&self, agent: &StepId) -> usize {
-        let calls = self.m.steps.values().filter(|step| step.id.parent().as_ref() == Some(agent));
-        calls.filter(|step| step.detail.approval.is_some()).count()
+    /// How often people were asked because models wanted something, for the task that an agent has a part in, before this
+    /// call. Questions that are on their way count.
+    fn asked_for(&self, agent: &StepId, call: &StepId) -> usize {
+        let is_agent = |id: &StepId| self.m.steps.get(id).is_some_and(|step| step.kind == StepKind::Agent);
+        let task = self.callers(agent).filter(is_agent).last().unwrap_or_else(|| agent.clone());
+        let others = self.m.steps.values().filter(|step| step.id != *call && task.holds(&step.id));
+        let asks = |step: &&Step| {
+            let is_question = step.detail.about.as_deref() == Some(ASK_HUMAN) && step.state != StepState::Failed;
+            step.detail.request.is_some() && (step.detail.approval.is_some() || is_question)
+        };
+        others.filter(asks).count()
     }
 
     /// A model call or tool call of an agent has ended.

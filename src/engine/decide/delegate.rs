@@ -71,7 +71,7 @@ impl Decider<'_> {
     }
 
     /// A step and all that it stands in, the innermost first.
-    fn callers(&self, id: &StepId) -> impl Iterator<Item = StepId> + use<> {
+    pub(super) fn callers(&self, id: &StepId) -> impl Iterator<Item = StepId> + use<> {
         std::iter::successors(Some(id.clone()), StepId::parent)
     }
 

@@ -59,6 +59,7 @@ fn make_storable(answer: &mut Answer) {
     match answer {
         Answer::Model(answer) => {
             answer.text = text::without_nul(std::mem::take(&mut answer.text));
+            answer.marks().for_each(|mark| *mark = text::without_nul(std::mem::take(mark)));
             answer.tool_calls.iter_mut().for_each(|call| text::clean(&mut call.arguments));
         }
         Answer::Tool { output } => text::clean(output),

@@ -6,7 +6,7 @@ use genai::{
 };
 use serde_json::{Value, json};
 
-use super::faults;
+use super::{MAX_CALLS, faults};
 use crate::{
     engine::{
         journal::Usage,
@@ -16,6 +16,9 @@ use crate::{
     kernel::Money,
     models::{ModelId, prices},
 };
+
+/// The most bytes of a tool's name and of a call's.
+const MAX_NAME: usize = 1_000;
 
 /// Whether an answer ended because it was as long as it may be.
 pub fn was_cut(stop_reason: &str) -> bool {
@@ -43,9 +46,14 @@ pub(super) fn of(
     let calls = end.captured_into_tool_calls().unwrap_or_default();
     let cut = matches!(reason, Some(StopReason::MaxTokens(_)));
     let mut fault = None;
+    let is_named = |call: &ToolCall| call.fn_name.len() <= MAX_NAME && call.call_id.len() <= MAX_NAME;
     // Arguments that are not JSON are what came until then.
     if cut && calls.iter().any(|call| call.fn_arguments.is_string()) {
         fault = Some("Your answer was cut off by its length limit in the middle of a tool call. Be shorter.");
+    } else if calls.len() > MAX_CALLS {
+        fault = Some("Your answer asked for far too many tool calls at once.");
+    } else if !calls.iter().all(is_named) {
+        fault = Some("Your answer asked for a tool by a name that is far too long.");
     } else if text.trim().is_empty() && calls.is_empty() {
         fault = match reason {
             Some(StopReason::ContentFilter(reason)) => return Err(faults::filtered(label, &reason)),

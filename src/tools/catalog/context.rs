@@ -31,7 +31,8 @@ pub(super) fn context_get() -> ToolInfo {
             "properties": { "found": { "type": "boolean" }, "value": {}, "version": { "type": "integer" } },
             "required": ["found", "value", "version"]
         }),
-        flow: Flow { private: true, ..Flow::default() },
+        // Another run may have put there what it had read outside.
+        flow: Flow { untrusted: true, private: true, ..Flow::default() },
         ..tool(
             "context_get",
             "Read shared context",

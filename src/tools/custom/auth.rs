@@ -1,87 +1,51 @@
 //! Credentials where they are used: joined in last, marked where a request is shown, and taken out of what comes back.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use secrecy::ExposeSecret as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
 use crate::{
-    credentials::{CredentialKind, Opened},
-    engine::state::{ErrorClass, StepError},
+    credentials::{Carrier, Opened},
+    engine::state::StepError,
 };
 
 /// What stands where a credential's value would.
 pub(crate) const MARK: &str = "[credential]";
 /// Secrets that are shorter are not looked for in answers: they would be found by chance.
 const SHORTEST: usize = 6;
-/// Headers that frame the message or name the host. No credential is one.
-const FRAMING: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::HOST,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-];
-
 /// An opened credential as a request carries it. It has no text form.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     /// The header that it is sent in.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// The parameter of the address that it is sent in.
-    parameter: Option<(String, String)>,
-    /// All forms of it that must not come back.
-    secrets: Vec<String>,
+    parameter: Option<(String, SecretString)>,
+    /// What of it must not come back: the secret itself first.
+    secrets: Vec<SecretString>,
 }
 
 impl Access {
     /// The access that a credential gives.
     ///
     /// # Errors
-    /// `credentials.kind` where it is none for requests; `credentials.form` where it cannot stand in one.
+    /// `credentials.unusable` where it cannot stand in a request.
     pub fn of(opened: &Opened) -> Result<Self, StepError> {
-        let config = |name: &str| opened.config.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
-        let secret = opened.secret.expose_secret();
-        let mut access = Self { secrets: vec![secret.to_owned()], ..Self::default() };
-        let (name, value) = match opened.kind {
-            CredentialKind::Bearer => (header::AUTHORIZATION, format!("Bearer {secret}")),
-            CredentialKind::Basic => {
-                let both = STANDARD.encode(format!("{}:{secret}", config("username").unwrap_or_default()));
-                access.secrets.push(both.clone());
-                (header::AUTHORIZATION, format!("Basic {both}"))
-            }
-            CredentialKind::Header => {
-                let name = config("header").and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-                let name = name.filter(|name| !FRAMING.contains(name)).ok_or_else(form)?;
-                (name, secret.to_owned())
-            }
-            CredentialKind::Query => {
-                let name = config("parameter").ok_or_else(form)?;
-                access.parameter = Some((name.to_owned(), secret.to_owned()));
-                return Ok(access);
-            }
-            CredentialKind::Model | CredentialKind::Postgres => {
-                let message = "This kind of credential cannot be sent with a request. Choose another one.";
-                return Err(StepError::new(ErrorClass::Auth, "credentials.kind", message));
-            }
-        };
-        let mut value = HeaderValue::from_str(&value).map_err(|_| form())?;
-        value.set_sensitive(true);
-        access.header = Some((name, value));
-        Ok(access)
+        let secrets = opened.values();
+        Ok(match opened.carrier()? {
+            Carrier::Header(name, value) => Self { header: Some((name, value)), parameter: None, secrets },
+            Carrier::Parameter(name, value) => Self { header: None, parameter: Some((name, value)), secrets },
+        })
     }
 
     /// The access of a program on this machine, which gets the secret as it is.
     pub fn for_a_program(opened: &Opened) -> Self {
-        Self { secrets: vec![opened.secret.expose_secret().to_owned()], ..Self::default() }
+        Self { secrets: opened.values(), ..Self::default() }
     }
 
     /// The secret as it is.
     pub fn secret(&self) -> Option<&str> {
-        self.secrets.first().map(String::as_str)
+        self.secrets.first().map(ExposeSecret::expose_secret)
     }
 
     /// Whether it is sent in the address.
@@ -95,7 +59,7 @@ impl Access {
             headers.insert(name.clone(), value.clone());
         }
         if let Some((name, value)) = &self.parameter {
-            with_parameter(url, name, value);
+            with_parameter(url, name, value.expose_secret());
         }
     }
 
@@ -111,8 +75,8 @@ impl Access {
 
     /// A text without the secret, wherever it stands in it.
     pub fn conceal(&self, text: &str) -> String {
-        let long = self.secrets.iter().filter(|secret| secret.len() >= SHORTEST);
-        long.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MARK))
+        let long = self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
+        long.fold(text.to_owned(), |text, secret| text.replace(secret, MARK))
     }
 
     /// The same in all texts of a value.
@@ -135,16 +99,13 @@ fn with_parameter(url: &mut Url, name: &str, value: &str) {
     url.query_pairs_mut().clear().extend_pairs(others).append_pair(name, value);
 }
 
-fn form() -> StepError {
-    let message = "The credential cannot be sent in the form that it has. Look at its header or parameter.";
-    StepError::new(ErrorClass::Auth, "credentials.form", message)
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header;
     use serde_json::json;
 
     use super::*;
+    use crate::credentials::CredentialKind;
 
     fn opened(kind: CredentialKind, config: &[(&str, &str)], secret: &str) -> Opened {
         let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
