@@ -104,7 +104,9 @@ fn run_button(org: &str, top: &AgentHead) -> AnyView {
     let entries =
         hidden([("org", org.to_owned()), ("agent", top.id.to_string()), ("version", top.version.to_string())]);
     let words = format!("Run the cases with version {}", top.version);
+    let last = format!("{}/deploy?v={}", address(org, top.id), top.version);
     view! {
+        <a class="btn btn-quiet" href=last>"Last results"</a>
         <Form action class="inline">
             {entries}
             <Submit busy="Starting…">{words}</Submit>

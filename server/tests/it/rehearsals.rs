@@ -8,7 +8,7 @@ use agentflow::{
         self, Agent, AgentConfig,
         cases::{
             CaseForm,
-            rehearsal::{Rehearsal, Verdict, service},
+            rehearsal::{Rehearsal, Tried, Verdict, service},
             service as cases,
         },
         service::NewVersion,
@@ -64,8 +64,11 @@ async fn start(cx: &Ctx, agent: AgentId, version: i32) -> RehearsalId {
 async fn done(cx: &Ctx, agent: AgentId, version: i32, id: RehearsalId) -> Rehearsal {
     for _ in 0..400 {
         let found = service::find(&cx.grant().unwrap(), agent, version, Some(id)).await.unwrap().unwrap();
-        let outcomes = found.cases.iter().flat_map(|case| [Some(&case.candidate), case.live.as_ref()]).flatten();
-        if outcomes.clone().all(|outcome| outcome.verdict != Verdict::UnderWay) {
+        let at_work = |case: &Tried| {
+            let outcomes = [Some(&case.candidate), case.live.as_ref()];
+            outcomes.into_iter().flatten().any(|outcome| outcome.verdict == Verdict::UnderWay)
+        };
+        if !found.cases.iter().any(at_work) {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -129,8 +132,8 @@ async fn nothing_is_sent_an_approval_is_waited_for_and_a_run_that_fails_says_why
     let run = agentflow::runs::service::find(&cx.grant().unwrap(), told.cases[0].candidate.run).await.unwrap();
     let call = run.view.steps.iter().find(|step| step.about.as_deref() == Some("email_send"));
     assert!(call.is_some(), "it was called");
-    let mails: i64 =
-        sqlx::query_scalar("select count(*) from emails").fetch_one(world.deps().db.engine()).await.unwrap();
+    let count = sqlx::query_scalar("select count(*) from emails");
+    let mails: i64 = count.fetch_one(world.deps().db.keeper()).await.unwrap();
     assert_eq!(mails, 0, "and sent nothing");
 
     case(&cx, agent.id, &form("What is 6 * 7?", "contains", "42")).await;
@@ -210,6 +213,9 @@ async fn others_see_nothing_of_it_and_only_the_newest_are_kept() {
     }
     let gone = service::find(&cx.grant().unwrap(), agent.id, 1, Some(first)).await.unwrap_err();
     assert_eq!(gone.kind, Kind::NotFound);
+    // Without its runs there is nothing to tell of one.
+    sqlx::query("delete from runs").execute(world.deps().db.keeper()).await.unwrap();
+    assert_eq!(service::find(&cx.grant().unwrap(), agent.id, 1, None).await.unwrap(), None);
 }
 
 const AGENT: [(&str, &str); 7] = [
