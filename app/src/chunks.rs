@@ -83,6 +83,7 @@ page!(build, agent_list, crate::agents::AgentsListPage);
 page!(build, agent, crate::agents::AgentEditPage);
 page!(build, agent_versions, crate::agents::AgentVersionsPageView);
 page!(build, agent_cases, crate::agents::AgentCasesPageView);
+page!(build, agent_deploy, crate::agents::AgentDeployPageView);
 page!(build, agent_record, crate::agents::AgentRecordPageView);
 page!(build, workflow_list, crate::workflows::WorkflowsListPage);
 page!(build, new_workflow, crate::workflows::NewWorkflowPage);

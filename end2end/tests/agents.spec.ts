@@ -46,6 +46,31 @@ test('a test case is made, changed and removed @plain', async ({ page }) => {
   await expect(page.getByText('No test cases yet')).toBeVisible();
 });
 
+test('the test cases are run before a version is deployed, and without that @plain', async ({ page }) => {
+  const agent = await makeAgent(page);
+  await open(page, `${agent}/tests`);
+  await page.getByLabel('Name', { exact: true }).fill('Some answer');
+  await page.getByLabel('Task').fill('How many are 1 + 2 beans?');
+  await page.getByLabel('Fits this regular expression').check();
+  await page.getByLabel('Expected').fill('.');
+  await page.getByRole('button', { name: 'Add test case' }).click();
+  await page.getByRole('button', { name: 'Run the cases with version 1' }).click();
+  await expect(page).toHaveURL(/\/deploy\?v=1&rehearsal=reh_/);
+  await expect(page.getByText('Version 1 is live')).toBeVisible();
+  const passed = async () => {
+    await page.reload();
+    await expect(page.getByText('The case passed.')).toBeVisible({ timeout: 500 });
+  };
+  await expect(passed).toPass();
+  await open(page, agent);
+  await page.getByLabel('Instructions').fill('Count the beans twice.');
+  await page.getByRole('button', { name: 'Save and deploy' }).click();
+  await expect(page).toHaveURL(/\/deploy\?v=2&rehearsal=reh_/);
+  await expect(passed).toPass();
+  await page.getByRole('button', { name: 'Deploy version 2', exact: true }).click();
+  await expect(page).toHaveURL(new RegExp(`${agent}$`));
+});
+
 test('what is typed and not saved is said, and asked about before the page is left', async ({ page, javaScriptEnabled }) => {
   test.skip(javaScriptEnabled === false, 'only with JavaScript');
   const agent = await makeAgent(page);

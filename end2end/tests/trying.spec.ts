@@ -63,6 +63,32 @@ test('AGB-3 what would be sent is simulated unless it is switched on', async ({ 
   await expect(log(page).getByRole('link', { name: 'Waits for an approval' })).toBeVisible();
 });
 
+test('AGB-4 an answer becomes a test case, and deploying shows what got worse before the last button', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  const here = new URL(page.url()).pathname;
+  await say(page, 'What is 6 * 7?');
+  await expect(log(page)).toContainText('42');
+  await log(page).getByRole('link', { name: 'Save as test case' }).click();
+  await expect(page.getByLabel('Task')).toHaveValue('What is 6 * 7?');
+  await page.getByLabel('Expected').fill('42');
+  await page.getByRole('button', { name: 'Add test case' }).click();
+  await expect(page.getByRole('table', { name: 'Test cases' })).toContainText('What is 6 * 7?');
+  await expect(page).toHaveURL(/\/tests$/);
+  await open(page, here);
+  await page.getByLabel('Calculator').selectOption('off');
+  await page.getByRole('button', { name: 'Save and deploy' }).click();
+  await expect(page).toHaveURL(/\/deploy\?v=2&rehearsal=reh_/);
+  // The page follows the runs by itself.
+  await expect(page.getByText('1 case got worse: it passes in version 1, which is live, and fails in version 2.')).toBeVisible();
+  const row = page.getByRole('table', { name: 'Test cases by version' }).getByRole('row', { name: /What is 6/ });
+  await expect(row).toContainText('Failed');
+  await expect(row).toContainText('Passed');
+  await page.getByRole('button', { name: 'Deploy version 2 anyway' }).click();
+  await expect(page).toHaveURL(new RegExp(`${here}$`));
+  await expect(page.getByRole('main')).toContainText('Deployed');
+});
+
 test('AGB-5 the draft and the deployed version answer side by side', async ({ page }) => {
   const { slug } = await signUp(page);
   await agent(page, slug);
@@ -71,6 +97,23 @@ test('AGB-5 the draft and the deployed version answer side by side', async ({ pa
   await expect(log(page).getByRole('heading', { name: 'Draft' })).toBeVisible();
   await expect(log(page).getByRole('heading', { name: 'Deployed' })).toBeVisible();
   await expect(log(page)).toContainText(/Against the deployed version: cost [+−]\$0\.000000, time/);
+});
+
+test('AGB-6 deploying is never greyed out: it tells what is wrong, and the focus goes there', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await agent(page, slug);
+  await page.getByLabel('Turns').fill('many');
+  const deploy = page.getByRole('button', { name: 'Save and deploy' });
+  await expect(deploy).toBeEnabled();
+  await deploy.click();
+  const summary = page.getByRole('group', { name: 'There is a problem' });
+  await expect(summary).toBeFocused();
+  // A second time for the same reason, too.
+  await page.getByLabel('Turns').fill('very many');
+  await deploy.click();
+  await expect(summary).toBeFocused();
+  await summary.getByRole('link', { name: 'Enter a whole number.' }).click();
+  await expect(page.getByLabel('Turns')).toBeFocused();
 });
 
 test('AGB-9 the field keeps the focus, Enter sends and Shift+Enter breaks the line', async ({ page }) => {

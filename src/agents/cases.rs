@@ -2,6 +2,7 @@
 
 #[cfg(feature = "ssr")]
 mod check;
+pub mod rehearsal;
 #[cfg(feature = "ssr")]
 pub mod service;
 

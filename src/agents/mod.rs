@@ -9,6 +9,8 @@ pub mod record;
 pub mod service;
 #[cfg(feature = "ssr")]
 mod store;
+#[cfg(feature = "ssr")]
+pub(crate) mod trial;
 
 use serde::{Deserialize, Serialize};
 

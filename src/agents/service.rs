@@ -268,8 +268,7 @@ pub async fn roll_back(grant: &Grant<right::Deploy>, id: AgentId, from: i32) -> 
 }
 
 async fn deploy_in(mut tx: TenantTx, grant: &Grant<right::Deploy>, id: AgentId, version: i32) -> Result<Agent> {
-    let config = store::version(&mut tx, id, version).await?.ok_or_else(unknown)?;
-    checked(&mut tx, config).await?;
+    usable(&mut tx, id, version).await?;
     let before = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
     if before.deployed_version == Some(version) {
         return Ok(before);
@@ -420,6 +419,20 @@ pub(crate) async fn specs(
 /// `not_found`.
 pub(super) async fn held(tx: &mut TenantTx, id: AgentId) -> Result<()> {
     store::lock(tx, id).await?.map(drop).ok_or_else(unknown)
+}
+
+/// What a version holds, if it can still be used. It was right when it was saved; what it names may be gone by now.
+pub(super) async fn usable(tx: &mut TenantTx, id: AgentId, version: i32) -> Result<AgentConfig> {
+    let config = store::version(tx, id, version).await?.ok_or_else(unknown)?;
+    checked(tx, config).await.map_err(|mut error| {
+        // The entries at fault stand in another form, so each is told in a sentence.
+        let faults: Vec<String> = error.fields.drain(..).map(|entry| entry.message).collect();
+        if !faults.is_empty() {
+            let faults = faults.join(" ");
+            error.message = format!("Version {version} cannot be used as it is. {faults} Change it, then deploy that.");
+        }
+        error
+    })
 }
 
 /// A configuration that makes sense, or what is wrong with it field by field.

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod record;
+pub mod rehearsals;
 
 use sqlx::types::Json;
 

@@ -1,21 +1,18 @@
 //! Saying something to an agent that is being tried, and reading what was said.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Conversation, ConversationLine, MAX_PROMPT, store};
 use crate::{
     access::{Grant, right},
-    agents::{self, Agent, AgentConfig},
-    db::TenantTx,
-    engine::{
-        plan::{AgentSpec, Graph, Plan},
-        state::Priority,
-        store::{self as engine, NewRun},
+    agents::{
+        self, AgentConfig,
+        cases::CaseForm,
+        trial::{Effects, Trial},
     },
-    kernel::{AgentId, ConversationId, Error, Kind, Result, RunId, WorkflowId, text},
+    engine::{state::Priority, store as engine},
+    kernel::{AgentId, ConversationId, Error, Kind, Result, text},
     workflows,
 };
 
@@ -24,8 +21,6 @@ const MAX_TURNS: i32 = 200;
 /// How many of the last messages the agent is told of, and how many characters of them together.
 const TOLD_TURNS: i64 = 30;
 const TOLD_CHARS: usize = 60_000;
-/// A trial ends after so many seconds, whatever it waits for.
-const DEADLINE_S: u64 = 86_400;
 
 /// What is said to an agent.
 #[derive(Debug, Clone)]
@@ -69,6 +64,27 @@ pub async fn find(
     Ok(Conversation { id: Some(conversation), turns: store::turns(&mut tx, conversation).await? })
 }
 
+/// A message with its answer as the form of a test case, to be looked at before it is kept.
+///
+/// # Errors
+/// `not_found`.
+pub async fn as_case(
+    grant: &Grant<right::ViewPayloads>,
+    agent: AgentId,
+    conversation: ConversationId,
+    turn: i32,
+) -> Result<CaseForm> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let Some((prompt, answer)) = store::turn(&mut tx, agent, conversation, turn).await? else {
+        return Err(Error::not_found("message"));
+    };
+    let answer = match answer {
+        Some(stored) => Some(engine::value(&mut tx, stored).await?),
+        None => None,
+    };
+    Ok(CaseForm::of_answer(&prompt, answer.as_ref()))
+}
+
 /// Says something to an agent: starts a run, and a second one where the deployed version is asked too. Durable once it
 /// answers.
 ///
@@ -105,13 +121,15 @@ pub async fn say(grant: &Grant<right::Operate>, say: Say) -> Result<Conversation
     }
     let history = history(store::said(&mut tx, conversation, TOLD_TURNS).await?);
     let workflow = workflows::service::for_trials(&mut tx, &agent, grant.actor()).await?;
-    let sides = Sides { agent: &agent, workflow, prompt, history: &history, simulate: !say.for_real };
     let hash = Sha256::digest(serde_json::to_vec(&draft).map_err(Error::internal)?);
-    let run = sides.start(grant, &mut tx, draft.spec(agent.version)).await?;
+    let effects = if say.for_real { Effects::ForReal } else { Effects::Simulated };
+    let asked = Trial::of(&mut tx, &agent, workflow, draft.spec(agent.version), effects, Priority::High).await?;
+    let run = asked.start(&mut tx, grant.actor(), prompt, &history).await?;
     let deployed = match agent.deployed_version.filter(|_| say.beside_deployed) {
         Some(version) => {
             let config = agents::service::config_at(&mut tx, agent.id, version).await?;
-            Some(sides.start(grant, &mut tx, config.spec(version)).await?)
+            let asked = Trial::of(&mut tx, &agent, workflow, config.spec(version), effects, Priority::High).await?;
+            Some(asked.start(&mut tx, grant.actor(), prompt, &history).await?)
         }
         None if say.beside_deployed => {
             return Err(Error::conflict("agents.not_deployed", "No version of this agent is deployed yet."));
@@ -124,62 +142,6 @@ pub async fn say(grant: &Grant<right::Operate>, say: Say) -> Result<Conversation
         grant.deps().engine.started(grant.org_id(), run, None);
     }
     Ok(conversation)
-}
-
-/// What the runs of one message have in common.
-struct Sides<'a> {
-    agent: &'a Agent,
-    workflow: WorkflowId,
-    prompt: &'a str,
-    history: &'a Value,
-    simulate: bool,
-}
-
-impl Sides<'_> {
-    async fn start(&self, grant: &Grant<right::Operate>, tx: &mut TenantTx, spec: AgentSpec) -> Result<RunId> {
-        let plan = Plan {
-            graph: graph(&self.agent.key)?,
-            agents: BTreeMap::from([(self.agent.key.clone(), spec)]),
-            simulate: self.simulate,
-            ..Plan::default()
-        };
-        let plan = workflows::service::complete(tx, plan, true).await?;
-        let new = NewRun {
-            id: RunId::new(),
-            workflow: self.workflow,
-            workflow_version: 1,
-            plan: Arc::new(plan),
-            title: text::shortened(&format!("{}: {}", self.agent.config.name, self.prompt), 120),
-            trigger: "test",
-            started_by: grant.actor().reference(),
-            started_by_name: grant.actor().name().to_owned(),
-            input: json!({ "prompt": self.prompt, "history": self.history }),
-            deadline_s: Some(DEADLINE_S),
-            retry_of: None,
-            priority: Priority::High,
-            group: None,
-        };
-        engine::start_run(tx, &new, None).await?;
-        Ok(new.id)
-    }
-}
-
-/// What a trial runs: the agent, asked what the run was given.
-pub(crate) fn graph(agent: &str) -> Result<Graph> {
-    serde_json::from_value(json!({
-        "input": {
-            "type": "object",
-            "properties": { "prompt": { "type": "string" }, "history": { "type": "array" } },
-            "required": ["prompt"]
-        },
-        "nodes": [
-            { "id": "start", "kind": "start" },
-            { "id": "agent", "name": "Agent", "kind": "agent", "agent": agent, "prompt": "{{ input.prompt }}",
-              "history": "{{ input.history }}", "on_error": "fail", "after": ["start"] },
-            { "id": "end", "kind": "end", "output": "{{ steps.agent.output }}", "after": ["agent"] }
-        ]
-    }))
-    .map_err(Error::internal)
 }
 
 /// The last of what was said, as much as the agent is told of it, the oldest first.
@@ -233,11 +195,5 @@ mod tests {
         assert_eq!(texts, ["Hello", "{\"a\":1}", "And you?", "Fine."]);
         let long = "x".repeat(TOLD_CHARS);
         assert_eq!(history(vec![("b".into(), json!("c")), (long, json!("a"))]).as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_trial_is_a_graph_like_any_other() {
-        let graph = graph("helper").unwrap();
-        assert_eq!(graph.nodes.len(), 3);
     }
 }

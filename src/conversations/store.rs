@@ -102,6 +102,30 @@ pub async fn said(tx: &mut TenantTx, conversation: ConversationId, limit: i64) -
     Ok(rows.into_iter().map(|row| (row.prompt, row.output)).collect())
 }
 
+/// A message with its answer as the run's row holds it, once there is one.
+pub async fn turn(
+    tx: &mut TenantTx,
+    agent: AgentId,
+    conversation: ConversationId,
+    seq: i32,
+) -> Result<Option<(String, Option<Value>)>> {
+    let org = tx.org();
+    let row = sqlx::query!(
+        "select t.prompt, r.output
+         from agent_turns t
+         join agent_conversations c on c.organization_id = t.organization_id and c.id = t.conversation_id
+         join runs r on r.organization_id = t.organization_id and r.id = t.run_id
+         where t.organization_id = $1 and c.agent_id = $2 and t.conversation_id = $3 and t.seq = $4",
+        org.uuid(),
+        agent.uuid(),
+        conversation.uuid(),
+        seq,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| (row.prompt, row.output)))
+}
+
 /// A message with its runs.
 pub async fn add(
     tx: &mut TenantTx,

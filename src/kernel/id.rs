@@ -142,6 +142,8 @@ ids! {
     CustomToolId = "tool";
     /// An MCP server.
     McpServerId = "mcp";
+    /// A rehearsal: an agent's test cases, run with one of its versions.
+    RehearsalId = "reh";
     /// A test case of an agent.
     TestCaseId = "case";
     /// A workflow.

@@ -10,7 +10,7 @@ pub mod version;
 pub use error::{Checks, Error, FieldError, Kind, Result};
 pub use id::{
     AgentId, ApiKeyId, ApprovalId, BudgetId, ConnectionId, ConversationId, CredentialId, CustomToolId, EmailId,
-    EventId, McpServerId, NodeId, OrgId, RunId, TestCaseId, UserId, WorkflowId,
+    EventId, McpServerId, NodeId, OrgId, RehearsalId, RunId, TestCaseId, UserId, WorkflowId,
 };
 pub use money::Money;
 pub use page::{Cursor, Page};

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     access::{Actor, Ctx, Grant, Permission, right},
     agents::{self, Agent},
-    conversations,
     db::TenantTx,
     engine::plan::{
         Alternative, Flow, Graph, MAX_DEPTH, Node, NodeKind, Plan, SubWorkflow, ToolEffect, ToolSource, ToolSpec,
@@ -311,7 +310,7 @@ pub(crate) async fn for_trials(tx: &mut TenantTx, agent: &Agent, by: &Actor) -> 
     if let Some(id) = store::of_trials(tx, agent.id).await? {
         return Ok(id);
     }
-    let graph = conversations::service::graph(&agent.key)?;
+    let graph = agents::trial::graph(&agent.key)?;
     let name = format!("Trials of {}", agent.key);
     store::insert_for_trials(tx, WorkflowId::new(), agent.id, &name, &graph, by).await?;
     store::of_trials(tx, agent.id).await?.ok_or_else(unknown)

@@ -3,13 +3,13 @@
 use agentflow::{
     agents::{
         Agent, AgentStatus, Deployment,
-        cases::{CaseForm, TestCase},
+        cases::{CaseForm, TestCase, rehearsal::Rehearsal},
         compare::Comparison,
         form::AgentForm,
         record::{AgentRecord, Record},
     },
     engine::plan::ToolEffect,
-    kernel::{AgentId, TestCaseId, Timestamp, VersionLine},
+    kernel::{AgentId, ConversationId, RehearsalId, TestCaseId, Timestamp, VersionLine},
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,13 @@ use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
 use agentflow::{
     access::Permission,
-    agents::{cases::service as cases, record::Period, service},
+    agents::{
+        cases::{rehearsal::service as rehearsals, service as cases},
+        record::Period,
+        service,
+    },
+    conversations,
+    kernel::Error,
 };
 
 /// The list of agents.
@@ -86,6 +92,8 @@ pub struct AgentHead {
     pub cases: i64,
     /// Whether the one who looks may save.
     pub can_build: bool,
+    /// Whether the one who looks may try it.
+    pub can_try: bool,
     /// Whether the one who looks may deploy.
     pub can_deploy: bool,
 }
@@ -157,6 +165,21 @@ pub struct AgentCasesPage {
     pub head: AgentHead,
     /// The test cases, by name.
     pub cases: Vec<TestCase>,
+    /// A new one made of a message and its answer, where these are named.
+    pub of_turn: Option<CaseForm>,
+}
+
+/// What is known of a version before it is deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployPage {
+    /// What the page begins with.
+    pub head: AgentHead,
+    /// The version.
+    pub version: i32,
+    /// What its author said of it.
+    pub note: Option<String>,
+    /// Its test cases, if they were run.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// All agents, or the archived ones, with their record.
@@ -209,12 +232,52 @@ pub async fn load_agent_record(org: String, agent: AgentId, days: Option<i32>) -
     Ok(AgentRecordPage { head: head(&cx, &detail), record })
 }
 
-/// An agent's test cases.
+/// An agent's test cases, and the form of a new one made of a message and its answer.
 #[server]
-pub async fn load_agent_cases(org: String, agent: AgentId) -> Result<AgentCasesPage, ApiError> {
+pub async fn load_agent_cases(
+    org: String,
+    agent: AgentId,
+    conversation: Option<ConversationId>,
+    turn: Option<i32>,
+) -> Result<AgentCasesPage, ApiError> {
     let cx = door::ctx(&org).await?;
     let detail = service::find(&cx.grant()?, agent).await?;
-    Ok(AgentCasesPage { head: head(&cx, &detail), cases: cases::list(&cx.grant()?, agent).await? })
+    let of_turn = match conversation.zip(turn) {
+        Some((id, turn)) => Some(conversations::service::as_case(&cx.grant()?, agent, id, turn).await?),
+        None => None,
+    };
+    Ok(AgentCasesPage { head: head(&cx, &detail), cases: cases::list(&cx.grant()?, agent).await?, of_turn })
+}
+
+/// What is known of a version (the newest, where none is named) before it is deployed.
+#[server]
+pub async fn load_agent_deploy(
+    org: String,
+    agent: AgentId,
+    version: Option<i32>,
+    rehearsal: Option<RehearsalId>,
+) -> Result<DeployPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let detail = service::find(&cx.grant()?, agent).await?;
+    let version = version.unwrap_or(detail.agent.version);
+    // That there is such a version.
+    service::version(&cx.grant()?, agent, version).await?;
+    let note = detail.versions.iter().find(|line| line.version == version).map(|line| line.note.clone());
+    let rehearsal = rehearsals::find(&cx.grant()?, agent, version, rehearsal).await?;
+    Ok(DeployPage { head: head(&cx, &detail), version, note, rehearsal })
+}
+
+/// A rehearsal, to show it anew while its runs are under way.
+#[server]
+pub async fn load_rehearsal(
+    org: String,
+    agent: AgentId,
+    version: i32,
+    rehearsal: RehearsalId,
+) -> Result<Rehearsal, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let found = rehearsals::find(&cx.grant()?, agent, version, Some(rehearsal)).await?;
+    Ok(found.ok_or_else(|| Error::not_found("rehearsal"))?)
 }
 
 /// Makes an agent.
@@ -227,7 +290,8 @@ pub async fn create_agent(org: String, form: AgentForm) -> Result<(), ApiError> 
     Ok(())
 }
 
-/// Saves an agent as a new version, made from version `base`; deploys it, where that is asked for.
+/// Saves an agent as a new version, made from version `base`; deploys it, where that is asked for. Where there are test
+/// cases, they come before that.
 #[server]
 pub async fn save_agent(
     org: String,
@@ -240,15 +304,54 @@ pub async fn save_agent(
     let (build, deploy) = (cx.grant()?, if deploy { Some(cx.grant()?) } else { None });
     let config = form.config().map_err(in_form)?;
     let new = service::NewVersion { base, config, note: form.note };
-    service::save(&build, deploy.as_ref(), agent, new).await.map_err(in_form)?;
+    let rehearse = deploy.is_some() && cases::any(&cx.grant()?, agent).await?;
+    let saved = service::save(&build, deploy.as_ref().filter(|_| !rehearse), agent, new).await.map_err(in_form)?;
+    if rehearse && saved.deployed_version != Some(saved.version) {
+        let version = saved.version;
+        // It is saved. Where the cases cannot be run now, the page says so when they are run from there.
+        let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await.ok();
+        leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, rehearsal));
+    }
     Ok(())
 }
 
-/// Makes a version the one that workflows use.
+/// Makes a version the one that workflows use. Where there are test cases they are run first, unless it is to be done
+/// `now`: that is said by the page that shows what came of them.
 #[server]
-pub async fn deploy_agent(org: String, agent: AgentId, version: i32) -> Result<(), ApiError> {
-    service::deploy(&door::ctx(&org).await?.grant()?, agent, version).await?;
+pub async fn deploy_agent(
+    org: String,
+    agent: AgentId,
+    version: i32,
+    #[server(default)] now: bool,
+) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    let deploy = cx.grant()?;
+    if !now && cases::any(&cx.grant()?, agent).await? {
+        let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await?;
+        leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, Some(rehearsal)));
+        return Ok(());
+    }
+    service::deploy(&deploy, agent, version).await?;
+    if now {
+        leptos_axum::redirect(&format!("/o/{}/agents/{agent}", cx.org().slug));
+    }
     Ok(())
+}
+
+/// Runs the test cases with a version.
+#[server]
+pub async fn rehearse_agent(org: String, agent: AgentId, version: i32) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await?;
+    leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, Some(rehearsal)));
+    Ok(())
+}
+
+/// Where it stands what came of a version's test cases.
+#[cfg(feature = "ssr")]
+fn deploy_address(org: &str, agent: AgentId, version: i32, rehearsal: Option<RehearsalId>) -> String {
+    let rehearsal = rehearsal.map(|id| format!("&rehearsal={id}")).unwrap_or_default();
+    format!("/o/{org}/agents/{agent}/deploy?v={version}{rehearsal}")
 }
 
 /// Deploys what was deployed before this version.
@@ -281,10 +384,19 @@ pub async fn archive_agent(org: String, agent: AgentId) -> Result<(), ApiError> 
     Ok(())
 }
 
-/// Makes a test case.
+/// Makes a test case. From one that was made of a message, the page goes on to the list.
 #[server]
-pub async fn add_test_case(org: String, agent: AgentId, form: CaseForm) -> Result<(), ApiError> {
-    cases::create(&door::ctx(&org).await?.grant()?, agent, &form).await.map_err(in_form)?;
+pub async fn add_test_case(
+    org: String,
+    agent: AgentId,
+    form: CaseForm,
+    #[server(default)] of_turn: bool,
+) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    cases::create(&cx.grant()?, agent, &form).await.map_err(in_form)?;
+    if of_turn {
+        leptos_axum::redirect(&format!("/o/{}/agents/{agent}/tests", cx.org().slug));
+    }
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! The test cases of an agent.
 
-use agentflow::agents::cases::{CaseForm, Check, TestCase};
+use agentflow::{
+    agents::cases::{CaseForm, Check, TestCase},
+    kernel::ConversationId,
+};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
     address, agent_id,
-    api::{AddTestCase, AgentCasesPage, RemoveTestCase, SaveTestCase, load_agent_cases},
+    api::{AddTestCase, AgentCasesPage, AgentHead, RehearseAgent, RemoveTestCase, SaveTestCase, load_agent_cases},
     head,
 };
 use crate::{
@@ -26,22 +29,28 @@ pub fn AgentCasesPageView() -> impl IntoView {
     let renewed = RwSignal::new(0_u32);
     let source = move || {
         renewed.track();
-        // Part of the source, so that another case's form is another page.
-        (org.get(), params.with(|params| params.get("id")), query.with(|query| query.get("case")))
+        let asked = |name: &str| query.with(|query| query.get(name));
+        let conversation = asked("conversation").and_then(|id| id.parse::<ConversationId>().ok());
+        let turn = asked("turn").and_then(|turn| turn.parse::<i32>().ok());
+        // The case is part of the source, so that another case's form is another page.
+        (org.get(), params.with(|params| params.get("id")), conversation, turn, asked("case"))
     };
-    let page = loading(source, |(org, id, _)| async move { load_agent_cases(org, agent_id(id)?).await });
+    let page = loading(source, |(org, id, conversation, turn, _)| async move {
+        load_agent_cases(org, agent_id(id)?, conversation, turn).await
+    });
     let view = move |page| body(&org.get_untracked(), page, query.with_untracked(|query| query.get("case")), renewed);
     view! { <Loaded resource=page view/> }.into_any()
 }
 
 fn body(org: &str, page: AgentCasesPage, open: Option<String>, renewed: RwSignal<u32>) -> AnyView {
     let here = format!("{}/tests", address(org, page.head.id));
-    let AgentCasesPage { head: top, cases } = page;
+    let AgentCasesPage { head: top, cases, of_turn } = page;
     let open = open.and_then(|id| cases.iter().find(|case| case.id.to_string() == id).cloned());
     let form = top.can_build.then(|| match open {
         Some(case) => change_card(org, &here, &top.id.to_string(), &case),
-        None => add_card(org, &top.id.to_string(), renewed),
+        None => add_card(org, &top.id.to_string(), of_turn, renewed),
     });
+    let run = (top.can_try && !cases.is_empty()).then(|| run_button(org, &top));
     let list = if cases.is_empty() {
         view! {
             <EmptyState title="No test cases yet" glyph=Glyph::Check>
@@ -53,7 +62,7 @@ fn body(org: &str, page: AgentCasesPage, open: Option<String>, renewed: RwSignal
         table(&here, cases, top.can_build)
     };
     view! {
-        {head(org, &top, "tests", None)}
+        {head(org, &top, "tests", run)}
         <div class="with-aside">
             <div class="stack">{list}</div>
             <div class="stack">{form}</div>
@@ -89,15 +98,42 @@ fn table(here: &str, cases: Vec<TestCase>, can_build: bool) -> AnyView {
     view! { <DataTable caption="Test cases" head=head.into() class="cards">{rows}</DataTable> }.into_any()
 }
 
-fn add_card(org: &str, agent: &str, renewed: RwSignal<u32>) -> AnyView {
+/// Runs the cases with the newest version, whether it is to be deployed or not.
+fn run_button(org: &str, top: &AgentHead) -> AnyView {
+    let action = FormAction::new::<RehearseAgent>();
+    let entries =
+        hidden([("org", org.to_owned()), ("agent", top.id.to_string()), ("version", top.version.to_string())]);
+    let words = format!("Run the cases with version {}", top.version);
+    let last = format!("{}/deploy?v={}", address(org, top.id), top.version);
+    view! {
+        <a class="btn btn-quiet" href=last>"Last results"</a>
+        <Form action class="inline">
+            {entries}
+            <Submit busy="Starting…">{words}</Submit>
+        </Form>
+    }
+    .into_any()
+}
+
+fn add_card(org: &str, agent: &str, of_turn: Option<CaseForm>, renewed: RwSignal<u32>) -> AnyView {
     let add = FormAction::new::<AddTestCase>();
     on_success(add, move || renewed.update(|count| *count += 1));
     let entries = hidden([("org", org.to_owned()), ("agent", agent.to_owned())]);
+    let made = of_turn.is_some().then(|| {
+        view! {
+            {hidden([("of_turn", "true".to_owned())])}
+            <p class="hint">
+                "Made of your message and its answer. What was said before does not go along: write into the task what the agent needs to know of it."
+            </p>
+        }
+    });
+    let form = of_turn.unwrap_or_else(|| CaseForm { check: "contains".to_owned(), ..CaseForm::default() });
     view! {
         <Card title="New test case">
             <Form action=add clear=true>
                 {entries}
-                {fields(CaseForm { check: "contains".to_owned(), ..CaseForm::default() })}
+                {made}
+                {fields(form)}
                 <Submit>"Add test case"</Submit>
             </Form>
         </Card>

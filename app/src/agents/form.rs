@@ -80,7 +80,7 @@ fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>
     let entries = hidden([("org", org.clone()), ("agent", agent.id.to_string())]);
     let saved_at = page.versions.iter().find(|line| line.version == page.shown).map(|line| line.created_at);
     let (version, saved_at) = (page.shown, saved_at.unwrap_or(agent.updated_at));
-    let can_deploy = page.can_deploy;
+    let (can_deploy, cases) = (page.can_deploy, page.head.as_ref().map_or(0, |head| head.cases));
     view! {
         <div on:input=move |_| typed.set(true)>
             <Form action=save done="Saved.">
@@ -94,7 +94,7 @@ fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>
                 <SaveState version saved_at typed/>
                 <div class="form-actions">
                     <Submit>"Save as a new version"</Submit>
-                    {deploy_or_hint(can_deploy)}
+                    {deploy_or_hint(can_deploy, cases)}
                 </div>
             </Form>
         </div>
@@ -102,10 +102,21 @@ fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>
     .into_any()
 }
 
-fn deploy_or_hint(can_deploy: bool) -> AnyView {
+fn deploy_or_hint(can_deploy: bool, cases: i64) -> AnyView {
     if can_deploy {
-        view! { <Submit look=Look::Default name="deploy" value="true" busy="Deploying…">"Save and deploy"</Submit> }
-            .into_any()
+        let first = (cases > 0).then(|| {
+            let words = if cases == 1 {
+                "Its test case runs first.".to_owned()
+            } else {
+                format!("Its {cases} test cases run first.")
+            };
+            view! { <p class="hint">{words}</p> }
+        });
+        view! {
+            <Submit look=Look::Default name="deploy" value="true" busy="Deploying…">"Save and deploy"</Submit>
+            {first}
+        }
+        .into_any()
     } else {
         view! { <p class="hint">"An admin or owner can deploy it."</p> }.into_any()
     }

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod cases;
+mod deploy;
 mod form;
 mod list;
 mod record;
@@ -22,7 +23,8 @@ use self::{
     form::AgentEditor,
 };
 pub use self::{
-    cases::AgentCasesPageView, list::AgentsListPage, record::AgentRecordPageView, versions::AgentVersionsPageView,
+    cases::AgentCasesPageView, deploy::AgentDeployPageView, list::AgentsListPage, record::AgentRecordPageView,
+    versions::AgentVersionsPageView,
 };
 use crate::{
     conversations::TrialPanel,

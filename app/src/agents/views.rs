@@ -51,6 +51,7 @@ pub fn head(cx: &Ctx, detail: &AgentDetail) -> AgentHead {
         versions: detail.versions.len(),
         cases: detail.cases,
         can_build: cx.role().may(Permission::Build),
+        can_try: cx.role().may(Permission::Operate),
         can_deploy: cx.role().may(Permission::Deploy),
     }
 }

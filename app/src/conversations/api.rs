@@ -31,6 +31,8 @@ pub struct TrialPage {
     pub deployed: Option<i32>,
     /// Whether the one who looks may try the agent.
     pub can_try: bool,
+    /// Whether the one who looks may keep what was said as a test case.
+    pub can_build: bool,
 }
 
 /// A conversation with an agent, with what the panel offers.
@@ -53,6 +55,7 @@ pub async fn load_trial(
         effects: agents::service::effects_of(&cx.grant()?, &detail.config).await?,
         deployed: detail.deployed_version,
         can_try: cx.role().may(Permission::Operate),
+        can_build: cx.role().may(Permission::Build),
     })
 }
 

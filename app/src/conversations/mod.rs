@@ -97,6 +97,8 @@ fn transcript(
         }
     });
     let begin_anew = current.map(|_| view! { <a class="btn btn-quiet" href=here.clone()>"New conversation"</a> });
+    let of_answer = current.filter(|_| page.can_build).map(|id| format!("{here}/tests?conversation={id}"));
+    let of_answer = StoredValue::new(of_answer);
     let writing: Writing = RwSignal::default();
     follow(org, agent, conversation, writing);
     let turns =
@@ -121,7 +123,7 @@ fn transcript(
                             .with(|conversation| conversation.turns.iter().find(|turn| turn.seq == seq).cloned());
                         now.or_else(|| before.cloned().flatten())
                     });
-                    view! { <TurnView org turn writing/> }
+                    view! { <TurnView org turn writing of_answer/> }
                 }
             </For>
             <Show when=move || changed.get()>

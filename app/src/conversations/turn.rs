@@ -20,6 +20,8 @@ pub(super) fn TurnView(
     turn: Memo<Option<Turn>>,
     /// What is being written.
     writing: Writing,
+    /// Where a test case is made of a message and its answer, by whoever may.
+    of_answer: StoredValue<Option<String>>,
 ) -> impl IntoView {
     let Some(first) = turn.get_untracked() else { return ().into_any() };
     let draft = Memo::new(move |_| turn.with(|turn| turn.as_ref().map(|turn| turn.reply.clone())));
@@ -31,6 +33,12 @@ pub(super) fn TurnView(
         view! { <ReplyView org reply=deployed writing=None name="Deployed" simulated/> }
     });
     let name = if two { "Draft" } else { "Agent" };
+    let seq = first.seq;
+    let keep = move || {
+        let answered = draft.with(|reply| reply.as_ref().is_some_and(|reply| reply.state == RunState::Succeeded));
+        let href = of_answer.get_value().filter(|_| answered).map(|tests| format!("{tests}&turn={seq}"));
+        href.map(|href| view! { <p class="trial-facts"><a href=href>"Save as test case"</a></p> })
+    };
     view! {
         {divider}
         <article class="trial-turn">
@@ -39,6 +47,7 @@ pub(super) fn TurnView(
                 <ReplyView org reply=draft writing=Some(writing) name simulated/>
                 {other}
             </div>
+            {keep}
             {move || two.then(|| difference(&draft.get(), &deployed.get()))}
         </article>
     }

@@ -281,6 +281,8 @@ fn after_answer(
 ) {
     let refused = use_context::<PageRefused>();
     Effect::new(move |_| {
+        // A second refusal for the same reason leads to the summary again.
+        outcome.track();
         let is_refused = error.with(Option::is_some);
         if let Some(PageRefused(refused)) = refused
             && refused.get_untracked() != is_refused

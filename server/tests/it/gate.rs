@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "",
     "/",
     "/runs",
@@ -26,6 +26,7 @@ const PAGES: [&str; 23] = [
     "/agents/ag_01jd0000000000000000000000/versions",
     "/agents/ag_01jd0000000000000000000000/tests",
     "/agents/ag_01jd0000000000000000000000/record",
+    "/agents/ag_01jd0000000000000000000000/deploy",
     "/workflows",
     "/workflows/new",
     "/integrations",
@@ -119,8 +120,10 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 74] = [
+const ARGUMENTS: [(&str, &str); 76] = [
     ("conversation", "conv_01jd0000000000000000000000"),
+    ("rehearsal", "reh_01jd0000000000000000000000"),
+    ("turn", "1"),
     ("prompt", "x"),
     ("class", "routine"),
     ("connection", "conn_01jd0000000000000000000000"),

@@ -51,6 +51,7 @@ mod own_network;
 mod people;
 mod private_postgres;
 mod recorded;
+mod rehearsals;
 mod runs;
 mod seams;
 mod shell;

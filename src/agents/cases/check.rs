@@ -14,6 +14,8 @@ use crate::{
 
 /// The most bytes that an expression may need once it is compiled.
 const MAX_PATTERN: usize = 1 << 20;
+/// How much of an answer a test case made of it expects at first, in characters.
+const KEPT_CHARS: usize = 200;
 
 impl Check {
     /// Whether an answer is as it must be. The error is a sentence that says why it is not.
@@ -53,6 +55,28 @@ impl Check {
 }
 
 impl CaseForm {
+    /// The form of a test case made of a task and its answer: JSON is to be the same, text is to begin so.
+    pub(crate) fn of_answer(prompt: &str, answer: Option<&Value>) -> Self {
+        let value = match answer {
+            Some(Value::String(text)) => read(text).filter(|value| value.is_object() || value.is_array()),
+            other => other.filter(|value| !value.is_null()).cloned(),
+        };
+        let check = match (value, answer) {
+            (Some(value), _) => Some(Check::Equals { value }),
+            (None, Some(Value::String(text))) => Some(Check::Contains { text: beginning(text.trim()).to_owned() }),
+            (None, _) => None,
+        };
+        // What is too long to be kept is left to whoever looks at the form.
+        let fits = |check: &Check| check.expected().chars().count() <= MAX_EXPECTED;
+        let check = check.filter(fits).unwrap_or(Check::Contains { text: String::new() });
+        Self {
+            name: shortened(prompt.lines().next().unwrap_or_default().trim(), 79),
+            prompt: prompt.to_owned(),
+            check: check.kind().to_owned(),
+            expected: check.expected(),
+        }
+    }
+
     /// The check of the form.
     ///
     /// # Errors
@@ -113,6 +137,13 @@ impl CaseForm {
             _ => return Ok(None),
         }))
     }
+}
+
+/// The first words of a text, as they stand there.
+fn beginning(text: &str) -> &str {
+    let Some((end, _)) = text.char_indices().nth(KEPT_CHARS) else { return text };
+    let cut = &text[..end];
+    cut.rfind(char::is_whitespace).map_or(cut, |space| cut[..space].trim_end())
 }
 
 fn read(text: &str) -> Option<Value> {
@@ -216,7 +247,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_case_is_made_of_what_was_said() {
+        let form = CaseForm::of_answer("What is 6 * 7?\nBe brief.", Some(&json!("It is 42. ")));
+        assert_eq!((form.name.as_str(), form.prompt.as_str()), ("What is 6 * 7?", "What is 6 * 7?\nBe brief."));
+        assert_eq!((form.check.as_str(), form.expected.as_str()), ("contains", "It is 42."));
+        // JSON, also when it is written out as text, is to be the same.
+        for answer in [json!({ "a": [1] }), json!("{\"a\": [1]}"), json!(42)] {
+            let form = CaseForm::of_answer("x", Some(&answer));
+            assert_eq!(form.check, "equals", "{answer}");
+            assert_eq!(form.read().expect("a check").holds(&answer), Ok(()), "{answer}");
+        }
+        let long = json!({ "text": "x".repeat(MAX_EXPECTED) });
+        for answer in [None, Some(&Value::Null), Some(&long)] {
+            let form = CaseForm::of_answer(&"x".repeat(100), answer);
+            assert_eq!((form.check.as_str(), form.expected.as_str()), ("contains", ""));
+            assert_eq!(form.name.chars().count(), 80);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_case_made_of_an_answer_holds_for_it(prompt in "\\PC{1,120}[a-z]", answer in "(\\PC|\n){0,400}[a-z]") {
+            let form = CaseForm::of_answer(&prompt, Some(&json!(answer)));
+            let check = form.read();
+            prop_assert!(check.as_ref().is_ok_and(|check| check.holds(&json!(answer)).is_ok()), "{:?} {:?}", form, check);
+        }
+
         #[test]
         fn an_answer_is_like_itself(answer in "[a-zA-Z ]{1,40}[a-z]") {
             prop_assert_eq!(check("contains", &answer).holds(&json!(answer)), Ok(()));

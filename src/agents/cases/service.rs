@@ -16,6 +16,15 @@ pub async fn list(grant: &Grant<right::View>, agent: AgentId) -> Result<Vec<Test
     store::list(&mut tx, agent).await
 }
 
+/// Whether an agent has test cases.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any(grant: &Grant<right::View>, agent: AgentId) -> Result<bool> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    Ok(store::count(&mut tx, agent).await? > 0)
+}
+
 /// A new test case.
 ///
 /// # Errors
