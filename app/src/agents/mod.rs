@@ -1,9 +1,11 @@
-//! Agents: the list, and an agent's form, versions, record and test cases.
+//! Agents: the list, and an agent's form, versions, record, memory and test cases.
 
 pub mod api;
 mod cases;
 mod form;
 mod list;
+mod memory;
+mod prompt;
 mod record;
 mod unsaved;
 mod versions;
@@ -22,7 +24,8 @@ use self::{
     form::AgentEditor,
 };
 pub use self::{
-    cases::AgentCasesPageView, list::AgentsListPage, record::AgentRecordPageView, versions::AgentVersionsPageView,
+    cases::AgentCasesPageView, list::AgentsListPage, memory::AgentMemoryPageView, record::AgentRecordPageView,
+    versions::AgentVersionsPageView,
 };
 use crate::{
     conversations::TrialPanel,
@@ -91,6 +94,7 @@ fn head(org: &str, head: &AgentHead, view: &'static str, actions: Option<AnyView
         Tab::new("Tests", format!("{here}/tests"), view == "tests")
             .with_count(u64::try_from(head.cases).unwrap_or_default()),
         Tab::new("Record", format!("{here}/record"), view == "record"),
+        Tab::new("Memory", format!("{here}/memory"), view == "memory"),
     ];
     view! {
         <Title text=Signal::stored(format!("{name} · Agents"))/>

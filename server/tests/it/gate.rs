@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "",
     "/",
     "/runs",
@@ -26,6 +26,7 @@ const PAGES: [&str; 22] = [
     "/agents/ag_01jd0000000000000000000000/versions",
     "/agents/ag_01jd0000000000000000000000/tests",
     "/agents/ag_01jd0000000000000000000000/record",
+    "/agents/ag_01jd0000000000000000000000/memory",
     "/workflows",
     "/workflows/new",
     "/integrations",

@@ -30,6 +30,7 @@ mod gates;
 mod kinds;
 mod limits;
 mod locks;
+mod memory;
 mod messages;
 mod model;
 mod suspects;
@@ -345,6 +346,7 @@ fn wants(tool: &str) -> ToolRequest {
 fn echo(call: &Call, _: &str, _: u32) -> Result<Answer, StepError> {
     match call {
         Call::Tool(tool) => Ok(Answer::Tool { output: tool.arguments.clone() }),
+        Call::Memory(_) => Ok(Answer::Tool { output: Value::Null }),
         Call::Model(_) => said("hello", Vec::new()),
     }
 }
