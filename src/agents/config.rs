@@ -414,7 +414,8 @@ mod tests {
             ask in any::<bool>(),
         ) {
             let config = AgentConfig {
-                options: ModelOptions { top_p, max_output_tokens: most, reasoning: Some(Reasoning::High) },
+                options: ModelOptions { top_p, max_output_tokens: most, reasoning: Some(Reasoning::High), compress: ask },
+                memory: if ask { Memory::Key } else { Memory::Conversation },
                 guardrails: Guardrails {
                     injection: InputCheck::Stop,
                     max_input_chars: Some(500),

@@ -8,6 +8,8 @@ use std::sync::{
 use agentflow::{
     access::Role,
     agents::{self, Agent},
+    db::Db,
+    deps::Deps,
     effects::Performer,
     engine::{
         port::{Answer, Call, CallScope, Effects, Evaluation, MemoryCall, MemoryDeed, Place as Turn, Progress},
@@ -29,6 +31,15 @@ use crate::{
 struct Deaf {
     performer: Performer,
     lost: Arc<AtomicBool>,
+}
+
+impl Deaf {
+    /// One whose process has connections of its own.
+    async fn new(world: &World, lost: &Arc<AtomicBool>) -> Self {
+        let db = Db::connect(world.database_url(), 4).await.unwrap();
+        let deps = Deps { db, ..world.deps().clone() };
+        Self { performer: Performer::of(&deps), lost: lost.clone() }
+    }
 }
 
 #[async_trait::async_trait]
@@ -100,23 +111,23 @@ async fn a_task_is_remembered_once_though_the_process_is_lost_as_it_is_kept() {
     let office = Office::new(&world, "Acme").await;
     let workflow = support(&office).await;
     let agent = the_agent(&office).await;
-    let effects = Deaf { performer: Performer::of(world.deps()), lost: Arc::default() };
-    let mut first = Node::start(&world, &effects).await;
+    let lost = Arc::default();
+    let mut first = Node::start(&world, &Deaf::new(&world, &lost).await).await;
     let input = |customer: &str, text: &str| json!({ "customer": customer, "text": text });
     let run = office.start(workflow, input("c-1", "My card is 4111 1111 1111 1111.")).await;
-    while !effects.lost.load(Ordering::SeqCst) {
+    while !lost.load(Ordering::SeqCst) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(kept(&office, &agent, "c-1").await.len(), 1, "it is kept");
     assert_eq!(output(&world, run, "answer.memory-keep").await, None, "and that is not known yet");
     first.lose();
-    let _second = Node::start(&world, &effects).await;
+    let _second = Node::start(&world, &Deaf::new(&world, &lost).await).await;
     let detail = office.until(run, RunState::Succeeded).await;
     let remembered = kept(&office, &agent, "c-1").await;
     assert_eq!(remembered.len(), 1, "once, though it was tried twice");
     let (prompt, answer) = &remembered[0];
     assert_eq!(prompt, "My card is [card number removed].");
-    assert_eq!(Some(answer.as_str()), detail.view.output.as_ref().and_then(Value::as_str));
+    assert_eq!(Some(answer.as_str()), detail.output.as_ref().and_then(Value::as_str));
     let recalled = output(&world, run, "answer.memory-recall").await.unwrap();
     assert_eq!(recalled["tasks"], json!([]), "there was nothing before");
     let system: Value = sqlx::query_scalar("select input from steps where run_id = $1 and id = 'answer'")
