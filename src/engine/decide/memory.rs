@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Decider;
+use super::{Decider, delegate::is_delegated};
 use crate::{
     engine::{
         machine::{Detail, Machine, Step},
@@ -35,9 +35,10 @@ pub(super) fn memory_key(filled: &str) -> Result<String, StepError> {
 }
 
 impl Decider<'_> {
-    /// Whether the node of an agent's step names a key to remember under.
+    /// Whether the node of an agent's step names a key to remember under. It is none of an agent that another one calls.
     pub(super) fn gives_memory_key(&self, agent: &StepId) -> bool {
-        let node = Machine::node_of(&self.plan, agent);
+        let is_called = self.m.steps.get(agent).is_some_and(|step| is_delegated(step.kind, agent));
+        let node = Machine::node_of(&self.plan, agent).filter(|_| !is_called);
         node.is_some_and(|node| matches!(&node.kind, NodeKind::Agent { memory_key, .. } if !memory_key.is_empty()))
     }
 
