@@ -48,6 +48,7 @@ pub mod limits;
 pub mod live;
 pub mod mail;
 pub mod mcp;
+pub mod memory;
 pub mod models;
 #[cfg(feature = "ssr")]
 pub mod notices;

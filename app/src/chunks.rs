@@ -85,6 +85,7 @@ page!(build, agent_versions, crate::agents::AgentVersionsPageView);
 page!(build, agent_cases, crate::agents::AgentCasesPageView);
 page!(build, agent_deploy, crate::agents::AgentDeployPageView);
 page!(build, agent_record, crate::agents::AgentRecordPageView);
+page!(build, agent_memory, crate::agents::AgentMemoryPageView);
 page!(build, workflow_list, crate::workflows::WorkflowsListPage);
 page!(build, new_workflow, crate::workflows::NewWorkflowPage);
 page!(build, outline, crate::workflows::OutlinePage);

@@ -75,6 +75,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/agents/:id/tests") view=chunks::agent_cases::page() ssr=SsrMode::Async/>
                     <Route path=path!("/agents/:id/deploy") view=chunks::agent_deploy::page() ssr=SsrMode::Async/>
                     <Route path=path!("/agents/:id/record") view=chunks::agent_record::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/agents/:id/memory") view=chunks::agent_memory::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows") view=chunks::workflow_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/new") view=chunks::new_workflow::page() ssr=SsrMode::Async/>
                     <Route path=path!("/workflows/:id") view=chunks::outline::page() ssr=SsrMode::Async/>

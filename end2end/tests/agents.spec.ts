@@ -1,4 +1,5 @@
-// Agents: versions beside each other, a roll back, test cases, and what is typed and not saved.
+// Agents: versions beside each other, a roll back, test cases, what is typed and not saved, the editor of instructions,
+// and what an agent remembers.
 import type { Page } from '@playwright/test';
 import { expect, open, signUp, test } from '../support/world';
 
@@ -85,4 +86,34 @@ test('what is typed and not saved is said, and asked about before the page is le
   page.once('dialog', (dialog) => dialog.accept());
   await page.getByRole('link', { name: 'Versions', exact: false }).first().click();
   await expect(page).toHaveURL(/\/versions$/);
+});
+
+test('the editor tells variables, unknown names and the length as they are typed', async ({ page, javaScriptEnabled }) => {
+  test.skip(javaScriptEnabled === false, 'only with JavaScript');
+  const agent = await makeAgent(page);
+  await open(page, agent);
+  const instructions = page.getByLabel('Instructions');
+  await instructions.fill('Help {{ input.customer }}, not {{ custmer }}.');
+  await expect(page.getByText('45 characters, about 23 tokens at most.')).toBeVisible();
+  const named = page.getByRole('list', { name: 'Filled in for each task' }).getByRole('listitem');
+  await expect(named).toHaveText(['input.customer', 'custmer']);
+  await expect(page.getByText('There is nothing called “custmer”.')).toBeVisible();
+  await expect(page.locator('.prompt-behind mark')).toHaveText(['{{ input.customer }}', '{{ custmer }}']);
+  // The marks lie where the letters are.
+  const [area, behind] = await Promise.all([instructions.boundingBox(), page.locator('.prompt-behind').boundingBox()]);
+  expect(Math.abs((area?.y ?? 0) - (behind?.y ?? 99))).toBeLessThan(1);
+  expect(Math.abs((area?.width ?? 0) - (behind?.width ?? 99))).toBeLessThan(1);
+});
+
+test('an agent is given a memory, and its page says what it remembers @plain', async ({ page }) => {
+  const agent = await makeAgent(page);
+  await open(page, agent);
+  await page.getByLabel('By key').check();
+  await page.getByLabel('Tell long results in short').check();
+  await page.getByRole('button', { name: 'Save and deploy' }).click();
+  await expect(page.getByRole('link', { name: 'Version 2' })).toBeVisible();
+  await open(page, `${agent}/versions?a=1&b=2`);
+  await expect(page.getByText('the tasks under the same key')).toBeVisible();
+  await page.getByRole('link', { name: 'Memory' }).click();
+  await expect(page.getByText('Nothing remembered yet')).toBeVisible();
 });

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::is_model_id;
 use crate::{
-    engine::plan::{AgentLimits, AgentSpec, Guardrails, ModelOptions, ToolPermission},
+    engine::plan::{AgentLimits, AgentSpec, Guardrails, Memory, ModelOptions, ToolPermission, template},
     kernel::{FieldError, Money},
 };
 
@@ -28,7 +28,7 @@ pub struct AgentConfig {
     pub name: String,
     /// What it is, in a few words: "sales assistant".
     pub role: String,
-    /// How it works.
+    /// How it works: a template over what its task can read.
     pub instructions: String,
     /// The model, `provider/name`, or a task class, `class/routine`.
     pub model: String,
@@ -56,6 +56,9 @@ pub struct AgentConfig {
     /// What it is good for, for whoever has work to give.
     #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
     pub capabilities: Capabilities,
+    /// What it remembers of its earlier tasks.
+    #[serde(default, skip_serializing_if = "Memory::is_none")]
+    pub memory: Memory,
 }
 
 /// What an agent is good for, as its makers say: people, planners and other agents choose by it.
@@ -112,6 +115,8 @@ impl AgentConfig {
             );
         } else if self.instructions.trim().is_empty() {
             faults.add("instructions", "Write what the agent does and how.");
+        } else if let Err(message) = template::pieces(&self.instructions) {
+            faults.add("instructions", message);
         }
     }
 
@@ -200,6 +205,7 @@ impl AgentConfig {
             output_schema: self.output_schema.clone(),
             limits: self.limits,
             guardrails: self.guardrails.clone(),
+            memory: self.memory,
         }
     }
 
@@ -219,6 +225,7 @@ impl AgentConfig {
             ("limits", self.limits != older.limits),
             ("guardrails", self.guardrails != older.guardrails),
             ("capabilities", self.capabilities != older.capabilities),
+            ("memory", self.memory != older.memory),
         ];
         let changed: Vec<&str> = parts.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
         if changed.is_empty() { "Nothing changed".to_owned() } else { format!("Changed {}", changed.join(", ")) }
@@ -300,7 +307,7 @@ mod tests {
             model: "gpt".into(),
             fallbacks: vec!["openai/gpt-5".into(), "openai/gpt-5".into(), "gpt".into()],
             temperature: Some(f64::NAN),
-            options: ModelOptions { top_p: Some(0.0), max_output_tokens: Some(0), reasoning: None },
+            options: ModelOptions { top_p: Some(0.0), max_output_tokens: Some(0), ..ModelOptions::default() },
             tools: BTreeMap::new(),
             output_schema: Value::Bool(true),
             limits: AgentLimits { max_turns: 51, max_tokens: 1, max_cost: Money(0), timeout_s: 4 },
@@ -310,6 +317,7 @@ mod tests {
                 ..Guardrails::default()
             },
             capabilities: Capabilities { tags: BTreeSet::from(["Two Words".to_owned()]), about: "x\ny".into() },
+            memory: Memory::Key,
         };
         let fields: Vec<String> = bad.faults().into_iter().map(|fault| fault.field).collect();
         assert_eq!(
@@ -335,6 +343,13 @@ mod tests {
                 "capabilities.about",
             ]
         );
+    }
+
+    #[test]
+    fn instructions_are_a_template() {
+        let with = |instructions: &str| AgentConfig { instructions: instructions.into(), ..config() }.faults();
+        assert_eq!(with("Help {{ input.name }}. A brace } is none, nor are { two }}."), []);
+        assert_eq!(with("Help {{ input.name.")[0].field, "instructions");
     }
 
     #[test]
@@ -399,7 +414,8 @@ mod tests {
             ask in any::<bool>(),
         ) {
             let config = AgentConfig {
-                options: ModelOptions { top_p, max_output_tokens: most, reasoning: Some(Reasoning::High) },
+                options: ModelOptions { top_p, max_output_tokens: most, reasoning: Some(Reasoning::High), compress: ask },
+                memory: if ask { Memory::Key } else { Memory::Conversation },
                 guardrails: Guardrails {
                     injection: InputCheck::Stop,
                     max_input_chars: Some(500),

@@ -32,6 +32,10 @@ pub struct AgentForm {
     pub max_output_tokens: String,
     /// `low`, `medium`, `high`, or empty.
     pub reasoning: String,
+    /// Whether long results of earlier turns are told in short: `true`, or empty.
+    pub compress: String,
+    /// `none`, `conversation` or `key`.
+    pub memory: String,
     /// For each tool `off`, `policy`, `allowed` or `needs_approval`.
     pub tools: BTreeMap<String, String>,
     /// JSON Schema, or empty.

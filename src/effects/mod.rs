@@ -16,16 +16,18 @@ use crate::{
     engine::{
         journal::{LogLevel, Usage},
         port::{
-            Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, ModelAnswer, ModelCall, Place, Progress, ToolCall,
+            Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, MemoryCall, MemoryDeed, ModelAnswer, ModelCall,
+            PastTask, Place, Progress, ToolCall,
         },
         state::{ErrorClass, StepError},
     },
     expressions::{self, Expressions, Work},
     guardrails::{Guard, Known},
-    kernel::{Kind, text},
+    kernel::{Error, Kind, text},
     limits::{LimitKey, Limits},
     mail::Mail,
     mcp::Connections,
+    memory,
     models::{
         self, Models,
         routing::{CallContext, Outcome},
@@ -34,6 +36,9 @@ use crate::{
     tools::registry::{ToolContext, Tools},
 };
 use around::Around;
+
+/// The characters of a task that are looked through before it is remembered.
+const LOOKED_THROUGH: usize = 50_000;
 
 /// Performs what runs ask for. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +76,7 @@ impl Performer {
     ) -> Result<Answer, StepError> {
         match call {
             Call::Model(call) => self.call_model(call, scope, progress).await,
+            Call::Memory(call) => self.call_memory(call, scope, progress).await,
             Call::Tool(call) => {
                 let guardrails = call.guardrails.clone();
                 let guard = Guard::of(&self.known, scope.org, guardrails.as_ref());
@@ -128,6 +134,41 @@ impl Performer {
             hold_to_schema(&mut answer, value, &call.output_schema);
         }
         Ok(Answer::Model(answer))
+    }
+
+    /// Reads what an agent remembers, or adds to it what its guardrails let it keep.
+    async fn call_memory(
+        &self,
+        call: MemoryCall,
+        scope: &CallScope,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Answer, StepError> {
+        let MemoryCall { agent, key, deed } = call;
+        let say = |line: String| progress(Progress::Log(LogLevel::Info, line));
+        match deed {
+            MemoryDeed::Recall => {
+                let recalled =
+                    memory::service::recall(&self.db, scope.org, &agent, &key).await.map_err(as_step_error)?;
+                say(match recalled.tasks.len() {
+                    0 => format!("Nothing is remembered under “{key}” yet."),
+                    1 => format!("One task is remembered under “{key}”."),
+                    count => format!("{count} tasks are remembered under “{key}”."),
+                });
+                // What it was kept without then may have become known since.
+                let output = serde_json::to_value(&recalled).unwrap_or_default();
+                Guard::of(&self.known, scope.org, None).result(Ok(Answer::Tool { output })).await
+            }
+            MemoryDeed::Keep { task, seen, guardrails } => {
+                let guard = Guard::of(&self.known, scope.org, Some(&guardrails));
+                // More than is kept, so that nothing is looked for in half a word.
+                let clean = |text: &str| guard.line(&text.chars().take(LOOKED_THROUGH).collect::<String>());
+                let task = PastTask { prompt: clean(&task.prompt), answer: clean(&task.answer) };
+                let kept = memory::service::keep(&self.db, scope, &agent, &key, &task, seen).await;
+                kept.map_err(as_step_error)?;
+                say(format!("The task is remembered under “{key}”."));
+                Ok(Answer::Tool { output: Value::Null })
+            }
+        }
     }
 
     fn around<'a>(&'a self, scope: &'a CallScope) -> Around<'a> {
@@ -203,6 +244,7 @@ impl Effects for Performer {
                 LimitKey::of_provider(&provider)
             }
             Call::Tool(call) => LimitKey::of(call)?,
+            Call::Memory(_) => return None,
         };
         Some(self.limits.place(scope.org, key).await)
     }
@@ -215,20 +257,23 @@ impl Effects for Performer {
         let Evaluation { template, scope, now, seed, org, run } = evaluation;
         let mut scope = if let Value::Object(scope) = scope { scope } else { Map::new() };
         if expressions::mentions(&template, "context") {
-            let context = shared_context::load(&self.db, org, run).await.map_err(|error| {
-                let class = match error.kind {
-                    Kind::Unavailable => ErrorClass::Unavailable,
-                    Kind::TooLarge => ErrorClass::BadInput,
-                    _ => ErrorClass::Internal,
-                };
-                StepError::new(class, error.code, error.message)
-            })?;
+            let context = shared_context::load(&self.db, org, run).await.map_err(as_step_error)?;
             scope.insert("context".to_owned(), Value::Object(context));
         }
         let mut value = self.expressions.evaluate(Work { template, scope, now, seed }).await?;
         Guard::of(&self.known, org, None).value(&mut value);
         Ok(value)
     }
+}
+
+/// What went wrong in the database, as a step's error.
+fn as_step_error(error: Error) -> StepError {
+    let class = match error.kind {
+        Kind::Unavailable => ErrorClass::Unavailable,
+        Kind::TooLarge => ErrorClass::BadInput,
+        _ => ErrorClass::Internal,
+    };
+    StepError::new(class, error.code, error.message)
 }
 
 /// What a tool says that was not called, since the run is a trial.

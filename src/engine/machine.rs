@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use serde::Deserialize;
 use serde_json::Value;
 
 pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
@@ -17,7 +18,7 @@ pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
 use super::{
     journal::{Event, LogLevel, Usage},
     plan::{Flow, HTTP_TOOL, Node, NodeKind, OnExpiry, Plan, SubWorkflow},
-    port::{Call, CallScope, Evaluation, ModelCall},
+    port::{Call, CallScope, Evaluation, ModelCall, Recalled},
     state::{RunState, StepError, StepId, StepKind, StepState, WaitingOn},
 };
 use crate::{
@@ -470,6 +471,14 @@ impl Machine {
             let tool = match step.kind {
                 StepKind::Http => Some(HTTP_TOOL),
                 StepKind::Tool => step.detail.about.as_deref(),
+                // What was read before the task came to be remembered has been read here too.
+                StepKind::Memory => {
+                    let recalled = step.output.clone().and_then(|output| Recalled::deserialize(output).ok());
+                    let brought = recalled.unwrap_or_default().seen;
+                    seen.untrusted |= brought.untrusted;
+                    seen.private |= brought.private;
+                    None
+                }
                 _ => None,
             };
             if let Some(spec) = tool.and_then(|tool| plan.tools.get(tool)) {

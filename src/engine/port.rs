@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     journal::{LogLevel, Usage},
-    plan::{Guardrails, ModelOptions, ToolSource},
+    plan::{Flow, Guardrails, ModelOptions, ToolSource},
     state::{StepError, StepId},
 };
 use crate::kernel::{OrgId, RunId, Timestamp};
@@ -82,8 +82,14 @@ pub struct ModelCall {
     pub fallbacks: Vec<String>,
     /// The system prompt.
     pub system: String,
+    /// What was filled in into the system prompt, where the model has not read it before: it may come from outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filled: Vec<String>,
     /// The conversation so far.
     pub messages: Vec<Message>,
+    /// How many of the messages were said before the task: what the agent remembers, and what it is told was said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub earlier: usize,
     /// The tools on offer.
     pub tools: Vec<ToolOffer>,
     /// JSON Schema of the final answer; null for plain text.
@@ -113,12 +119,22 @@ impl ModelCall {
         }
     }
 
-    /// How many tokens the model reads, on the safe side: a token is seldom shorter than two bytes.
+    /// How many tokens the model reads, on the safe side.
     #[must_use]
     pub fn tokens_in_at_most(&self) -> u64 {
-        let bytes = serde_json::to_vec(self).map_or(usize::MAX, |text| text.len());
-        (bytes as u64).div_ceil(2)
+        tokens_at_most(serde_json::to_vec(self).map_or(usize::MAX, |text| text.len()))
     }
+}
+
+/// How many tokens a text of so many bytes has, on the safe side: a token is seldom shorter than two bytes.
+#[must_use]
+pub const fn tokens_at_most(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(2)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A model's answer.
@@ -220,6 +236,75 @@ pub struct ToolCall {
     pub simulated: bool,
 }
 
+/// A task that an agent has done, as it remembers it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastTask {
+    /// What it was asked.
+    pub prompt: String,
+    /// What it answered.
+    pub answer: String,
+}
+
+/// The most earlier tasks that an agent is told of.
+pub const RECALLED_TASKS: usize = 30;
+/// The most characters of them together.
+const RECALLED_CHARS: usize = 60_000;
+
+impl PastTask {
+    /// The last of these tasks, as many as an agent is told of, the oldest first.
+    #[must_use]
+    pub fn last(newest_first: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut room = RECALLED_CHARS;
+        let fits = |task: &Self| {
+            let length = task.prompt.chars().count() + task.answer.chars().count();
+            let left = room.checked_sub(length);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let mut last: Vec<_> = newest_first.into_iter().take(RECALLED_TASKS).take_while(fits).collect();
+        last.reverse();
+        last
+    }
+}
+
+/// Something with what an agent remembers across runs under a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryCall {
+    /// The agent's key.
+    pub agent: String,
+    /// What the memory is about, such as a customer's number.
+    pub key: String,
+    /// What is done.
+    pub deed: MemoryDeed,
+}
+
+/// What is done with a memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "deed", rename_all = "snake_case")]
+pub enum MemoryDeed {
+    /// The last tasks are read: [`Recalled`].
+    Recall,
+    /// A task is added, once for each step.
+    Keep {
+        /// The task.
+        task: PastTask,
+        /// What the run had read by then.
+        seen: Flow,
+        /// What the agent must not keep either.
+        guardrails: Guardrails,
+    },
+}
+
+/// What an agent remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// The tasks, the oldest first.
+    pub tasks: Vec<PastTask>,
+    /// What the runs had read that they were done in: whoever remembers them has read it too.
+    #[serde(default)]
+    pub seen: Flow,
+}
+
 /// What a step asks of the world.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -228,6 +313,8 @@ pub enum Call {
     Model(ModelCall),
     /// A tool.
     Tool(ToolCall),
+    /// What an agent remembers.
+    Memory(MemoryCall),
 }
 
 /// What the world answers.
@@ -236,7 +323,7 @@ pub enum Call {
 pub enum Answer {
     /// A model's answer.
     Model(ModelAnswer),
-    /// A tool's result.
+    /// A tool's result, or what a memory gave.
     Tool {
         /// The value, at most [`MAX_OUTPUT_BYTES`] as JSON.
         output: Value,

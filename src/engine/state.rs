@@ -161,6 +161,8 @@ words! {
         Model = "model",
         /// One call of a tool, as a node or inside of an agent.
         Tool = "tool",
+        /// What an agent remembers, read or added to.
+        Memory = "memory",
         /// One HTTP request.
         Http = "http",
         /// A value made of others.

@@ -35,8 +35,7 @@ pub const MAX_NESTING: usize = 64;
 pub const MAX_RESULT: usize = 1 << 20;
 
 /// The names that expressions see, where there is something for them to show.
-pub const NAMES: [&str; 10] =
-    ["input", "steps", "context", "item", "index", "previous", "result", "response", "run", "now"];
+pub use crate::engine::plan::template::NAMES;
 
 /// A template and what its expressions see.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -131,8 +131,8 @@ impl Guard {
 
     fn check_length(&self, call: &ModelCall) -> Result<(), StepError> {
         let most = self.rails.as_ref().and_then(|rails| rails.max_input_chars).map_or(usize::MAX, |most| most as usize);
-        // All that is said to it: behind what was said before, the task is not the first.
-        let task = call.messages.iter().filter_map(|message| match message {
+        // All that is said to it now: an earlier conversation was measured when it was held.
+        let task = call.messages.iter().skip(call.earlier).filter_map(|message| match message {
             Message::User { text } => Some(text.chars().count()),
             _ => None,
         });
@@ -157,15 +157,17 @@ impl Guard {
             return Ok(());
         }
         let since = call.messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
-        for message in &call.messages[since.map_or(0, |place| place + 1)..] {
-            let (what, text) = match message {
-                Message::User { text } => ("The task".to_owned(), text.clone()),
-                Message::Tool { tool, output, .. } if outside::brings_outside_text(tool) => {
-                    let text = output.as_str().map_or_else(|| output.to_string(), str::to_owned);
-                    (format!("What the tool {tool} returned"), text)
-                }
-                Message::Tool { .. } | Message::Assistant { .. } => continue,
-            };
+        let news = call.messages[since.map_or(0, |place| place + 1)..].iter().filter_map(|message| match message {
+            Message::User { text } => Some(("The task".to_owned(), text.clone())),
+            Message::Tool { tool, output, .. } if outside::brings_outside_text(tool) => {
+                let text = output.as_str().map_or_else(|| output.to_string(), str::to_owned);
+                Some((format!("What the tool {tool} returned"), text))
+            }
+            Message::Tool { .. } | Message::Assistant { .. } => None,
+        });
+        let filled =
+            call.filled.iter().map(|text| ("What was filled in into the instructions".to_owned(), text.clone()));
+        for (what, text) in filled.chain(news) {
             let found = input::check(&text).map_err(|input::Unchecked| unchecked())?;
             if mode == InputCheck::Stop && found.is_attempt() {
                 let message = format!(

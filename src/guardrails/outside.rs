@@ -36,6 +36,9 @@ pub fn brings_outside_text(tool: &str) -> bool {
 /// belongs to the conversation: the same call gets the same marks at each attempt and in each turn.
 #[must_use]
 pub fn marked(mut call: ModelCall, key: &str) -> ModelCall {
+    if let Cow::Owned(clean) = visible(&call.system) {
+        call.system = clean;
+    }
     let mut some = call.tools.iter().any(|tool| brings_outside_text(&tool.name));
     for message in &mut call.messages {
         match message {

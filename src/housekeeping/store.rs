@@ -12,7 +12,7 @@ use crate::{
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 15] = [
+pub(super) const PAST: [(&str, &str); 16] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -69,6 +69,13 @@ pub(super) const PAST: [(&str, &str); 15] = [
         "old notes of credentials' uses",
         "delete from credential_uses where (organization_id, id) in (
              select organization_id, id from credential_uses where at < now() - interval '90 days' limit $1)",
+    ),
+    (
+        // Of one that goes on being used, the last two hundred tasks are kept; this is for those that nobody comes back to.
+        "what agents remembered long ago",
+        "delete from agent_memories where (organization_id, run_id, step_id) in (
+             select organization_id, run_id, step_id from agent_memories
+             where created_at < now() - interval '400 days' limit $1)",
     ),
     (
         // A call that comes back after so long is no call any more. What still counts is given back by the next call.

@@ -53,6 +53,8 @@ pub struct StepForm {
     pub prompt: String,
     /// What was said before, as a list.
     pub history: String,
+    /// What the agent remembers the task under.
+    pub memory_key: String,
     /// The tool's name.
     pub tool: String,
     /// The tool's arguments, by name.

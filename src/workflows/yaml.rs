@@ -273,7 +273,7 @@ const COMMON: [&str; 16] = [
 fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
         "start" => &[],
-        "agent" => &["agent", "prompt", "history"],
+        "agent" => &["agent", "prompt", "history", "memory_key"],
         "tool" => &["tool", "arguments"],
         "transform" => &["value"],
         "decision" => &["branches", "otherwise"],
@@ -426,7 +426,7 @@ agents:
         assert_eq!(
             messages(&wrong),
             [
-                "nodes.read.promt | Line 14, step “read”: A step of the kind “agent” has no “promt”. It has: agent, prompt, history.",
+                "nodes.read.promt | Line 14, step “read”: A step of the kind “agent” has no “promt”. It has: agent, prompt, history, memory_key.",
                 "nodes.read | Line 14, step “read”: Missing field “prompt”.",
                 "nodes.each.fetch.tol | Line 21, step “each.fetch”: A step of the kind “tool” has no “tol”. It has: tool, arguments.",
                 "nodes.each.fetch | Line 21, step “each.fetch”: Missing field “tool”.",

@@ -10,6 +10,7 @@ use agentflow::{
     },
     engine::plan::ToolEffect,
     kernel::{AgentId, ConversationId, RehearsalId, TestCaseId, Timestamp, VersionLine},
+    memory::Memories,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ use agentflow::{
     },
     conversations,
     kernel::Error,
+    memory::service as memory,
 };
 
 /// The list of agents.
@@ -182,6 +184,15 @@ pub struct DeployPage {
     pub rehearsal: Option<Rehearsal>,
 }
 
+/// What an agent remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentMemoryPage {
+    /// What the page begins with.
+    pub head: AgentHead,
+    /// What it remembers; nothing where the one who looks may not see what runs were given.
+    pub memories: Option<Memories>,
+}
+
 /// All agents, or the archived ones, with their record.
 #[server]
 pub async fn list_agents(org: String, #[server(default)] archived: bool) -> Result<AgentsPage, ApiError> {
@@ -278,6 +289,39 @@ pub async fn load_rehearsal(
     let cx = door::ctx(&org).await?;
     let found = rehearsals::find(&cx.grant()?, agent, version, Some(rehearsal)).await?;
     Ok(found.ok_or_else(|| Error::not_found("rehearsal"))?)
+}
+
+/// What an agent remembers under keys with these letters, with the tasks under the one that is to be opened.
+#[server]
+pub async fn load_agent_memory(
+    org: String,
+    agent: AgentId,
+    wanted: Option<String>,
+    key: Option<String>,
+) -> Result<AgentMemoryPage, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let head = head(&cx, &service::find(&cx.grant()?, agent).await?);
+    let memories = match cx.role().may(Permission::ViewPayloads) {
+        true => Some(memory::look(&cx.grant()?, agent, &wanted.unwrap_or_default(), key).await?),
+        false => None,
+    };
+    Ok(AgentMemoryPage { head, memories })
+}
+
+/// Makes an agent forget what it remembers under a key.
+#[server]
+pub async fn forget_memory(org: String, agent: AgentId, key: String) -> Result<(), ApiError> {
+    let cx = door::ctx(&org).await?;
+    memory::forget(&cx.grant()?, agent, Some(&key)).await?;
+    leptos_axum::redirect(&format!("/o/{}/agents/{agent}/memory", cx.org().slug));
+    Ok(())
+}
+
+/// Makes an agent forget all that it remembers.
+#[server]
+pub async fn forget_all(org: String, agent: AgentId) -> Result<(), ApiError> {
+    memory::forget(&door::ctx(&org).await?.grant()?, agent, None).await?;
+    Ok(())
 }
 
 /// Makes an agent.

@@ -9,10 +9,11 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     api::{AgentPage, ArchiveAgent, CreateAgent, DeployAgent, SaveAgent, ToolChoice, load_agent},
+    prompt::PromptEditor,
     unsaved::{SaveState, ask_before_leaving},
 };
 use crate::{
-    kit::{Callout, Card, Choice, Field, Form, FormAction, Look, Select, Submit, TextArea},
+    kit::{Callout, Card, Checkbox, Choice, Field, Form, FormAction, Look, RadioGroup, Select, Submit, TextArea},
     wire::{hidden, on_success},
 };
 
@@ -129,16 +130,16 @@ fn fields(page: &AgentPage) -> AnyView {
             <div class="stack">
                 <Field name="form[name]" label="Name" value=form.name longest=80/>
                 <Field name="form[role]" label="Role" optional=true value=form.role hint="In a few words, such as: sales assistant."/>
-                <TextArea
+                <PromptEditor
                     name="form[instructions]"
                     label="Instructions"
-                    rows=12
                     value=form.instructions
-                    hint="What it does, how, and what it must not do. The model reads this before every task."
+                    hint="What it does, how, and what it must not do. The model reads this before every task. {{ input.customer }} is replaced by what the run was given."
                 />
             </div>
         </Card>
         {model_card(page)}
+        {memory_card(page)}
         {limits_card(page)}
         {tools_card(page)}
         {guardrails_card(page)}
@@ -231,6 +232,34 @@ fn model_card(page: &AgentPage) -> AnyView {
                         hint="How much a model that can reason does so before it answers."
                     />
                 </div>
+            </div>
+        </Card>
+    }
+    .into_any()
+}
+
+fn memory_card(page: &AgentPage) -> AnyView {
+    let AgentForm { memory, compress, .. } = page.form.clone();
+    let choices = vec![
+        Choice::new("none", "None").with_hint("Each task begins anew."),
+        Choice::new("conversation", "Per conversation")
+            .with_hint("It is told of its earlier tasks of the same run: rounds of a loop, other steps, other agents' calls."),
+        Choice::new("key", "By key").with_hint(
+            "It is told of its earlier tasks of all runs that were given to it under the same key. The workflow's step says which, such as {{ input.customer }}.",
+        ),
+    ];
+    let memory = if memory.is_empty() { "none".to_owned() } else { memory };
+    view! {
+        <Card title="Memory">
+            <div class="stack">
+                <RadioGroup
+                    name="form[memory]" label="What it remembers" choices value=memory
+                    hint="At most the last thirty tasks and 60,000 characters, told to the model as earlier messages."
+                />
+                <Checkbox
+                    name="form[compress]" label="Tell long results in short" checked=compress == "true"
+                    hint="Tool results of more than 2,000 characters lose their middle two turns later. The run keeps them whole, and the agent can call the tool again."
+                />
             </div>
         </Card>
     }

@@ -1,10 +1,12 @@
-//! Agents: the list, and an agent's form, versions, record and test cases.
+//! Agents: the list, and an agent's form, versions, record, memory and test cases.
 
 pub mod api;
 mod cases;
 mod deploy;
 mod form;
 mod list;
+mod memory;
+mod prompt;
 mod record;
 mod unsaved;
 mod versions;
@@ -23,7 +25,8 @@ use self::{
     form::AgentEditor,
 };
 pub use self::{
-    cases::AgentCasesPageView, deploy::AgentDeployPageView, list::AgentsListPage, record::AgentRecordPageView,
+    cases::AgentCasesPageView, deploy::AgentDeployPageView, list::AgentsListPage, memory::AgentMemoryPageView,
+    record::AgentRecordPageView,
     versions::AgentVersionsPageView,
 };
 use crate::{
@@ -93,6 +96,7 @@ fn head(org: &str, head: &AgentHead, view: &'static str, actions: Option<AnyView
         Tab::new("Tests", format!("{here}/tests"), view == "tests")
             .with_count(u64::try_from(head.cases).unwrap_or_default()),
         Tab::new("Record", format!("{here}/record"), view == "record"),
+        Tab::new("Memory", format!("{here}/memory"), view == "memory"),
     ];
     view! {
         <Title text=Signal::stored(format!("{name} · Agents"))/>

@@ -18,6 +18,10 @@ pub(super) fn own_fields(form: &StepForm, page: &StepPage) -> AnyView {
                 <Select name="form[agent]" label="Agent" choices value=form.agent/>
                 <TextArea name="form[prompt]" label="What the agent is asked" rows=8 value=form.prompt
                     hint="A template: {{ input.message }} is replaced by what the run was given."/>
+                <TextArea name="form[history]" label="What was said before" optional=true class="mono" rows=2 value=form.history
+                    hint="Exactly one expression that gives a list of {\"role\": \"user\" or \"assistant\", \"text\"}, such as {{ input.history }}."/>
+                <Field name="form[memory_key]" label="Remember under" optional=true class="mono" value=form.memory_key
+                    hint="For an agent whose memory is by key: whom or what the task is about, such as {{ input.customer }}. Empty: it remembers nothing of it."/>
             }
             .into_any()
         }

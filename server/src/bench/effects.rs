@@ -66,7 +66,7 @@ impl Effects for Steps {
         match call {
             Call::Tool(call) => Ok(Answer::Tool { output: call.arguments }),
             // No graph of the benchmark has an agent.
-            Call::Model(_) => Ok(Answer::Tool { output: Value::Null }),
+            Call::Model(_) | Call::Memory(_) => Ok(Answer::Tool { output: Value::Null }),
         }
     }
 

@@ -62,7 +62,7 @@ impl Effects for Script {
         }
         match call {
             Call::Tool(tool) => Ok(Answer::Tool { output: tool.arguments }),
-            Call::Model(_) => unreachable!("no graph of these tests has an agent"),
+            Call::Model(_) | Call::Memory(_) => unreachable!("no graph of these tests has an agent"),
         }
     }
 

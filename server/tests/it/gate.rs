@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 25] = [
     "",
     "/",
     "/runs",
@@ -27,6 +27,7 @@ const PAGES: [&str; 24] = [
     "/agents/ag_01jd0000000000000000000000/tests",
     "/agents/ag_01jd0000000000000000000000/record",
     "/agents/ag_01jd0000000000000000000000/deploy",
+    "/agents/ag_01jd0000000000000000000000/memory",
     "/workflows",
     "/workflows/new",
     "/integrations",

@@ -159,7 +159,7 @@ impl<'a> Replay<'a> {
         let output = answers.pop_front().unwrap_or_else(|| panic!("{step} was not called as often then"))?;
         Ok(match call {
             Call::Model(_) => Answer::Model(serde_json::from_value(output).unwrap()),
-            Call::Tool(_) => Answer::Tool { output },
+            Call::Tool(_) | Call::Memory(_) => Answer::Tool { output },
         })
     }
 

@@ -42,6 +42,7 @@ mod keys;
 mod limits;
 mod locks;
 mod mcp;
+mod memory;
 mod messages;
 mod models;
 mod node_kinds;

@@ -27,7 +27,8 @@ const UNIQUE_EVERYWHERE: [(&str, &str); 1] =
 const IDENTITY: [&str; 6] = ["api_keys", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
 
 /// What the keeper's role, which sees all organizations, may change; everything else it may read at most.
-const KEEPER: [&str; 14] = [
+const KEEPER: [&str; 15] = [
+    "DELETE agent_memories",
     "DELETE artifacts",
     "DELETE budget_accounts",
     "DELETE budget_reservations",

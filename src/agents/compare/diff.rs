@@ -11,7 +11,7 @@ use similar::{ChangeTag, DiffOp, TextDiff};
 use super::{Changed, Comparison, Line};
 use crate::{
     agents::AgentConfig,
-    engine::plan::{Guardrails, InputCheck, Reasoning, Sensitive, ToolPermission},
+    engine::plan::{Guardrails, InputCheck, Memory, Reasoning, Sensitive, ToolPermission},
     kernel::text,
     models,
 };
@@ -96,6 +96,13 @@ fn settings(config: &AgentConfig) -> BTreeMap<(u8, String), String> {
     let tags = &config.capabilities.tags;
     set(19, "Tags", Some(tags.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));
     set(20, "Good for", Some(config.capabilities.about.clone()));
+    let memory = match config.memory {
+        Memory::None => "",
+        Memory::Conversation => "the tasks of the same run",
+        Memory::Key => "the tasks under the same key",
+    };
+    set(21, "Memory", Some(memory.to_owned()));
+    set(22, "Long results of earlier turns", config.options.compress.then(|| "told in short".to_owned()));
     out
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::AgentForm;
 use crate::{
     agents::{AgentConfig, Capabilities, config::fallback_faults},
-    engine::plan::{AgentLimits, Guardrails, InputCheck, ModelOptions, Reasoning, Sensitive, ToolPermission},
+    engine::plan::{AgentLimits, Guardrails, InputCheck, Memory, ModelOptions, Reasoning, Sensitive, ToolPermission},
     kernel::{Error, FieldError, Money, Result},
 };
 
@@ -61,6 +61,13 @@ impl AgentForm {
                 Some(Reasoning::Low) => "low",
                 Some(Reasoning::Medium) => "medium",
                 Some(Reasoning::High) => "high",
+            }
+            .to_owned(),
+            compress: if config.options.compress { "true" } else { "" }.to_owned(),
+            memory: match config.memory {
+                Memory::None => "none",
+                Memory::Conversation => "conversation",
+                Memory::Key => "key",
             }
             .to_owned(),
             tools: tools.collect(),
@@ -153,6 +160,11 @@ impl AgentForm {
             limits,
             guardrails,
             capabilities: Capabilities { tags: words(&self.tags), about: self.about.trim().to_owned() },
+            memory: match self.memory.as_str() {
+                "conversation" => Memory::Conversation,
+                "key" => Memory::Key,
+                _ => Memory::None,
+            },
         })
     }
 
@@ -167,6 +179,7 @@ impl AgentForm {
                 "high" => Some(Reasoning::High),
                 _ => None,
             },
+            compress: self.compress == "true",
         }
     }
 
@@ -300,6 +313,7 @@ mod tests {
                 top_p: Some(0.9),
                 max_output_tokens: Some(2_000),
                 reasoning: Some(Reasoning::Medium),
+                compress: true,
             },
             tools: BTreeMap::from([
                 ("calculator".to_owned(), ToolPermission::Allowed),
@@ -320,6 +334,7 @@ mod tests {
                 tags: BTreeSet::from(["billing".to_owned(), "refunds".to_owned()]),
                 about: "Answers customers.".into(),
             },
+            memory: Memory::Key,
         };
         assert_eq!(AgentForm::of(&config).config(), Ok(config));
     }

@@ -3,15 +3,15 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Decider, budget::Room, delegate::kind_of_call, runaway::Pace};
+use super::{Decider, budget::Room, compress, delegate::kind_of_call, memory::memory_key, runaway::Pace};
 use crate::{
     engine::{
         journal::{Event, LogLevel, Usage},
         machine::{AgentTask, Detail, Machine, Step},
         plan::{ASK_HUMAN, AgentSpec, FIND_TOOLS, NodeKind, Plan, ToolEffect, ToolPermission, ToolSource},
-        port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, ToolRequest},
+        port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, PastTask, ToolRequest},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::{Money, text},
@@ -23,6 +23,8 @@ const MAX_CALLS_A_TURN: usize = 16;
 const MAX_FAULTY_ANSWERS: usize = 2;
 /// How often a task may ask a person for leave, so that nobody says yes out of weariness.
 const MAX_ASKS: usize = 20;
+/// The last turns whose results are always told whole.
+const WHOLE_TURNS: u32 = 2;
 /// Why a call is held back that the agent's permissions alone would let go.
 const COMBINES: &str = "Held back because this run has read text from outside and private data, and this call sends \
                         something out: look for what should not leave.";
@@ -71,14 +73,34 @@ impl Decider<'_> {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        let input = match prompt {
-            Value::Object(mut both) if both.contains_key("history") => {
-                let prompt = both.remove("prompt").map(as_text).unwrap_or_default();
-                json!({ "prompt": prompt, "history": both.remove("history") })
+        // Only where the node gives a key there is one: a prompt that is an object is a prompt all the same.
+        let keyed = self.gives_memory_key(id);
+        let is_more =
+            |parts: &Map<String, Value>| parts.contains_key("history") || (keyed && parts.contains_key("memory_key"));
+        let mut input = Map::new();
+        match prompt {
+            Value::Object(mut parts) if is_more(&parts) => {
+                let prompt = parts.remove("prompt").map(as_text).unwrap_or_default();
+                input.insert("prompt".to_owned(), Value::String(prompt));
+                input.extend(parts.remove_entry("history"));
+                let key = parts.remove("memory_key").filter(|key| keyed && !key.is_null()).map(as_text);
+                match memory_key(&key.unwrap_or_default()) {
+                    Ok(key) if key.is_empty() => {}
+                    Ok(key) => {
+                        input.insert("memory_key".to_owned(), Value::String(key));
+                    }
+                    Err(error) => return self.fail(id, error),
+                }
             }
-            prompt => json!({ "prompt": as_text(prompt) }),
-        };
-        self.set_input(id, input);
+            prompt => {
+                input.insert("prompt".to_owned(), Value::String(as_text(prompt)));
+            }
+        }
+        let earlier = self.earlier_tasks(id);
+        if !earlier.is_empty() {
+            input.insert("remembers".to_owned(), json!(earlier));
+        }
+        self.set_input(id, Value::Object(input));
         let task = self.task_of(id);
         if let Some(step) = self.m.steps.get_mut(id) {
             step.detail.task = task;
@@ -99,6 +121,9 @@ impl Decider<'_> {
             return self.fail(agent, StepError::new(ErrorClass::Internal, "engine.no_agent", message));
         };
         let spec = &*spec;
+        if !self.is_prepared(agent, spec) {
+            return;
+        }
         let (mut faulty, mut refused) = (0, 0);
         for turn in 1.. {
             let model = agent.child(format_args!("model{turn}"));
@@ -145,7 +170,7 @@ impl Decider<'_> {
                 return self.fail(agent, error);
             }
             if answer.tool_calls.is_empty() {
-                return self.end_agent(agent, spec, &answer);
+                return self.end_agent(agent, spec, turn, &answer);
             }
             let mut under_way = false;
             for (place, request) in answer.tool_calls.iter().enumerate() {
@@ -230,15 +255,12 @@ impl Decider<'_> {
 
     /// The conversation that turn `turn` begins with. Turn 0 begins with nothing.
     fn conversation(&self, agent: &StepId, turn: u32) -> Vec<Message> {
-        let mut messages = Vec::new();
         if turn == 0 {
-            return messages;
+            return Vec::new();
         }
-        let input = self.m.steps.get(agent).and_then(|step| step.input.as_ref());
-        messages
-            .extend(input.and_then(|input| input.get("history")?.as_array()).into_iter().flatten().map(said_before));
-        let prompt = input.and_then(|input| input.get("prompt")?.as_str());
-        messages.push(Message::User { text: prompt.unwrap_or_default().to_owned() });
+        let mut messages = self.before_task(agent);
+        messages.push(Message::User { text: self.prompt_of_task(agent).to_owned() });
+        let compress = self.spec_of(&self.plan, agent).is_some_and(|spec| spec.options.compress);
         for past in 1..=turn {
             let model = agent.child(format_args!("model{past}"));
             messages.extend(self.told_before(&model));
@@ -257,10 +279,27 @@ impl Decider<'_> {
             for (place, request) in requests.into_iter().enumerate() {
                 let call = self.call_id(agent, past, place, &request);
                 let (output, failed) = self.told_to_model(&call);
+                // What was shortened in one turn is so in all later ones, so that a provider can keep it.
+                let output = if compress && past + WHOLE_TURNS < turn { compress::shortened(output) } else { output };
                 messages.push(Message::Tool { id: request.id, tool: request.tool, output, failed });
             }
         }
         messages
+    }
+
+    /// What was said before the task: what the agent remembers, and then what it is told was said.
+    fn before_task(&self, agent: &StepId) -> Vec<Message> {
+        let remembered = self.remembered(agent).into_iter().flat_map(|PastTask { prompt, answer }| {
+            [Message::User { text: prompt }, Message::Assistant { text: answer, tool_calls: Vec::new() }]
+        });
+        let input = self.m.steps.get(agent).and_then(|step| step.input.as_ref());
+        let history = input.and_then(|input| input.get("history")?.as_array()).into_iter().flatten();
+        remembered.chain(history.map(said_before)).collect()
+    }
+
+    pub(super) fn prompt_of_task(&self, agent: &StepId) -> &str {
+        let input = self.m.steps.get(agent).and_then(|step| step.input.as_ref());
+        input.and_then(|input| input.get("prompt")?.as_str()).unwrap_or_default()
     }
 
     pub(super) fn model_call(&self, agent: &StepId, model: &StepId) -> Option<Call> {
@@ -269,8 +308,10 @@ impl Decider<'_> {
         Some(Call::Model(ModelCall {
             model: spec.model.clone(),
             fallbacks: spec.fallbacks.clone(),
-            system: spec.instructions.clone(),
+            system: self.instructions(agent, &spec),
+            filled: if turn == 1 { self.filled_in(agent) } else { Vec::new() },
             messages: self.conversation(agent, turn),
+            earlier: self.before_task(agent).len(),
             tools: self.offers(agent, &spec),
             output_schema: spec.output_schema.clone(),
             temperature: spec.temperature,
@@ -370,7 +411,10 @@ impl Decider<'_> {
         self.agent_advance(agent);
     }
 
-    fn end_agent(&mut self, agent: &StepId, spec: &AgentSpec, answer: &ModelAnswer) {
+    fn end_agent(&mut self, agent: &StepId, spec: &AgentSpec, turn: u32, answer: &ModelAnswer) {
+        if !self.has_kept(agent, spec, turn) {
+            return;
+        }
         let output = if spec.output_schema.is_null() {
             Value::String(answer.text.clone())
         } else {

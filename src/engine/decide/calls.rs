@@ -76,6 +76,7 @@ impl Decider<'_> {
                 Some(Call::Tool(self.tool_call(id, tool, step)))
             }
             StepKind::Model => self.model_call(&id.parent()?, id),
+            StepKind::Memory => self.memory_call(id),
             _ => None,
         }
     }
@@ -197,8 +198,11 @@ impl Decider<'_> {
             Answer::Tool { output } => {
                 let Some(step) = self.m.steps.get(id) else { return };
                 let whence = if step.detail.cached { " from the cache" } else { "" };
-                let line = format!("{} answered{whence}.", step.name);
-                self.turn.log(LogLevel::Info, Some(id), line);
+                // A memory says itself what it did.
+                if step.kind != StepKind::Memory {
+                    let line = format!("{} answered{whence}.", step.name);
+                    self.turn.log(LogLevel::Info, Some(id), line);
+                }
                 self.succeed(id, output);
             }
             Answer::AskHuman { question } => self.ask_question(id, &question),

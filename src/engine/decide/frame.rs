@@ -150,9 +150,10 @@ impl Decider<'_> {
             (StepKind::Item, Some(map)) => self.item_ended(map, id, state, error),
             (StepKind::Round, Some(group)) => self.round_ended(group, id, state, error),
             // Another agent or a workflow, too: it was called as a tool.
-            (StepKind::Model | StepKind::Tool | StepKind::Agent | StepKind::Workflow, Some(above))
-                if self.m.steps.get(above).is_some_and(|above| above.kind == StepKind::Agent) =>
-            {
+            (
+                StepKind::Model | StepKind::Tool | StepKind::Memory | StepKind::Agent | StepKind::Workflow,
+                Some(above),
+            ) if self.m.steps.get(above).is_some_and(|above| above.kind == StepKind::Agent) => {
                 self.agent_child_ended(above, id);
             }
             _ => {

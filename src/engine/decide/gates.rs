@@ -108,7 +108,9 @@ impl Decider<'_> {
     /// A node that needs a person's word before it begins.
     pub(super) fn ask_before(&mut self, id: &StepId, node: &Node, value: Value) {
         let payload = match &node.kind {
-            NodeKind::Agent { history, .. } if history.is_null() => json!({ "prompt": value }),
+            NodeKind::Agent { history, memory_key, .. } if history.is_null() && memory_key.is_empty() => {
+                json!({ "prompt": value })
+            }
             _ => value,
         };
         let plan = self.plan.clone();

@@ -9,6 +9,9 @@
 //! - `mend`: what follows when the attempts are spent: alternatives, then a person.
 //! - `agent`: an agent's turns.
 //! - `budget`: what model calls below a node may use together.
+//! - `instructions`: an agent's instructions, filled in.
+//! - `memory`: what an agent remembers of its earlier tasks.
+//! - `compress`: long results, told in short.
 //! - `gates`: approvals and questions.
 //! - `messages`: what agents of a run say to each other.
 //! - `locks`: named locks, held while a step works.
@@ -18,12 +21,15 @@
 mod agent;
 mod budget;
 mod calls;
+mod compress;
 mod delegate;
 mod discovery;
 mod frame;
 mod gates;
 mod groups;
+mod instructions;
 mod locks;
+mod memory;
 mod mend;
 mod messages;
 mod nodes;
@@ -173,7 +179,9 @@ impl Decider<'_> {
             return self.mend_advance(id);
         }
         match step.kind {
-            StepKind::Model | StepKind::Tool | StepKind::Http if step.input.is_some() => self.cut_off(id),
+            StepKind::Model | StepKind::Tool | StepKind::Http | StepKind::Memory if step.input.is_some() => {
+                self.cut_off(id);
+            }
             StepKind::Agent if step.input.is_some() => self.agent_advance(id),
             StepKind::Map if step.input.is_some() => self.map_advance(id),
             StepKind::Loop => self.loop_advance(id),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Decider,
+    instructions::INSTRUCTIONS,
     locks::{NAMES, with_locks},
     mend::is_effort,
 };
@@ -93,8 +94,20 @@ impl Decider<'_> {
     fn template_of(node: &Node, place: usize) -> Option<Value> {
         Some(match &node.kind {
             NodeKind::Start | NodeKind::Loop { .. } => return None,
-            NodeKind::Agent { prompt, history, .. } if history.is_null() => Value::String(prompt.clone()),
-            NodeKind::Agent { prompt, history, .. } => json!({ "prompt": prompt, "history": history }),
+            NodeKind::Agent { prompt, history, memory_key, .. } => {
+                let mut task = serde_json::Map::new();
+                if !history.is_null() {
+                    task.insert("history".to_owned(), history.clone());
+                }
+                if !memory_key.is_empty() {
+                    task.insert("memory_key".to_owned(), Value::String(memory_key.clone()));
+                }
+                if task.is_empty() {
+                    return Some(Value::String(prompt.clone()));
+                }
+                task.insert("prompt".to_owned(), Value::String(prompt.clone()));
+                Value::Object(task)
+            }
             NodeKind::Tool { arguments, .. } => arguments.clone(),
             NodeKind::Http(http) => http_arguments(http),
             NodeKind::Transform { value } => value.clone(),
@@ -152,6 +165,9 @@ impl Decider<'_> {
         let plan = self.plan.clone();
         let Some(node) = Machine::node_of(&plan, id) else { return };
         let Some(kind) = self.m.steps.get(id).filter(|step| !step.state.is_end()).map(|step| step.kind) else { return };
+        if place == INSTRUCTIONS {
+            return self.instructions_filled(id, result);
+        }
         let value = match result {
             Ok(value) => value,
             Err(error) => {
@@ -316,12 +332,13 @@ impl Decider<'_> {
     }
 }
 
-/// What an agent was asked, out of its step's input, with what was said before.
+/// What an agent was asked, out of its step's input, with what was said before and what it remembers it under.
 pub(super) fn prompt_of(input: &Value) -> Value {
-    match input.get("history") {
-        Some(history) => json!({ "prompt": input.get("prompt"), "history": history }),
-        None => input.get("prompt").cloned().unwrap_or_default(),
+    let named = |name: &str| input.get(name).map(|value| (name.to_owned(), value.clone()));
+    if named("history").is_none() && named("memory_key").is_none() {
+        return input.get("prompt").cloned().unwrap_or_default();
     }
+    ["prompt", "history", "memory_key"].into_iter().filter_map(named).collect()
 }
 
 /// The most characters of an event's key.

@@ -23,7 +23,7 @@ const UNREAD: u32 = 12;
 
 /// Whether a call was under way when the run's last owner was lost.
 fn was_lost(machine: &Machine, step: &Step) -> bool {
-    matches!(step.kind, StepKind::Model | StepKind::Tool | StepKind::Http)
+    matches!(step.kind, StepKind::Model | StepKind::Tool | StepKind::Http | StepKind::Memory)
         && step.state == StepState::Running
         && !machine.in_flight.contains(&step.id)
 }

@@ -30,6 +30,7 @@ mod gates;
 mod kinds;
 mod limits;
 mod locks;
+mod memory;
 mod messages;
 mod model;
 mod suspects;
@@ -345,6 +346,7 @@ fn wants(tool: &str) -> ToolRequest {
 fn echo(call: &Call, _: &str, _: u32) -> Result<Answer, StepError> {
     match call {
         Call::Tool(tool) => Ok(Answer::Tool { output: tool.arguments.clone() }),
+        Call::Memory(_) => Ok(Answer::Tool { output: Value::Null }),
         Call::Model(_) => said("hello", Vec::new()),
     }
 }
@@ -421,7 +423,7 @@ fn an_agent_calls_its_tools_and_a_write_that_it_chose_waits_for_a_person() {
                 said(&format!("{tools} calls, {} failed", failed.count()), Vec::new())
             }
         },
-        Call::Tool(_) => echo(call, step, attempt),
+        Call::Tool(_) | Call::Memory(_) => echo(call, step, attempt),
     };
     let mut world = World::new(graph, json!({ "ask": "do it" }), model);
     assert_eq!(world.run(), RunState::Waiting);
@@ -443,7 +445,7 @@ fn an_agent_that_never_answers_is_stopped_by_its_turns() {
     ]});
     let mut world = World::new(graph, json!({}), |call, step, attempt| match call {
         Call::Model(_) => said("", vec![wants("look")]),
-        Call::Tool(_) => echo(call, step, attempt),
+        Call::Tool(_) | Call::Memory(_) => echo(call, step, attempt),
     });
     assert_eq!(world.run(), RunState::Waiting, "a person may give it more");
     world.verdicts.insert("work.~ask1".to_owned(), (Ruling::Rejected, Value::Null));

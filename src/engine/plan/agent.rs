@@ -38,6 +38,30 @@ pub struct AgentSpec {
     /// What it must not take in, say, or combine.
     #[serde(default, skip_serializing_if = "Guardrails::is_default")]
     pub guardrails: Guardrails,
+    /// What it remembers of its earlier tasks.
+    #[serde(default, skip_serializing_if = "Memory::is_none")]
+    pub memory: Memory,
+}
+
+/// What an agent remembers of its earlier tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// Nothing.
+    #[default]
+    None,
+    /// Those of the same run.
+    Conversation,
+    /// Those of all runs that were given to it under the same key.
+    Key,
+}
+
+impl Memory {
+    /// Whether it remembers nothing.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 /// How a model is asked. Nothing set: as its provider does it.
@@ -53,6 +77,9 @@ pub struct ModelOptions {
     /// How much a model that can reason does so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
+    /// Whether long results of earlier turns are told in short.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
 }
 
 impl ModelOptions {

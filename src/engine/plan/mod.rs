@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use agent::{AgentLimits, AgentSpec, Guardrails, InputCheck, ModelOptions, Reasoning, Sensitive};
+pub use agent::{AgentLimits, AgentSpec, Guardrails, InputCheck, Memory, ModelOptions, Reasoning, Sensitive};
 pub use approval::{Approval, MAX_PEOPLE, MAX_QUORUM, OnExpiry};
 pub use names::{
     BranchName, FIND_TOOLS, MESSAGE_ASK, MESSAGE_REPLY, MESSAGE_SEND, MESSAGE_TOOLS, MESSAGES_READ, NodeKey, Port,
@@ -34,6 +34,8 @@ pub const MAX_ITEMS: usize = 10_000;
 pub const MAX_ROUNDS: u32 = 1_000;
 /// The most locks that a node may hold.
 pub const MAX_LOCKS: usize = 8;
+/// The most characters of the key of an agent's memory.
+pub const MAX_MEMORY_KEY: usize = 200;
 /// The most characters of a lock's name.
 pub const MAX_LOCK_NAME: usize = 200;
 /// Seconds that a node may hold its locks where nothing else is said.
@@ -148,8 +150,9 @@ impl Node {
         };
         match &mut self.kind {
             NodeKind::Start => {}
-            NodeKind::Agent { prompt, history, .. } => {
+            NodeKind::Agent { prompt, history, memory_key, .. } => {
                 text(prompt);
+                text(memory_key);
                 visit(history);
             }
             NodeKind::Decision { branches, .. } => branches.iter_mut().for_each(|branch| text(&mut branch.when)),
@@ -231,6 +234,10 @@ pub enum NodeKind {
         /// Template: what was said before, a list of `{ "role": "user" | "assistant", "text" }`.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         history: Value,
+        /// Template: what an agent that remembers by key remembers this task under, such as `{{ input.customer }}`. One
+        /// that is filled in as empty is none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        memory_key: String,
     },
     /// One call of a tool. Output: what the tool returns.
     Tool {

@@ -41,6 +41,103 @@ pub fn pieces(template: &str) -> Result<Vec<Piece<'_>>, String> {
     Ok(out)
 }
 
+/// The names that expressions can begin with, wherever a template stands.
+pub const NAMES: [&str; 10] =
+    ["input", "steps", "context", "item", "index", "previous", "result", "response", "run", "now"];
+
+/// The expressions of a template; none where it is not one.
+#[must_use]
+pub fn expressions(template: &str) -> Vec<&str> {
+    let inside = |piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Expression(inside) => Some(inside),
+    };
+    pieces(template).unwrap_or_default().into_iter().filter_map(inside).collect()
+}
+
+/// A template with these texts in the places of its expressions.
+#[must_use]
+pub fn joined(template: &str, filled: &[String]) -> String {
+    let mut filled = filled.iter();
+    let pieces = pieces(template).unwrap_or_else(|_| vec![Piece::Text(template)]);
+    let texts = pieces.iter().map(|piece| match piece {
+        Piece::Text(text) => text,
+        Piece::Expression(_) => filled.next().map_or("", String::as_str),
+    });
+    texts.collect()
+}
+
+/// A template as it is written, in order: plain text, and expressions with their braces (`true`). What is not closed yet
+/// is text.
+#[must_use]
+pub fn spans(template: &str) -> Vec<(bool, &str)> {
+    let mut out = Vec::new();
+    let mut rest = template;
+    while let Some(open) = rest.find("{{") {
+        let Some(close) = end_of_expression(&rest[open + 2..]) else { break };
+        let end = open + 2 + close + 2;
+        out.extend((open > 0).then(|| (false, &rest[..open])));
+        out.push((true, &rest[open..end]));
+        rest = &rest[end..];
+    }
+    out.extend((!rest.is_empty()).then_some((false, rest)));
+    out
+}
+
+/// What the expressions of a template read, each once and in order: `input.customer.name`, and whether it begins with a
+/// name that there is. A name that there is not is told only of an expression that is nothing else: it may be one that
+/// the expression makes itself.
+#[must_use]
+pub fn variables(template: &str) -> Vec<(&str, bool)> {
+    let mut found: Vec<(&str, bool)> = Vec::new();
+    for (_, span) in spans(template).into_iter().filter(|(is_expression, _)| *is_expression) {
+        let expression = span[2..span.len() - 2].trim();
+        for path in paths(expression) {
+            let root = path.split(['.', '?']).next().unwrap_or_default();
+            let known = NAMES.contains(&root);
+            if (known || path == expression) && !found.iter().any(|(other, _)| *other == path) {
+                found.push((path, known));
+            }
+        }
+    }
+    found
+}
+
+/// The names with what is read of them by dots, outside of strings. What is called at the end of one is no part of it.
+fn paths(expression: &str) -> Vec<&str> {
+    let is_letter = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '$');
+    let mut found = Vec::new();
+    let mut letters = expression.char_indices().peekable();
+    let mut before = ' ';
+    while let Some((start, letter)) = letters.next() {
+        if matches!(letter, '"' | '\'' | '`') {
+            while let Some((_, inside)) = letters.next() {
+                match inside {
+                    '\\' => drop(letters.next()),
+                    end if end == letter => break,
+                    _ => {}
+                }
+            }
+        } else if is_letter(letter) {
+            let mut end = start + letter.len_utf8();
+            while let Some((place, next)) = letters.next_if(|(place, next)| {
+                is_letter(*next) || *next == '.' || (*next == '?' && expression[place + 1..].starts_with('.'))
+            }) {
+                end = place + next.len_utf8();
+            }
+            let mut path = expression[start..end].trim_end_matches(['.', '?']);
+            if expression[end..].trim_start().starts_with('(') {
+                path = path.rsplit_once('.').map_or("", |(of, _)| of.trim_end_matches('?'));
+            }
+            // A number is none, and what follows a dot is of something that has no name.
+            let is_name = !letter.is_numeric() && before != '.' && !path.is_empty();
+            found.extend(is_name.then_some(path));
+        }
+        before = letter;
+    }
+    found
+}
+
 /// Where the `}}` of an expression is: one that does not close braces opened inside, nor stand in a string.
 fn end_of_expression(inside: &str) -> Option<usize> {
     let bytes = inside.as_bytes();
@@ -140,6 +237,8 @@ pub fn steps_read(expression: &str) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -153,6 +252,40 @@ mod tests {
         assert_eq!(whole_expression("{{ a }}{{ b }}"), None);
         assert!(pieces("{{ open").is_err());
         assert!(pieces("{{  }}").is_err());
+    }
+
+    #[test]
+    fn what_was_filled_in_stands_in_the_places_of_the_expressions() {
+        let template = "Be kind to {{ input.name }}, on {{ now }}.";
+        assert_eq!(expressions(template), ["input.name", "now"]);
+        assert_eq!(joined(template, &["Ada".to_owned(), "{{ x }}".to_owned()]), "Be kind to Ada, on {{ x }}.");
+        assert_eq!(expressions("An {{ unclosed one"), [""; 0]);
+        assert_eq!(joined("An {{ unclosed one", &[]), "An {{ unclosed one");
+    }
+
+    #[test]
+    fn the_variables_of_a_template_are_told_once_and_unknown_names_as_such() {
+        let template = "{{ input.a.b }} {{ steps.fetch.output?.name + ' input.no ' + input.a.b }} {{ custmer.name }} \
+                        {{ input.list.map(x => x.y).join(', ') }} {{ Math.max(index, 1) }}";
+        assert_eq!(
+            variables(template),
+            [
+                ("input.a.b", true),
+                ("steps.fetch.output?.name", true),
+                ("custmer.name", false),
+                ("input.list", true),
+                ("index", true),
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn spans_are_the_template_and_any_text_has_variables(template in "(\\{\\{|\\}\\}|[a-z.?'\"(é ]|.){0,60}") {
+            let whole: String = spans(&template).into_iter().map(|(_, span)| span).collect();
+            prop_assert_eq!(&whole, &template);
+            drop(variables(&template));
+        }
     }
 
     #[test]

@@ -196,7 +196,12 @@ mod tests {
         let call = ModelCall {
             temperature: Some(0.5),
             max_tokens: Some(900),
-            options: ModelOptions { top_p: Some(0.9), max_output_tokens: Some(400), reasoning: Some(Reasoning::High) },
+            options: ModelOptions {
+                top_p: Some(0.9),
+                max_output_tokens: Some(400),
+                reasoning: Some(Reasoning::High),
+                ..ModelOptions::default()
+            },
             ..ModelCall::default()
         };
         options(AdapterKind::OpenAI, &ModelId::parse(model).unwrap(), &call, &Arc::default())

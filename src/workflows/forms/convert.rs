@@ -63,9 +63,13 @@ impl StepForm {
     fn with_kind(self, kind: &NodeKind) -> Self {
         match kind {
             NodeKind::Start => self,
-            NodeKind::Agent { agent, prompt, history } => {
-                Self { agent: agent.clone(), prompt: prompt.clone(), history: values::write(history), ..self }
-            }
+            NodeKind::Agent { agent, prompt, history, memory_key } => Self {
+                agent: agent.clone(),
+                prompt: prompt.clone(),
+                history: values::write(history),
+                memory_key: memory_key.clone(),
+                ..self
+            },
             NodeKind::Tool { tool, arguments } => {
                 let mut form = Self { tool: tool.clone(), ..self };
                 match arguments {
@@ -229,6 +233,7 @@ impl StepForm {
                 agent: self.agent.clone(),
                 prompt: normal(&self.prompt),
                 history: form.value("history", &self.history),
+                memory_key: self.memory_key.trim().to_owned(),
             },
             "tool" => NodeKind::Tool { tool: self.tool.clone(), arguments: self.tool_arguments(form) },
             "http" => NodeKind::Http(Box::new(Http {

@@ -296,7 +296,7 @@ fn of_many_tools_those_that_fit_are_shown_and_the_others_can_be_found() {
         .push((ToolSpec { description: "Rings the old bell.".to_owned(), ..reading("ring") }, ToolPermission::Allowed));
     let offered = |call: &Call| match call {
         Call::Model(call) => call.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>(),
-        Call::Tool(_) => Vec::new(),
+        Call::Tool(_) | Call::Memory(_) => Vec::new(),
     };
     let mut world = world(&tools, move |call, step, _| match step {
         "ask.model1" => {

@@ -133,7 +133,7 @@ fn a_question_needs_no_leave_to_be_asked() {
     let mut world = World::new(graph, Value::Null, |call, _, _| match call {
         Call::Model(model) if model.messages.len() == 1 => said("", vec![wants("ask_human")]),
         Call::Model(_) => said("done", Vec::new()),
-        Call::Tool(_) => Ok(Answer::AskHuman { question: "Is it ready?".to_owned() }),
+        Call::Tool(_) | Call::Memory(_) => Ok(Answer::AskHuman { question: "Is it ready?".to_owned() }),
     });
     let mut plan = (*world.machine.plan).clone();
     let spec = ToolSpec { name: "ask_human".to_owned(), ..plan.tools["look"].clone() };

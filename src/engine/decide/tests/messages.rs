@@ -29,7 +29,7 @@ fn office(says: Says) -> World {
     ]});
     let mut world = World::new(graph, Value::Null, move |call, step, attempt| match call {
         Call::Model(_) => says(step, &reading(call)),
-        Call::Tool(_) => echo(call, step, attempt),
+        Call::Tool(_) | Call::Memory(_) => echo(call, step, attempt),
     });
     let mut plan = (*world.machine.plan).clone();
     let helper = plan.agents.remove("helper").unwrap();

@@ -34,7 +34,7 @@ pub(super) fn kind(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
     let path = reads.path;
     match &node.kind {
         NodeKind::Start => {}
-        NodeKind::Agent { agent, prompt, history } => {
+        NodeKind::Agent { agent, prompt, history, memory_key } => {
             if agent.is_empty() {
                 out.node(path, "agent", "Choose the agent that does this step.");
             } else if !out.known.agents.contains(agent) {
@@ -42,6 +42,7 @@ pub(super) fn kind(node: &Node, reads: &Reads<'_>, out: &mut Faults<'_>) {
             }
             required(prompt, "prompt", "Write what the agent is asked.", reads, out);
             value_template(history, "history", reads, out);
+            text_template(memory_key, "memory_key", reads, out);
         }
         NodeKind::Tool { tool, arguments } => {
             let limit = out.known.tools.get(tool).map(|spec| spec.timeout_s);
