@@ -1,6 +1,8 @@
 -- A server of tools names a credential that there is: no removal comes between the look whether it is used and the delete.
 -- Until now that was looked after by the service alone, so what a race has left behind is taken out first. The table's
 -- owner sees no rows of a table whose policies it is held to.
+-- A removal of a credential looks at it before it looks at the servers: the locks are taken in its order.
+lock table credentials, mcp_servers in access exclusive mode;
 alter table mcp_servers no force row level security;
 alter table credentials no force row level security;
 update mcp_servers s set credential_id = null
@@ -11,5 +13,4 @@ alter table credentials force row level security;
 
 create index mcp_servers_credential on mcp_servers (organization_id, credential_id);
 alter table mcp_servers add constraint mcp_servers_credential_fkey
-    foreign key (organization_id, credential_id) references credentials (organization_id, id) not valid;
-alter table mcp_servers validate constraint mcp_servers_credential_fkey;
+    foreign key (organization_id, credential_id) references credentials (organization_id, id);

@@ -1,5 +1,5 @@
 -- What agents remember across runs, under keys that workflows give. The version before runs on beside it and knows none
--- of this.
+-- of this: it cannot read an agent that was given a memory, and lays a run that remembers aside until it is replaced.
 
 -- One task that an agent has done, as it remembers it. It outlives its run, which it names without a reference.
 create table agent_memories (
@@ -13,9 +13,6 @@ create table agent_memories (
     step_id text not null,
     prompt text not null,
     answer text not null,
-    -- Whether its run had read strangers' text, and what is private, by then.
-    untrusted boolean not null,
-    private boolean not null,
     created_at timestamptz not null default now(),
     -- Each step is kept once, however often it is tried.
     primary key (organization_id, run_id, step_id),
@@ -30,4 +27,4 @@ create policy app on agent_memories to agentflow_app using (organization_id = cu
 create policy keeper on agent_memories to agentflow_keeper using (true) with check (true);
 grant select, insert, delete on agent_memories to agentflow_app;
 -- What is remembered is nothing for housekeeping to read.
-grant select (organization_id, run_id, step_id, created_at), delete on agent_memories to agentflow_keeper;
+grant select (organization_id, run_id, step_id, agent_key, seq, created_at), delete on agent_memories to agentflow_keeper;

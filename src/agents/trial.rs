@@ -55,6 +55,7 @@ impl Trial {
             graph: graph(&agent.key)?,
             agents: BTreeMap::from([(agent.key.clone(), spec)]),
             simulate: effects == Effects::Simulated,
+            trial: true,
             ..Plan::default()
         };
         let plan = Arc::new(workflows::service::complete(tx, plan, true).await?);

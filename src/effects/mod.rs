@@ -158,12 +158,12 @@ impl Performer {
                 let output = serde_json::to_value(&recalled).unwrap_or_default();
                 Guard::of(&self.known, scope.org, None).result(Ok(Answer::Tool { output })).await
             }
-            MemoryDeed::Keep { task, seen, guardrails } => {
+            MemoryDeed::Keep { task, guardrails } => {
                 let guard = Guard::of(&self.known, scope.org, Some(&guardrails));
                 // More than is kept, so that nothing is looked for in half a word.
                 let clean = |text: &str| guard.line(&text.chars().take(LOOKED_THROUGH).collect::<String>());
                 let task = PastTask { prompt: clean(&task.prompt), answer: clean(&task.answer) };
-                let kept = memory::service::keep(&self.db, scope, &agent, &key, &task, seen).await;
+                let kept = memory::service::keep(&self.db, scope, &agent, &key, task).await;
                 kept.map_err(as_step_error)?;
                 say(format!("The task is remembered under “{key}”."));
                 Ok(Answer::Tool { output: Value::Null })

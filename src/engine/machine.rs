@@ -471,12 +471,12 @@ impl Machine {
             let tool = match step.kind {
                 StepKind::Http => Some(HTTP_TOOL),
                 StepKind::Tool => step.detail.about.as_deref(),
-                // What was read before the task came to be remembered has been read here too.
+                // What is remembered is about somebody, and whoever gave the tasks wrote a part of it.
                 StepKind::Memory => {
                     let recalled = step.output.clone().and_then(|output| Recalled::deserialize(output).ok());
-                    let brought = recalled.unwrap_or_default().seen;
-                    seen.untrusted |= brought.untrusted;
-                    seen.private |= brought.private;
+                    let some = recalled.is_some_and(|recalled| !recalled.tasks.is_empty());
+                    seen.untrusted |= some;
+                    seen.private |= some;
                     None
                 }
                 _ => None,

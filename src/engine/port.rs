@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::{
     journal::{LogLevel, Usage},
-    plan::{Flow, Guardrails, ModelOptions, ToolSource},
+    plan::{Guardrails, ModelOptions, ToolSource},
     state::{StepError, StepId},
 };
-use crate::kernel::{OrgId, RunId, Timestamp};
+use crate::kernel::{OrgId, RunId, Timestamp, text};
 
 /// A message of a conversation with a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,8 +249,17 @@ pub struct PastTask {
 pub const RECALLED_TASKS: usize = 30;
 /// The most characters of them together.
 const RECALLED_CHARS: usize = 60_000;
+/// The most characters of one's question, and of its answer.
+const PAST_CHARS: usize = 20_000;
 
 impl PastTask {
+    /// The task as far as it is remembered: of a long text the beginning.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        let [prompt, answer] = [self.prompt, self.answer].map(|text| text::shortened(&text, PAST_CHARS));
+        Self { prompt, answer }
+    }
+
     /// The last of these tasks, as many as an agent is told of, the oldest first.
     #[must_use]
     pub fn last(newest_first: impl IntoIterator<Item = Self>) -> Vec<Self> {
@@ -288,8 +297,6 @@ pub enum MemoryDeed {
     Keep {
         /// The task.
         task: PastTask,
-        /// What the run had read by then.
-        seen: Flow,
         /// What the agent must not keep either.
         guardrails: Guardrails,
     },
@@ -300,9 +307,6 @@ pub enum MemoryDeed {
 pub struct Recalled {
     /// The tasks, the oldest first.
     pub tasks: Vec<PastTask>,
-    /// What the runs had read that they were done in: whoever remembers them has read it too.
-    #[serde(default)]
-    pub seen: Flow,
 }
 
 /// What a step asks of the world.

@@ -131,12 +131,12 @@ impl Guard {
 
     fn check_length(&self, call: &ModelCall) -> Result<(), StepError> {
         let most = self.rails.as_ref().and_then(|rails| rails.max_input_chars).map_or(usize::MAX, |most| most as usize);
-        // All that is said to it now: an earlier conversation was measured when it was held.
-        let task = call.messages.iter().skip(call.earlier).filter_map(|message| match message {
+        // What was said before and the task: what follows it are notes of ours, and answers to the agent's questions.
+        let given = call.messages.iter().take(call.earlier + 1).filter_map(|message| match message {
             Message::User { text } => Some(text.chars().count()),
             _ => None,
         });
-        match task.max().filter(|count| *count > most) {
+        match given.max().filter(|count| *count > most) {
             None => Ok(()),
             Some(count) => {
                 let message = format!(
@@ -150,14 +150,19 @@ impl Guard {
         }
     }
 
-    /// Looks through what the model has not been shown before: all that came since it last spoke.
+    /// Looks through what the model has not been shown before: all that came since it last spoke. As a task begins, that
+    /// is what was said before it too, the agent's own words as well: they may be those of a page that it read.
     fn check_news(&self, call: &ModelCall, warn: &(dyn Fn(String) + Send + Sync)) -> Result<(), StepError> {
         let mode = self.rails.as_ref().map_or(InputCheck::Off, |rails| rails.injection);
         if mode == InputCheck::Off {
             return Ok(());
         }
-        let since = call.messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
-        let news = call.messages[since.map_or(0, |place| place + 1)..].iter().filter_map(|message| match message {
+        let spoke = call.messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
+        let since = spoke.filter(|place| *place >= call.earlier).map_or(0, |place| place + 1);
+        let news = call.messages[since..].iter().enumerate().filter_map(|(place, message)| match message {
+            Message::User { text } | Message::Assistant { text, .. } if since + place < call.earlier => {
+                Some(("What was said before the task".to_owned(), text.clone()))
+            }
             Message::User { text } => Some(("The task".to_owned(), text.clone())),
             Message::Tool { tool, output, .. } if outside::brings_outside_text(tool) => {
                 let text = output.as_str().map_or_else(|| output.to_string(), str::to_owned);

@@ -42,7 +42,7 @@ pub fn marked(mut call: ModelCall, key: &str) -> ModelCall {
     let mut some = call.tools.iter().any(|tool| brings_outside_text(&tool.name));
     for message in &mut call.messages {
         match message {
-            Message::User { text } => {
+            Message::User { text } | Message::Assistant { text, .. } => {
                 if let Cow::Owned(clean) = visible(text) {
                     *text = clean;
                 }
@@ -51,7 +51,7 @@ pub fn marked(mut call: ModelCall, key: &str) -> ModelCall {
                 *output = Value::String(wrapped(tool, output, &format!("{key}/{id}")));
                 some = true;
             }
-            Message::Tool { .. } | Message::Assistant { .. } => {}
+            Message::Tool { .. } => {}
         }
     }
     if some {

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 16] = [
+pub(super) const PAST: [(&str, &str); 17] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -76,6 +76,16 @@ pub(super) const PAST: [(&str, &str); 16] = [
         "delete from agent_memories where (organization_id, run_id, step_id) in (
              select organization_id, run_id, step_id from agent_memories
              where created_at < now() - interval '400 days' limit $1)",
+    ),
+    (
+        // A key that is another one each time would let an agent's memory grow without end.
+        "what agents with very many keys remembered first",
+        "delete from agent_memories where (organization_id, run_id, step_id) in (
+             select organization_id, run_id, step_id from (
+                 select organization_id, run_id, step_id,
+                        row_number() over (partition by organization_id, agent_key order by seq desc) as place
+                 from agent_memories) kept
+             where place > 20000 limit $1)",
     ),
     (
         // A call that comes back after so long is no call any more. What still counts is given back by the next call.

@@ -109,15 +109,20 @@ pub async fn insert(tx: &mut TenantTx, id: McpServerId, slug: &str, draft: &Draf
     )
     .execute(tx.conn())
     .await
-    .map_err(slug_taken)?;
+    .map_err(cannot_be)?;
     Ok(())
 }
 
-fn slug_taken(error: sqlx::Error) -> Error {
-    if error.as_database_error().is_some_and(|error| error.constraint() == Some("mcp_servers_slug_key")) {
-        return Error::invalid("slug", "Another server's tools begin like this. Choose something else.");
+fn cannot_be(error: sqlx::Error) -> Error {
+    match error.as_database_error().and_then(|error| error.constraint()) {
+        Some("mcp_servers_slug_key") => {
+            Error::invalid("slug", "Another server's tools begin like this. Choose something else.")
+        }
+        Some("mcp_servers_credential_fkey") => {
+            Error::invalid("credential", "This credential was removed. Choose another one.")
+        }
+        _ => error.into(),
     }
-    error.into()
 }
 
 /// Changes a server.
@@ -134,7 +139,8 @@ pub async fn save(tx: &mut TenantTx, id: McpServerId, draft: &Draft<'_>) -> Resu
         draft.variable,
     )
     .execute(tx.conn())
-    .await?;
+    .await
+    .map_err(cannot_be)?;
     Ok(())
 }
 

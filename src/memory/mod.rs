@@ -41,6 +41,6 @@ pub struct Memories {
     pub keys: Vec<KeyLine>,
     /// How many keys there are in all.
     pub all: i64,
-    /// The tasks under the key that is open, the newest first.
+    /// The last tasks under the key that is open, the newest first, each as far as it is short.
     pub open: Option<(String, Vec<Entry>)>,
 }

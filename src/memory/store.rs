@@ -3,15 +3,16 @@
 use super::{Entry, KeyLine};
 use crate::{
     db::TenantTx,
-    engine::{plan::Flow, port::PastTask, state::StepId},
+    engine::{port::PastTask, state::StepId},
     kernel::{AgentId, Result, RunId},
 };
 
-/// The last tasks under a key, the newest first, each with what its run had read.
-pub(super) async fn last(tx: &mut TenantTx, agent: &str, key: &str, most: i64) -> Result<Vec<(PastTask, Flow)>> {
+/// The last tasks under a key, the newest first.
+pub(super) async fn last(tx: &mut TenantTx, agent: &str, key: &str, most: i64) -> Result<Vec<PastTask>> {
     let org = tx.org().uuid();
-    let rows = sqlx::query!(
-        "select prompt, answer, untrusted, private from agent_memories
+    let rows = sqlx::query_as!(
+        PastTask,
+        "select prompt, answer from agent_memories
          where organization_id = $1 and agent_key = $2 and key = $3
          order by seq desc
          limit $4",
@@ -22,11 +23,7 @@ pub(super) async fn last(tx: &mut TenantTx, agent: &str, key: &str, most: i64) -
     )
     .fetch_all(tx.conn())
     .await?;
-    let read = |untrusted, private| Flow { untrusted, private, outbound: false };
-    Ok(rows
-        .into_iter()
-        .map(|row| (PastTask { prompt: row.prompt, answer: row.answer }, read(row.untrusted, row.private)))
-        .collect())
+    Ok(rows)
 }
 
 /// Keeps a task, unless its step is kept already.
@@ -35,13 +32,11 @@ pub(super) async fn insert(
     (agent, key): (&str, &str),
     (run, step): (RunId, &StepId),
     task: &PastTask,
-    seen: Flow,
 ) -> Result<()> {
     let org = tx.org().uuid();
     sqlx::query!(
-        "insert into agent_memories
-             (organization_id, agent_key, key, run_id, step_id, prompt, answer, untrusted, private)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into agent_memories (organization_id, agent_key, key, run_id, step_id, prompt, answer)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (organization_id, run_id, step_id) do nothing",
         org,
         agent,
@@ -50,8 +45,6 @@ pub(super) async fn insert(
         step.as_str(),
         task.prompt,
         task.answer,
-        seen.untrusted,
-        seen.private,
     )
     .execute(tx.conn())
     .await?;

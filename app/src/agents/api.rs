@@ -22,14 +22,14 @@ use crate::error::ApiError;
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
 use agentflow::{
-    access::Permission,
+    access::{Ctx, Permission},
     agents::{
         cases::{rehearsal::service as rehearsals, service as cases},
         record::Period,
         service,
     },
     conversations,
-    kernel::Error,
+    kernel::{Error, Kind},
     memory::service as memory,
 };
 
@@ -352,8 +352,7 @@ pub async fn save_agent(
     let saved = service::save(&build, deploy.as_ref().filter(|_| !rehearse), agent, new).await.map_err(in_form)?;
     if rehearse && saved.deployed_version != Some(saved.version) {
         let version = saved.version;
-        // It is saved. Where the cases cannot be run now, the page says so when they are run from there.
-        let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await.ok();
+        let rehearsal = rehearsed(&cx, agent, version).await?;
         leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, rehearsal));
     }
     Ok(())
@@ -371,8 +370,8 @@ pub async fn deploy_agent(
     let cx = door::ctx(&org).await?;
     let deploy = cx.grant()?;
     if !now && cases::any(&cx.grant()?, agent).await? {
-        let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await?;
-        leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, Some(rehearsal)));
+        let rehearsal = rehearsed(&cx, agent, version).await?;
+        leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, rehearsal));
         return Ok(());
     }
     service::deploy(&deploy, agent, version).await?;
@@ -389,6 +388,17 @@ pub async fn rehearse_agent(org: String, agent: AgentId, version: i32) -> Result
     let rehearsal = rehearsals::start(&cx.grant()?, agent, version).await?;
     leptos_axum::redirect(&deploy_address(&cx.org().slug, agent, version, Some(rehearsal)));
     Ok(())
+}
+
+/// Runs the test cases with a version that is to be deployed, if they can be run: the version may be the mend of what
+/// keeps the one that is live from running. Asked for on the page itself, it is told why they cannot.
+#[cfg(feature = "ssr")]
+async fn rehearsed(cx: &Ctx, agent: AgentId, version: i32) -> Result<Option<RehearsalId>, ApiError> {
+    match rehearsals::start(&cx.grant()?, agent, version).await {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.kind == Kind::Conflict => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where it stands what came of a version's test cases.

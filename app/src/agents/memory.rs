@@ -154,6 +154,7 @@ fn open_card(org: &str, agent: &str, here: &str, key: &str, entries: Vec<Entry>,
     view! {
         <Card title=format!("Remembered under “{key}”")>
             <div class="stack">
+                <p class="muted">"The last tasks, at most 20; of long ones the beginning."</p>
                 <ol class="memories">{tasks}</ol>
                 {forget}
                 <p><a href=here>"All keys"</a></p>

@@ -63,7 +63,7 @@ fn retention(org: String, settings: OrgSettings, role: Role) -> AnyView {
             <Field
                 name="retention_days"
                 label="Keep ended runs for days"
-                hint="Older ones are removed with their steps, approvals and logs. Empty: as this server does. 0: for ever. A workflow's own number comes first."
+                hint="Older ones are removed with their steps, approvals and logs; what agents remember under keys stays. Empty: as this server does. 0: for ever. A workflow's own number comes first."
                 value=days.unwrap_or_default()
                 optional=true
                 inputmode="numeric"

@@ -200,7 +200,7 @@ async fn of_a_key_the_last_two_hundred_tasks_are_kept_and_the_last_thirty_told()
         let task = agentflow::engine::port::PastTask { prompt: format!("{number}"), answer: long };
         let scope = scope(number);
         for _ in 0..2 {
-            service::keep(db, &scope, &agent.key, "c-1", &task, Default::default()).await.unwrap();
+            service::keep(db, &scope, &agent.key, "c-1", task.clone()).await.unwrap();
         }
     }
     let kept = kept(&office, &agent, "c-1").await;

@@ -44,7 +44,7 @@ impl Decider<'_> {
         let mut values = match result {
             Ok(Value::Array(values)) => values,
             Ok(_) => Vec::new(),
-            Err(_) if plan.simulate => Vec::new(),
+            Err(_) if plan.trial => Vec::new(),
             Err(error) => {
                 let message = format!("The instructions of {} cannot be filled in. {}", spec.name, error.message);
                 return self.fail(agent, StepError { message, ..error });
@@ -56,7 +56,7 @@ impl Decider<'_> {
         for (inside, value) in expressions.into_iter().zip(values) {
             filled.push(match value {
                 Value::String(text) => text,
-                Value::Null if plan.simulate => {
+                Value::Null if plan.trial => {
                     let line = format!("Nothing stands at {{{{ {inside} }}}} in a trial; its name is told instead.");
                     self.turn.log(LogLevel::Warn, Some(agent), line);
                     format!("[{inside}]")

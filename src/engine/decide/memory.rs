@@ -132,7 +132,7 @@ impl Decider<'_> {
             let turn = self.m.steps.get(id)?.input.as_ref()?.get("turn")?.as_u64()?;
             let answer = self.answer(&agent.child(format_args!("model{turn}")))?.text;
             let task = PastTask { prompt: self.prompt_of_task(&agent).to_owned(), answer };
-            MemoryDeed::Keep { task, seen: self.m.seen, guardrails: spec.guardrails.clone() }
+            MemoryDeed::Keep { task, guardrails: spec.guardrails.clone() }
         };
         Some(Call::Memory(MemoryCall { agent: self.agent_key(&agent)?, key, deed }))
     }
@@ -142,8 +142,6 @@ impl Decider<'_> {
 fn past_task(step: &Step) -> PastTask {
     let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let prompt = step.input.as_ref().and_then(|input| input.get("prompt"));
-    PastTask {
-        prompt: prompt.map(as_text).unwrap_or_default(),
-        answer: step.output.as_ref().map(as_text).unwrap_or_default(),
-    }
+    let (prompt, answer) = (prompt.map(as_text), step.output.as_ref().map(as_text));
+    PastTask { prompt: prompt.unwrap_or_default(), answer: answer.unwrap_or_default() }.shortened()
 }

@@ -453,6 +453,9 @@ pub struct Plan {
     /// Whether tools that change or send something only tell what they would do: a trial.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulate: bool,
+    /// Whether an agent is tried by itself, with no workflow around it that would give what its instructions name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
 }
 
 /// A workflow inside of another one's run, as the run keeps it.

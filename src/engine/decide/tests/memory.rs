@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::engine::{
-    plan::{Flow, Memory},
+    plan::Memory,
     port::{MemoryCall, MemoryDeed, PastTask},
     state::StepKind,
 };
@@ -82,7 +82,7 @@ fn a_task_under_a_key_is_told_of_the_last_ones_and_kept() {
                 assert_eq!((call.agent.as_str(), call.key.as_str()), ("helper", "c-1"));
                 assert_eq!(call.deed, MemoryDeed::Recall);
                 let tasks = json!([{ "prompt": "Hello", "answer": "Good day" }]);
-                Ok(Answer::Tool { output: json!({ "tasks": tasks, "seen": { "untrusted": true } }) })
+                Ok(Answer::Tool { output: json!({ "tasks": tasks }) })
             }
             "ask.model1" => {
                 let Call::Model(model) = call else { panic!("{call:?}") };
@@ -91,9 +91,8 @@ fn a_task_under_a_key_is_told_of_the_last_ones_and_kept() {
                 said("Evening.", Vec::new())
             }
             "ask.memory-keep" => {
-                let MemoryDeed::Keep { task, seen, .. } = &of_memory(call).deed else { panic!("{call:?}") };
+                let MemoryDeed::Keep { task, .. } = &of_memory(call).deed else { panic!("{call:?}") };
                 assert_eq!(*task, PastTask { prompt: "And now?".to_owned(), answer: "Evening.".to_owned() });
-                assert_eq!(*seen, Flow { untrusted: true, ..Flow::default() }, "what was recalled was read");
                 Ok(Answer::Tool { output: Value::Null })
             }
             other => panic!("{other}"),
@@ -166,10 +165,10 @@ fn a_memory_that_cannot_be_read_fails_the_task_and_one_that_cannot_be_added_to_d
 }
 
 #[test]
-fn what_was_read_before_a_task_was_remembered_counts_for_the_rule_of_two() {
+fn what_is_remembered_counts_for_the_rule_of_two() {
     let mut world = World::new(keyed("Send it", Value::Null), json!({ "customer": 7 }), |_, step, _| match step {
         "ask.memory-recall" => {
-            Ok(Answer::Tool { output: json!({ "tasks": [], "seen": { "untrusted": true, "private": true } }) })
+            Ok(Answer::Tool { output: json!({ "tasks": [{ "prompt": "Hello", "answer": "Good day" }] }) })
         }
         "ask.model1" => said("", vec![wants("send")]),
         "ask.model2" => said("Sent.", Vec::new()),
@@ -220,7 +219,7 @@ fn what_instructions_name_and_is_not_there_is_told() {
         { "id": "ask", "kind": "agent", "agent": "helper", "prompt": "Hello" },
         { "id": "end", "kind": "end", "after": ["ask"] },
     ] });
-    for simulate in [false, true] {
+    for trial in [false, true] {
         let mut world = World::new(graph.clone(), json!({}), |call, _, _| {
             let Call::Model(call) = call else { panic!("{call:?}") };
             assert_eq!(call.system, "Help [input.name].");
@@ -228,10 +227,10 @@ fn what_instructions_name_and_is_not_there_is_told() {
         });
         with_helper(&mut world, |helper| helper.instructions = "Help {{ input.name }}.".to_owned());
         let mut plan = (*world.machine.plan).clone();
-        plan.simulate = simulate;
+        plan.trial = trial;
         world.machine.plan = Arc::new(plan);
         let end = world.run();
-        assert_eq!(end, if simulate { RunState::Succeeded } else { RunState::Failed });
+        assert_eq!(end, if trial { RunState::Succeeded } else { RunState::Failed });
         if let Some(error) = world.machine.error {
             assert_eq!((error.class, error.code.as_str()), (ErrorClass::BadInput, "agent.instructions"));
             assert!(error.message.contains("{{ input.name }}"), "{}", error.message);
