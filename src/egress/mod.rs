@@ -104,7 +104,8 @@ impl From<Failure> for StepError {
             Failure::NotListed => (
                 ErrorClass::BadInput,
                 "guardrails.domain",
-                "This host is not among those that the agent's tools may call. Its guardrails list them.",
+                "This host is not among those that may be called. The organization's settings and the agent's guardrails list \
+                 them.",
             ),
             Failure::Unreachable => (
                 ErrorClass::Unavailable,

@@ -1,36 +1,46 @@
-//! Which hosts an agent's tools may call.
+//! Which hosts tools may call.
 
 use std::collections::BTreeSet;
 
 use url::Host;
 
-/// The hosts that may be called: each one and its subdomains. None named: all.
+/// The hosts that may be called: those that stand, or whose parent stands, in every list. No list: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Domains {
-    named: Option<Vec<Host>>,
+    lists: Vec<Vec<Host>>,
 }
 
 impl Domains {
-    /// Reads a list. What is no host allows nothing.
+    /// Reads a list. What is no host allows nothing; an empty list is none.
     #[must_use]
     pub fn of(names: &BTreeSet<String>) -> Self {
-        Self { named: (!names.is_empty()).then(|| names.iter().filter_map(|name| host(name)).collect()) }
+        Self::default().and(names)
+    }
+
+    /// The hosts that stand in one more list, too.
+    #[must_use]
+    pub fn and<'n>(mut self, names: impl IntoIterator<Item = &'n String>) -> Self {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            self.lists.push(names.filter_map(|name| host(name)).collect());
+        }
+        self
     }
 
     /// Whether a host may be called: a name, as people or addresses write it, or an address, then exactly.
     #[must_use]
     pub fn allow(&self, called: &str) -> bool {
-        let Some(named) = &self.named else { return true };
-        match host(called) {
-            Some(Host::Domain(called)) => named.iter().any(|one| match one {
-                Host::Domain(name) => {
-                    called.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                }
-                Host::Ipv4(_) | Host::Ipv6(_) => false,
-            }),
-            Some(address) => named.contains(&address),
-            None => false,
+        if self.lists.is_empty() {
+            return true;
         }
+        let Some(called) = host(called) else { return false };
+        let is = |one: &Host| match (&called, one) {
+            (Host::Domain(called), Host::Domain(name)) => {
+                called.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            (called, one) => called == one,
+        };
+        self.lists.iter().all(|list| list.iter().any(is))
     }
 }
 
@@ -96,5 +106,14 @@ mod tests {
         }
         assert!(allowed("anything.example", &BTreeSet::new()));
         assert!(!allowed("anything.example", &BTreeSet::from(["a b".to_owned()])));
+    }
+
+    #[test]
+    fn a_host_stands_in_every_list() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let both = Domains::of(&list(&["api.example.com", "other.test"])).and(&list(&["example.com"])).and(&list(&[]));
+        assert!(both.allow("v1.api.example.com"));
+        assert!(!both.allow("example.com") && !both.allow("other.test"));
+        assert!(!Domains::of(&list(&["example.com"])).and(&list(&["not a host"])).allow("example.com"));
     }
 }

@@ -108,6 +108,19 @@ pub fn clean(value: &mut serde_json::Value) {
     }
 }
 
+/// Whether a text is the name of a host: labels of small letters, digits and inner hyphens. An address in digits is none.
+#[must_use]
+pub fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +140,15 @@ mod tests {
         clean(&mut value);
         assert_eq!(value, serde_json::json!({ "a\u{fffd}": ["b\u{fffd}c", 1] }));
         assert!(!has_nul(&value));
+    }
+
+    #[test]
+    fn names_of_hosts() {
+        for good in ["example.com", "api.eu-west.example.com", "xn--bcher-kva.example", "intranet"] {
+            assert!(is_host_name(good), "{good}");
+        }
+        for bad in ["", ".", "example..com", "-a.com", "a-.com", "Example.com", "a b.com", "10.0.0.1", "a/b", "a:80"] {
+            assert!(!is_host_name(bad), "{bad}");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn call(
         return Err(StepError::new(ErrorClass::BadInput, "tool.arguments", message));
     }
     if let Transport::Url { url } = &server.transport
-        && !context.domains().allow(Url::parse(url).ok().as_ref().and_then(Url::host_str).unwrap_or_default())
+        && !context.domains().await?.allow(Url::parse(url).ok().as_ref().and_then(Url::host_str).unwrap_or_default())
     {
         return Err(Failure::NotListed.into());
     }

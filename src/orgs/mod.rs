@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{OrgRef, Role};
 
 /// What an organization has settled for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgSettings {
     /// Above this amount, in millionths of its currency's unit, what cannot be undone is approved by typing the amount.
     pub typed_amount_micros: i64,
@@ -18,6 +18,8 @@ pub struct OrgSettings {
     pub max_running: Option<i32>,
     /// Days that ended runs are kept; 0 for ever. Nothing: as the server keeps them.
     pub retention_days: Option<i32>,
+    /// The only hosts, with all below them, that tools may call. None named: all public ones.
+    pub allowed_domains: Vec<String>,
 }
 
 /// One of a person's organizations, for the switcher.

@@ -1,5 +1,7 @@
 //! Entering an organization, founding one, and listing one's own.
 
+use std::collections::BTreeSet;
+
 use super::{Membership, OrgSettings, store};
 use crate::{
     access::{Actor, Ctx, Grant, OrgRef, Role, right},
@@ -12,6 +14,8 @@ use crate::{
 
 /// The longest that ended runs are kept, unless it is for ever: ten years.
 const MAX_RETENTION_DAYS: i32 = 3_650;
+/// The most hosts that an organization lists.
+const MAX_DOMAINS: usize = 100;
 
 /// The context of a person in one of their organizations. The membership is read here, on every call, so a removal or
 /// another role counts from the next call on.
@@ -140,6 +144,33 @@ pub async fn update_retention(grant: &Grant<right::Deploy>, days: &str) -> Resul
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     store::set_retention(&mut tx, days).await?;
     tx.commit().await
+}
+
+/// Says which hosts alone tools may call, as it was typed: one on a line; none for all public ones. It counts from the next
+/// call on.
+///
+/// # Errors
+/// `invalid`, when one is no name of a host, or there are too many.
+pub async fn update_allowed_domains(grant: &Grant<right::Deploy>, typed: &str) -> Result<()> {
+    let apart = |letter: char| letter.is_whitespace() || ",;".contains(letter);
+    let names: BTreeSet<String> = typed.split(apart).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+    let fault = |message: String| Error::invalid("allowed_domains", message);
+    if let Some(name) = names.iter().find(|name| !text::is_host_name(name)) {
+        return Err(fault(format!(
+            "“{}” is not the name of a host. Write it without https:// and path, such as example.com.",
+            text::shortened(name, 80),
+        )));
+    }
+    if names.len() > MAX_DOMAINS {
+        return Err(fault(format!("{MAX_DOMAINS} hosts are the most.")));
+    }
+    let names: Vec<_> = names.into_iter().collect();
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    store::set_allowed_domains(&mut tx, &names).await?;
+    tx.commit().await?;
+    let by = grant.actor().reference();
+    tracing::info!(organization = %grant.org_id(), by, hosts = names.len(), "hosts of tools changed");
+    Ok(())
 }
 
 /// Whether an organization could have this address: the database is asked for no other text.

@@ -82,7 +82,7 @@ pub(super) async fn settings(tx: &mut TenantTx) -> Result<OrgSettings> {
     let org = tx.org();
     Ok(query_as!(
         OrgSettings,
-        "select typed_amount_micros, max_running, retention_days from organizations where id = $1",
+        "select typed_amount_micros, max_running, retention_days, allowed_domains from organizations where id = $1",
         org.uuid()
     )
     .fetch_one(tx.conn())
@@ -106,6 +106,14 @@ pub(super) async fn set_typed_amount(tx: &mut TenantTx, limit_micros: i64) -> Re
 pub(super) async fn set_retention(tx: &mut TenantTx, days: Option<i32>) -> Result<()> {
     let org = tx.org();
     query!("update organizations set retention_days = $2 where id = $1", org.uuid(), days).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn set_allowed_domains(tx: &mut TenantTx, domains: &[String]) -> Result<()> {
+    let org = tx.org();
+    query!("update organizations set allowed_domains = $2 where id = $1", org.uuid(), domains)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

@@ -76,7 +76,7 @@ impl Tool for HttpRequest {
 
     async fn call(&self, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
         let mut request = request(&arguments, context.scope, Duration::from_secs(self.0.timeout_s))?;
-        request.domains = context.domains();
+        request.domains = context.domains().await?;
         let line = format!("{} {}", request.method, shortened(without_query(&request.url), 200));
         let response = context
             .egress

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ToolInfo, ask_human, calculator, catalog, context, csv, current_time, custom, database_query, email_send, files,
-    html_to_text, http_request, json_query, settings::ToolSettings, shell, text_extract, web_search,
+    html_to_text, http_request, json_query, settings::ToolSettings, shell, store, text_extract, web_search,
 };
 use crate::{
     credentials::Vault,
@@ -49,10 +49,19 @@ pub struct ToolContext<'a> {
 }
 
 impl ToolContext<'_> {
-    /// The hosts that the call may go to.
-    #[must_use]
-    pub fn domains(&self) -> Domains {
-        self.guardrails.map(|rails| Domains::of(&rails.allowed_domains)).unwrap_or_default()
+    /// The hosts that the call may go to: those of the organization, and of the agent.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn domains(&self) -> Result<Domains, StepError> {
+        let of_org = async {
+            let mut tx = self.db.tenant(self.scope.org).await?;
+            store::allowed_domains(&mut tx).await
+        };
+        let of_org =
+            of_org.await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.code, error.message))?;
+        let of_agent = self.guardrails.map(|rails| Domains::of(&rails.allowed_domains)).unwrap_or_default();
+        Ok(of_agent.and(&of_org))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     card::Desk,
     decide::{AmountField, Which, amount_to_type, report, was_refused},
 };
-use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea};
+use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea, visible};
 
 /// The most entries that get a field each; larger proposals are edited as JSON.
 const FIELDS: usize = 20;
@@ -45,8 +45,13 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
 }
 
 fn fields(proposal: &Value) -> AnyView {
+    // A field would hold letters that nobody sees; in JSON they stand by their numbers.
+    let text = serde_json::to_string_pretty(proposal).unwrap_or_default();
+    let seen = visible(&text);
     match proposal {
-        Value::Object(entries) if entries.len() <= FIELDS && entries.keys().all(|key| is_plain(key)) => {
+        Value::Object(entries)
+            if seen == text && entries.len() <= FIELDS && entries.keys().all(|key| is_plain(key)) =>
+        {
             // The server keeps entries in their order and the browser does not: sorted, both draw the same.
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_unstable_by_key(|(key, _)| *key);
@@ -55,11 +60,8 @@ fn fields(proposal: &Value) -> AnyView {
         Value::String(text) => {
             view! { <TextArea name="fields[value]" label="Text" path="payload" value=text.clone() rows=6/> }.into_any()
         }
-        other => {
-            let text = serde_json::to_string_pretty(other).unwrap_or_default();
-            view! { <TextArea name="fields[value]" label="JSON" path="payload" value=text rows=10 class="mono"/> }
-                .into_any()
-        }
+        _ => view! { <TextArea name="fields[value]" label="JSON" path="payload" value=seen rows=10 class="mono"/> }
+            .into_any(),
     }
 }
 

@@ -127,7 +127,7 @@ fn quoted(text: &str) -> String {
 
 /// A text whose letters that nobody sees, or that turn others around, are shown by their numbers: what a person decides
 /// about must not look like something else. Joiners and selectors stay, since scripts and emoji are made with them.
-fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let is_hidden = |letter: char| {
         matches!(
             letter,

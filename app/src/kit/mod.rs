@@ -21,7 +21,7 @@ pub use failure::{Failure, NotFoundBody, PageFailure};
 pub use field::{Checkbox, Choice, Field, RadioGroup, Select, TextArea};
 pub use form::{Form, FormAction, FormState};
 pub use icon::{Glyph, Icon};
-pub use json::{CopyButton, Json};
+pub use json::{CopyButton, Json, visible};
 pub use layout::{Callout, Card, Crumb, EmptyState, Kv, KvList, PageHeader, Pager, Skeleton, Tab, Tabs, Tone};
 pub use live::Announcer;
 pub use status::{Family, Reversibility, Status, StatusBadge, StatusText, kind_glyph, kind_word};

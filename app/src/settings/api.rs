@@ -74,6 +74,12 @@ pub async fn update_retention(org: String, retention_days: String) -> Result<(),
     Ok(orgs::update_retention(&door::ctx(&org).await?.grant()?, &retention_days).await?)
 }
 
+/// Says which hosts alone the organization's tools may call; none, all public ones.
+#[server]
+pub async fn update_allowed_domains(org: String, #[server(default)] allowed_domains: String) -> Result<(), ApiError> {
+    Ok(orgs::update_allowed_domains(&door::ctx(&org).await?.grant()?, &allowed_domains).await?)
+}
+
 /// Makes an API key, for somebody who signed in a short while ago. Its secret is in this answer and in no other.
 #[server]
 pub async fn create_api_key(org: String, name: String, role: String, days: i32) -> Result<NewApiKey, ApiError> {

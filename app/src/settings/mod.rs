@@ -33,8 +33,8 @@ pub fn SettingsPage() -> impl IntoView {
                 <Card title="Profile">
                     <profile::ProfileForm profile action=save/>
                 </Card>
-                <organization::OrganizationCard org=org.clone() settings=organization role/>
                 <organization::RunsCard org=org.clone() max_running=organization.max_running role/>
+                <organization::OrganizationCard org=org.clone() settings=organization role/>
                 <organization::ModelsCard org=org.clone()/>
                 <keys::KeysCard org keys role create changes/>
             </div>

@@ -7,8 +7,8 @@ use agentflow::{
 };
 use leptos::prelude::*;
 
-use super::api::{UpdateMaxRunning, UpdateOrganization, UpdateRetention};
-use crate::kit::{Card, Field, Form, FormAction, Kv, KvList, Look, Submit};
+use super::api::{UpdateAllowedDomains, UpdateMaxRunning, UpdateOrganization, UpdateRetention};
+use crate::kit::{Card, Field, Form, FormAction, Kv, KvList, Look, Submit, TextArea};
 
 /// The organization's rules, to be changed by those who may.
 #[component]
@@ -20,7 +20,7 @@ pub(super) fn OrganizationCard(
     /// One's own role.
     role: Role,
 ) -> impl IntoView {
-    let runs = retention(org.clone(), settings, role);
+    let (runs, hosts) = (retention(org.clone(), settings.retention_days, role), hosts(org.clone(), &settings, role));
     let action = FormAction::new::<UpdateOrganization>();
     let limit = in_units(settings.typed_amount_micros);
     let rules = if role.may(Permission::Deploy) {
@@ -45,13 +45,14 @@ pub(super) fn OrganizationCard(
     view! {
         <Card title="Approvals">{rules}</Card>
         <Card title="Ended runs">{runs}</Card>
+        <Card title="Tools">{hosts}</Card>
     }
     .into_any()
 }
 
 /// How long ended runs are kept, to be changed by those who may.
-fn retention(org: String, settings: OrgSettings, role: Role) -> AnyView {
-    let days = settings.retention_days.map(|days| days.to_string());
+fn retention(org: String, days: Option<i32>, role: Role) -> AnyView {
+    let days = days.map(|days| days.to_string());
     if !role.may(Permission::Deploy) {
         let days = days.unwrap_or_else(|| "As this server does".to_owned());
         return view! { <KvList><Kv name="Days that they are kept">{days}</Kv></KvList> }.into_any();
@@ -70,6 +71,27 @@ fn retention(org: String, settings: OrgSettings, role: Role) -> AnyView {
                 class="short"
             />
             <Submit look=Look::Default>"Save days"</Submit>
+        </Form>
+    }
+    .into_any()
+}
+
+/// Which hosts alone tools may call, to be changed by those who may.
+fn hosts(org: String, settings: &OrgSettings, role: Role) -> AnyView {
+    let named = settings.allowed_domains.join("\n");
+    if !role.may(Permission::Deploy) {
+        let named = if named.is_empty() { "All public ones".to_owned() } else { named };
+        return view! { <KvList><Kv name="Hosts that tools may call">{named}</Kv></KvList> }.into_any();
+    }
+    let action = FormAction::new::<UpdateAllowedDomains>();
+    view! {
+        <Form action done="It is saved, and counts from the next call on.">
+            <input type="hidden" name="org" value=org/>
+            <TextArea
+                name="allowed_domains" label="Hosts that tools may call" optional=true rows=3 class="mono" value=named
+                hint="One on a line, such as example.com with all below it. Web requests, your own tools and tool servers call no others, whoever uses them. Empty: all public ones. An agent's guardrails can list fewer."
+            />
+            <Submit look=Look::Default>"Save hosts"</Submit>
         </Form>
     }
     .into_any()

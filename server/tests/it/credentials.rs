@@ -459,15 +459,15 @@ fn forms_of(secret: &str) -> Vec<String> {
     forms
 }
 
-/// Everything that is logged on this thread meanwhile, whatever the settings leave out.
+/// Everything that is logged on this thread meanwhile, from debug on.
 #[derive(Clone, Default)]
 pub struct Heard(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl Heard {
     pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let (heard, level) = (self.clone(), tracing::Level::DEBUG);
-        let layer = tracing_subscriber::fmt().with_max_level(level).with_writer(move || heard.clone()).finish();
-        tracing::subscriber::set_default(layer)
+        let heard = self.clone();
+        let lines = tracing_subscriber::fmt().with_env_filter(server::telemetry::filter("debug"));
+        tracing::subscriber::set_default(lines.with_writer(move || heard.clone()).finish())
     }
 
     pub fn text(&self) -> String {

@@ -22,6 +22,7 @@ use agentflow::{
     guardrails::outside,
     kernel::OrgId,
 };
+use app::settings::api::UpdateAllowedDomains;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -32,6 +33,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt, stream};
+use leptos::server_fn::ServerFn;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -42,6 +44,7 @@ use crate::{
     models::scope,
     office::{Office, start},
     stream::read_with_cuts,
+    tools::Runner,
     world::World,
 };
 
@@ -245,6 +248,38 @@ async fn what_leads_out_of_the_allowed_domains_goes_nowhere() {
         call(&world, &scope(), request(away.clone(), allowed), &heard).await.unwrap();
     }
     assert_eq!(visits.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn an_organization_lists_the_hosts_of_all_its_tools() {
+    let (port, visits) = echo().await;
+    let hosts = format!("127.0.0.1:{port},localhost:{port}");
+    let world = world_of("http://127.0.0.1:9/v1", &[("AGENTFLOW_ALLOWED_HOSTS", &hosts)]).await;
+    let mut ada = world.sign_up("Ada").await;
+    let mut mia = world.joins("Mia", &ada.org.clone(), Role::Member).await;
+    let org = ada.org.clone();
+    let named = |names| [("org", org.as_str()), ("allowed_domains", names)];
+    assert_eq!(mia.client.post_form(UpdateAllowedDomains::PATH, &named("localhost")).await.status, 403);
+    let wrong = ada.client.post_form(UpdateAllowedDomains::PATH, &named("https://localhost")).await;
+    assert!(wrong.status == 422 && wrong.text().contains("“https://localhost” is not the name"), "{}", wrong.text());
+
+    let (heard, scope) = (Heard::default(), Runner::of(&world, &org).await.scope);
+    let away = format!("http://127.0.0.1:{port}/away/localhost");
+    let direct = format!("http://localhost:{port}/landed");
+    let one = Guardrails { allowed_domains: ["127.0.0.1".to_owned()].into(), ..Guardrails::default() };
+    assert_eq!(ada.client.post_form(UpdateAllowedDomains::PATH, &named("Example.com localhost")).await.status, 200);
+    // A builder's step has no agent's guardrails; an agent's list is within the organization's.
+    for (url, rails) in [(&away, None), (&direct, Some(one))] {
+        let refused = call(&world, &scope, request(url.clone(), rails), &heard).await.unwrap_err();
+        assert_eq!(refused.code, "guardrails.domain", "{url}");
+    }
+    assert_eq!(visits.load(Ordering::SeqCst), 0);
+    call(&world, &scope, request(direct, None), &heard).await.unwrap();
+    let page = ada.client.get(&format!("/o/{org}/settings")).await;
+    assert!(page.text().contains("example.com\nlocalhost"), "{}", page.text());
+    assert_eq!(ada.client.post_form(UpdateAllowedDomains::PATH, &named(" ")).await.status, 200);
+    call(&world, &scope, request(away, None), &heard).await.unwrap();
+    assert_eq!(visits.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ pub(in crate::tools) async fn call(
         egress: context.egress,
         vault: context.vault,
         org: context.scope.org,
-        domains: context.domains(),
+        domains: context.domains().await?,
         evaluator: Evaluator { expressions: context.expressions, now, scope: Some(context.scope) },
     };
     let ready = caller.prepare(name, &config, arguments).await?;

@@ -138,13 +138,14 @@ pub async fn test(grant: &Grant<right::Build>, config: CustomToolConfig, argumen
     }
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let now = tools::store::now(&mut tx).await?;
+    let domains = Domains::default().and(&tools::store::allowed_domains(&mut tx).await?);
     drop(tx);
     let deps = grant.deps();
     let caller = Caller {
         egress: &deps.egress,
         vault: &deps.vault,
         org: grant.org_id(),
-        domains: Domains::default(),
+        domains,
         evaluator: Evaluator { expressions: &deps.expressions, now, scope: None },
     };
     let name = format!("{} (a test by {})", config.title, grant.actor().name());
