@@ -374,13 +374,14 @@ mod tests {
             tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
             fault: Some(secret()),
             stop_reason: secret(),
+            served: Some(secret()),
             provider_request_id: Some(secret()),
             ..answer("")
         };
         guard(None).answer(&mut all, None);
         let told = format!("{all:?}");
         assert!(!told.contains("sesame"), "{told}");
-        assert_eq!(told.matches("[credential removed]").count(), 9);
+        assert_eq!(told.matches("[credential removed]").count(), 10);
     }
 
     #[tokio::test]
