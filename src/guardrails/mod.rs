@@ -315,7 +315,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::{ToolRequest, Tried};
+    use crate::engine::port::{Served, ToolRequest, Tried};
 
     fn guard(rails: Option<Guardrails>) -> Guard {
         let known = Known::of_operator(vec![SecretString::from("0pen-sesame")]);
@@ -374,7 +374,7 @@ mod tests {
             tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
             fault: Some(secret()),
             stop_reason: secret(),
-            served: Some(secret()),
+            served: Some(Box::new(Served(secret()))),
             provider_request_id: Some(secret()),
             ..answer("")
         };

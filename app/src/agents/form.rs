@@ -417,7 +417,8 @@ fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
             <p class="hint">
                 "At a limit the task stops before it goes further, and says at which one. In a workflow a person is asked then whether it goes on; here, when you try it, it ends."
             </p>
-            <div class="fields">
+            <p class="limits-tools">{tools}" "<a href="#tools">"Choose tools"</a></p>
+            <div class="fields limits">
                 <Field
                     name="form[max_turns]" label="Turns" inputmode="numeric" value=form.max_turns
                     hint="Model calls, 1 to 50."
@@ -435,7 +436,6 @@ fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
                     hint="5 to 600. A call that takes longer is cut off and tried again, as often as the step allows."
                 />
             </div>
-            <p class="limits-tools">{tools}" "<a href="#tools">"Choose tools"</a></p>
         </Card>
     }
     .into_any()

@@ -151,7 +151,7 @@ pub fn entries(selector: &str, beginning: &str) -> Vec<(String, String)> {
     let Some(data) = form(selector).and_then(|form| web_sys::FormData::new_with_form(&form).ok()) else {
         return Vec::new();
     };
-    let entries = js_sys::Array::from(&data).iter().filter_map(|entry| {
+    let entries = js_sys::Array::from(&data).into_iter().filter_map(|entry| {
         let entry = js_sys::Array::from(&entry);
         Some((entry.get(0).as_string()?, entry.get(1).as_string()?))
     });

@@ -54,8 +54,7 @@ pub fn ModelFacts(
     let ended = (!answer.stop_reason.is_empty())
         .then(|| view! { <Kv name="Ended because"><code>{answer.stop_reason.clone()}</code></Kv> });
     let first = first.map(|ms| {
-        let words = text::duration(i64::try_from(ms).unwrap_or(i64::MAX));
-        view! { <Kv name="First word after">{words}</Kv> }
+        view! { <Kv name="First word after">{text::duration(i64::from(ms))}</Kv> }
     });
     let request = answer.provider_request_id.clone().map(|id| {
         view! {
@@ -84,7 +83,7 @@ pub fn ModelFacts(
 /// The model that was called, with the name that its provider gives it where that is another one.
 fn answered_by(answer: &ModelAnswer) -> String {
     match &answer.served {
-        Some(served) => format!("{} ({served})", answer.model),
+        Some(served) => format!("{} ({})", answer.model, served.0),
         None => answer.model.clone(),
     }
 }
@@ -109,7 +108,10 @@ fn tokens(answer: &ModelAnswer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentflow::engine::{journal::Usage, port::TokenKinds};
+    use agentflow::engine::{
+        journal::Usage,
+        port::{Served, TokenKinds},
+    };
     use serde_json::json;
 
     use super::*;
@@ -123,7 +125,7 @@ mod tests {
         let words = "1,204 in (800 from the provider's cache, 100 put into it), 340 out (120 of them reasoning)";
         assert_eq!(tokens(&answer), words);
         assert_eq!(answered_by(&answer), "openai/gpt-5");
-        answer.served = Some("gpt-5-2026-08-07".to_owned());
+        answer.served = Some(Box::new(Served("gpt-5-2026-08-07".to_owned())));
         assert_eq!(answered_by(&answer), "openai/gpt-5 (gpt-5-2026-08-07)");
     }
 
