@@ -415,7 +415,7 @@ fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
     view! {
         <Card title="Limits for each task">
             <p class="hint">
-                "At a limit the task stops before it goes further, and says at which one. In a workflow a person is asked then whether it goes on; here, when you try it, it ends."
+                "At a limit the task stops before it goes further, and says at which one. In a workflow its step says what follows: usually a person is asked whether it goes on. When you try it here, it ends."
             </p>
             <p class="limits-tools">{tools}" "<a href="#tools">"Choose tools"</a></p>
             <div class="fields limits">
