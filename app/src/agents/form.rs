@@ -433,7 +433,7 @@ fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
                 />
                 <Field
                     name="form[timeout_s]" label="Seconds for one model call" inputmode="numeric" value=form.timeout_s
-                    hint="5 to 600. A call that takes longer is cut off and tried again, as often as the step allows."
+                    hint="5 to 600. A slower one is cut off and tried again."
                 />
             </div>
         </Card>
