@@ -30,7 +30,8 @@ use serde::Deserialize;
 /// What can be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Every event of a run after this number.
+    /// Every event of a run after this number, and what models write in it. Pieces of text come from this run alone; the
+    /// events of several runs that a tab follows are not told apart, so who follows several only learns that there is news.
     Run {
         /// The run.
         id: RunId,
@@ -46,6 +47,8 @@ pub enum Topic {
 /// A piece of the text that a model is writing. Shown, never kept.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Partial {
+    /// The run.
+    pub run: RunId,
     /// The model's step.
     pub step: StepId,
     /// The attempt that it belongs to.

@@ -1,7 +1,7 @@
 // Agents: versions beside each other, a roll back, test cases, what is typed and not saved, the editor of instructions,
 // and what an agent remembers.
 import type { Page } from '@playwright/test';
-import { expect, open, signUp, test } from '../support/world';
+import { expect, open, ready, signUp, test } from '../support/world';
 
 async function makeAgent(page: Page): Promise<string> {
   const { slug } = await signUp(page);
@@ -86,6 +86,41 @@ test('what is typed and not saved is said, and asked about before the page is le
   page.once('dialog', (dialog) => dialog.accept());
   await page.getByRole('link', { name: 'Versions', exact: false }).first().click();
   await expect(page).toHaveURL(/\/versions$/);
+});
+
+test('what is typed and not saved is back after the page was opened again, until it is discarded or saved', async ({ page, javaScriptEnabled }) => {
+  test.skip(javaScriptEnabled === false, 'only with JavaScript');
+  const agent = await makeAgent(page);
+  await open(page, agent);
+  const instructions = page.getByLabel('Instructions');
+  const back = page.getByText(/Your unsaved changes of \d\d:\d\d are back\./);
+  await instructions.fill('Count no beans.');
+  await page.getByLabel('Calculator').selectOption('allowed');
+  await page.getByLabel('Per conversation').check();
+  await expect(page.getByText('This browser keeps them.')).toBeVisible();
+  await page.reload();
+  await ready(page);
+  await expect(back).toBeVisible();
+  await expect(instructions).toHaveValue('Count no beans.');
+  await expect(page.getByText('15 characters')).toBeVisible();
+  await expect(page.getByLabel('Calculator')).toHaveValue('allowed');
+  await expect(page.getByLabel('Per conversation')).toBeChecked();
+  await page.getByRole('button', { name: 'Discard' }).click();
+  await expect(instructions).toHaveValue('Count the beans.\nBe quick.');
+  await expect(page.getByLabel('Calculator')).toHaveValue('off');
+  await expect(page.getByText('Saved as version 1')).toBeVisible();
+  await page.reload();
+  await ready(page);
+  await expect(instructions).toHaveValue('Count the beans.\nBe quick.');
+  await expect(back).toHaveCount(0);
+  await instructions.fill('Count them all.');
+  await expect(page.getByText('This browser keeps them.')).toBeVisible();
+  await page.getByRole('button', { name: 'Save as a new version' }).click();
+  await expect(page.getByText('Saved as version 2')).toBeVisible();
+  await page.reload();
+  await ready(page);
+  await expect(instructions).toHaveValue('Count them all.');
+  await expect(back).toHaveCount(0);
 });
 
 test('the editor tells variables, unknown names and the length as they are typed', async ({ page, javaScriptEnabled }) => {

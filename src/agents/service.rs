@@ -8,12 +8,12 @@ use super::{
     Agent, AgentConfig, AgentDetail, AgentStatus, Deployment,
     compare::Comparison,
     record::{AgentRecord, Period, Record},
-    store,
+    store, trial,
 };
 use crate::{
     access::{Ctx, Grant, Permission, right},
     db::TenantTx,
-    engine::plan::{AgentSpec, ToolEffect, ToolSource, ToolSpec},
+    engine::plan::{AgentSpec, ToolEffect, ToolPermission, ToolSource, ToolSpec},
     kernel::{AgentId, Error, FieldError, Kind, Result, VersionLine, text},
     schema, tools,
     workflows::{self, AgentRef},
@@ -331,15 +331,21 @@ pub(crate) async fn for_trial(tx: &mut TenantTx, id: AgentId) -> Result<Agent> {
     Ok(agent)
 }
 
-/// The names of an agent's tools that change or send something.
+/// The tools with which an agent changes or sends something, by their names: of these that it is given, and of all that it
+/// may call through them.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn effects_of(grant: &Grant<right::View>, config: &AgentConfig) -> Result<Vec<String>> {
+/// `not_found`; `conflict` where something that it may call cannot run.
+pub async fn changes_with(
+    grant: &Grant<right::View>,
+    id: AgentId,
+    tools: impl IntoIterator<Item = String>,
+) -> Result<BTreeSet<String>> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let known = tools::service::known(&mut tx).await?;
-    let acts = |name: &&String| known.get(*name).is_some_and(|tool| tool.effect != ToolEffect::Read);
-    Ok(config.tools.keys().filter(acts).cloned().collect())
+    let agent = store::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    let tools = tools.into_iter().map(|name| (name, ToolPermission::Policy)).collect();
+    let spec = AgentConfig { tools, ..agent.config.clone() }.spec(agent.version);
+    trial::changes_with(&mut tx, &agent, spec).await
 }
 
 /// What one version of an agent holds.

@@ -1,7 +1,10 @@
 //! Trying an agent: runs with the trigger `test`, of a workflow that stands in no list. The chat and the test cases are
 //! made of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -10,7 +13,7 @@ use crate::{
     access::Actor,
     db::TenantTx,
     engine::{
-        plan::{AgentSpec, Graph, Plan},
+        plan::{AgentSpec, Graph, Plan, ToolEffect, ToolSource},
         state::Priority,
         store::{self as engine, NewRun},
     },
@@ -51,15 +54,16 @@ impl Trial {
         effects: Effects,
         priority: Priority,
     ) -> Result<Self> {
-        let plan = Plan {
-            graph: graph(&agent.key)?,
-            agents: BTreeMap::from([(agent.key.clone(), spec)]),
-            simulate: effects == Effects::Simulated,
-            trial: true,
-            ..Plan::default()
-        };
+        let plan = Plan { simulate: effects == Effects::Simulated, ..plan_of(&agent.key, spec)? };
         let plan = Arc::new(workflows::service::complete(tx, plan, true).await?);
         Ok(Self { name: agent.config.name.clone(), workflow, plan, priority })
+    }
+
+    /// The tools with which it changes or sends something: its own, and those of the agents and workflows that it may call
+    /// and that these may call.
+    #[must_use]
+    pub fn changes(&self) -> BTreeSet<String> {
+        changes(&self.plan)
     }
 
     /// Gives it a task, with what was said before. Durable with the caller's commit, after which the engine is to be told.
@@ -87,6 +91,28 @@ impl Trial {
     }
 }
 
+/// What a trial of an agent with these tools would change or send, without being started.
+///
+/// # Errors
+/// `conflict` where something that it needs cannot run.
+pub(crate) async fn changes_with(tx: &mut TenantTx, agent: &Agent, spec: AgentSpec) -> Result<BTreeSet<String>> {
+    let plan = plan_of(&agent.key, spec)?;
+    Ok(changes(&workflows::service::complete(tx, plan, true).await?))
+}
+
+/// What a plan's tools change or send. Those that only hand work on do nothing themselves: what comes of it is done by
+/// tools that the plan has, too.
+fn changes(plan: &Plan) -> BTreeSet<String> {
+    let hands_on = |source: &ToolSource| matches!(source, ToolSource::Agent { .. } | ToolSource::Workflow { .. });
+    let acts = plan.tools.values().filter(|tool| tool.effect != ToolEffect::Read && !hands_on(&tool.source));
+    acts.map(|tool| tool.name.clone()).collect()
+}
+
+/// The plan of a trial, without what its agent may call.
+fn plan_of(agent: &str, spec: AgentSpec) -> Result<Plan> {
+    Ok(Plan { graph: graph(agent)?, agents: BTreeMap::from([(agent.to_owned(), spec)]), ..Plan::default() })
+}
+
 /// What a trial runs: the agent, asked what the run was given.
 pub(crate) fn graph(agent: &str) -> Result<Graph> {
     serde_json::from_value(json!({
@@ -107,7 +133,24 @@ pub(crate) fn graph(agent: &str) -> Result<Graph> {
 
 #[cfg(test)]
 mod tests {
-    use super::graph;
+    use super::*;
+    use crate::engine::plan::ToolSpec;
+
+    #[test]
+    fn what_hands_work_on_changes_nothing_itself() {
+        let tool = |name: &str, effect, source| {
+            (name.to_owned(), ToolSpec { name: name.to_owned(), effect, source, ..ToolSpec::default() })
+        };
+        let workflow = ToolSource::Workflow { workflow: "wf_1".to_owned() };
+        let tools = [
+            tool("calculator", ToolEffect::Read, ToolSource::default()),
+            tool("email_send", ToolEffect::Write, ToolSource::default()),
+            tool("erase", ToolEffect::Destructive, ToolSource::default()),
+            tool("workflow_1", ToolEffect::Write, workflow),
+        ];
+        let plan = Plan { tools: tools.into(), ..Plan::default() };
+        assert_eq!(changes(&plan), ["email_send", "erase"].map(str::to_owned).into());
+    }
 
     #[test]
     fn a_trial_is_a_graph_like_any_other() {

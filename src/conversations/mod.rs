@@ -62,7 +62,7 @@ pub struct Reply {
     pub last_seq: i64,
     /// The answer, once it is there: text, or JSON as text.
     pub text: Option<String>,
-    /// What had been written when it was stopped or failed.
+    /// Why it failed.
     pub error: Option<String>,
     /// What it used.
     pub usage: Usage,
@@ -89,7 +89,8 @@ pub struct CallLine {
     pub state: StepState,
     /// What it was given, as JSON, cut at [`SHOWN_CHARS`].
     pub input: String,
-    /// What came of it, as JSON, cut at [`SHOWN_CHARS`].
+    /// What came of it, as JSON, cut at [`SHOWN_CHARS`]; of a model its text, or what there was of it when it was stopped or
+    /// failed.
     pub output: String,
     /// Why it failed.
     pub error: Option<String>,

@@ -1,5 +1,7 @@
 //! Saying something to an agent that is being tried, and reading what was said.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -33,8 +35,8 @@ pub struct Say {
     pub prompt: String,
     /// The agent as it stands in its form; nothing: its newest version.
     pub draft: Option<AgentConfig>,
-    /// Whether tools with effects really do what they do.
-    pub for_real: bool,
+    /// The tools of which it was agreed that they really change or send what they do; nothing: they only tell.
+    pub for_real: Option<BTreeSet<String>>,
     /// Whether the deployed version is asked the same.
     pub beside_deployed: bool,
 }
@@ -89,7 +91,8 @@ pub async fn as_case(
 /// answers.
 ///
 /// # Errors
-/// `invalid` with the fields of the draft or the message at fault; `not_found`; `conflict` where the agent cannot run.
+/// `invalid` with the fields of the draft or the message at fault; `not_found`; `conflict` where the agent cannot run, or
+/// can really do more than was agreed.
 pub async fn say(grant: &Grant<right::Operate>, say: Say) -> Result<ConversationId> {
     let prompt = say.prompt.trim();
     match prompt.chars().count() {
@@ -122,13 +125,15 @@ pub async fn say(grant: &Grant<right::Operate>, say: Say) -> Result<Conversation
     let history = history(store::said(&mut tx, conversation, TOLD_TURNS).await?);
     let workflow = workflows::service::for_trials(&mut tx, &agent, grant.actor()).await?;
     let hash = Sha256::digest(serde_json::to_vec(&draft).map_err(Error::internal)?);
-    let effects = if say.for_real { Effects::ForReal } else { Effects::Simulated };
+    let effects = if say.for_real.is_some() { Effects::ForReal } else { Effects::Simulated };
     let asked = Trial::of(&mut tx, &agent, workflow, draft.spec(agent.version), effects, Priority::High).await?;
+    agreed(&asked, say.for_real.as_ref())?;
     let run = asked.start(&mut tx, grant.actor(), prompt, &history).await?;
     let deployed = match agent.deployed_version.filter(|_| say.beside_deployed) {
         Some(version) => {
             let config = agents::service::config_at(&mut tx, agent.id, version).await?;
             let asked = Trial::of(&mut tx, &agent, workflow, config.spec(version), effects, Priority::High).await?;
+            agreed(&asked, say.for_real.as_ref())?;
             Some(asked.start(&mut tx, grant.actor(), prompt, &history).await?)
         }
         None if say.beside_deployed => {
@@ -136,12 +141,23 @@ pub async fn say(grant: &Grant<right::Operate>, say: Say) -> Result<Conversation
         }
         None => None,
     };
-    store::add(&mut tx, conversation, seq, prompt, &hash, !say.for_real, run, deployed).await?;
+    store::add(&mut tx, conversation, seq, prompt, &hash, say.for_real.is_none(), run, deployed).await?;
     tx.commit().await?;
     for run in [Some(run), deployed].into_iter().flatten() {
         grant.deps().engine.started(grant.org_id(), run, None);
     }
     Ok(conversation)
+}
+
+/// What is really done was named before: an agent that can do more by now is not asked.
+fn agreed(trial: &Trial, named: Option<&BTreeSet<String>>) -> Result<()> {
+    let Some(named) = named else { return Ok(()) };
+    let more: Vec<String> = trial.changes().into_iter().filter(|tool| !named.contains(tool)).collect();
+    if more.is_empty() {
+        return Ok(());
+    }
+    let message = format!("By now it can also really do this: {}. Look at the switch again.", more.join(", "));
+    Err(Error::conflict("conversations.not_agreed", message))
 }
 
 /// The last of what was said, as much as the agent is told of it, the oldest first.

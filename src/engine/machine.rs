@@ -1,6 +1,7 @@
 //! A run in memory: what its owner knows of it, and what one decision changes. Data and small helpers; the decisions
 //! stand in [`super::decide`].
 
+mod heard;
 mod step;
 
 use std::{
@@ -13,6 +14,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use heard::Heard;
 pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
 
 use super::{
@@ -315,6 +317,8 @@ pub struct Machine {
     pub short: BTreeSet<StepId>,
     /// What its tools have brought in so far.
     pub seen: Flow,
+    /// What its models under way have written so far.
+    pub heard: Heard,
 }
 
 /// How far a map is.
@@ -369,6 +373,7 @@ impl Machine {
             most: Most::default(),
             short: BTreeSet::new(),
             seen: Flow::default(),
+            heard: Heard::default(),
         }
     }
 

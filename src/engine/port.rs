@@ -150,6 +150,9 @@ pub struct ModelAnswer {
     /// The model that was asked for, where another one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
+    /// What its provider says has answered, where that has another name: a dated version behind an alias, for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Box<Served>>,
     /// What was tried before, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
@@ -160,7 +163,7 @@ pub struct ModelAnswer {
     pub tokens: TokenKinds,
     /// Milliseconds until the first piece of the answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_token_ms: Option<u64>,
+    pub first_token_ms: Option<u32>,
     /// What is wrong with the text, where an output schema was asked for and not kept to. The call is done and paid for
     /// all the same: it is recorded as it is, and the agent's next turn shows the fault to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,9 +186,16 @@ impl ModelAnswer {
         let calls = self.tool_calls.iter_mut();
         let calls = calls.flat_map(|call| [&mut call.id, &mut call.tool].into_iter().chain(&mut call.signatures));
         let tried = self.tried.iter_mut().map(|tried| &mut tried.message);
-        calls.chain(tried).chain([&mut self.stop_reason]).chain(&mut self.provider_request_id).chain(&mut self.fault)
+        let served = self.served.as_deref_mut().map(|served| &mut served.0);
+        let own = [&mut self.stop_reason].into_iter().chain(served).chain(&mut self.provider_request_id);
+        calls.chain(tried).chain(own).chain(&mut self.fault)
     }
 }
+
+/// A model as its provider names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Served(pub String);
 
 /// A model that was asked and did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -399,7 +409,7 @@ impl CallScope {
 /// What a call says while it is under way.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
-    /// A piece of the text that a model is writing. Shown, not kept.
+    /// A piece of the text that a model is writing. Shown, and kept only where the call is stopped or fails.
     Partial(String),
     /// The pieces so far count no more: another model begins anew.
     Restart,

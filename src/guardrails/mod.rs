@@ -320,7 +320,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::{ToolRequest, Tried};
+    use crate::engine::port::{Served, ToolRequest, Tried};
 
     fn guard(rails: Option<Guardrails>) -> Guard {
         let known = Known::of_operator(vec![SecretString::from("0pen-sesame")]);
@@ -379,13 +379,14 @@ mod tests {
             tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
             fault: Some(secret()),
             stop_reason: secret(),
+            served: Some(Box::new(Served(secret()))),
             provider_request_id: Some(secret()),
             ..answer("")
         };
         guard(None).answer(&mut all, None);
         let told = format!("{all:?}");
         assert!(!told.contains("sesame"), "{told}");
-        assert_eq!(told.matches("[credential removed]").count(), 9);
+        assert_eq!(told.matches("[credential removed]").count(), 10);
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use super::{
     settings::{COMPATIBLE, ProviderSettings},
 };
 use crate::engine::{
-    port::{ModelAnswer, ModelCall},
+    port::{ModelAnswer, ModelCall, Served},
     state::{ErrorClass, StepError},
 };
 
@@ -236,7 +236,8 @@ impl Provider {
         });
         let end = end.ok_or_else(|| if seen.is_garbled { faults::garbled(label) } else { faults::cut_off(label) })?;
         let mut answer = answer::of(id, label, kind, text, end, seen.id)?;
-        answer.first_token_ms = first.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        answer.served = seen.model.filter(|served| served != id.name()).map(|name| Box::new(Served(name)));
+        answer.first_token_ms = first.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
         Ok(answer)
     }
 }
@@ -251,6 +252,8 @@ fn usual_address(name: &str) -> Option<&'static str> {
 struct Seen {
     /// The provider's name for the request.
     id: Option<String>,
+    /// What it says has answered.
+    model: Option<String>,
     /// Why it failed in the middle.
     failure: Option<Value>,
     /// Whether there were frames that are none.

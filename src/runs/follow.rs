@@ -60,6 +60,12 @@ pub async fn follow(grant: &Grant<right::ViewPayloads>, run: RunId, after: i64) 
 }
 
 impl Follower {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// The number of the last event that was handed out.
     #[must_use]
     pub fn seen(&self) -> i64 {

@@ -6,16 +6,27 @@ use agentflow::{
     kernel::Kind,
 };
 use leptos::{prelude::*, task::spawn_local};
+use std::collections::BTreeMap;
 
 use super::{
     api::{AgentPage, ArchiveAgent, CreateAgent, DeployAgent, SaveAgent, ToolChoice, load_agent},
     prompt::PromptEditor,
-    unsaved::{SaveState, ask_before_leaving},
+    unsaved::{KeptDraft, SaveState, Unsaved},
 };
 use crate::{
+    host,
     kit::{Callout, Card, Checkbox, Choice, Field, Form, FormAction, Look, RadioGroup, Select, Submit, TextArea},
     wire::{hidden, on_success},
 };
+
+/// What is chosen for each tool, by its name: `off`, `policy`, `allowed` or `needs_approval`.
+pub type Chosen = RwSignal<BTreeMap<String, String>>;
+
+/// The form of an agent that is there, and that of a new one.
+const SAVED: &str = "form[action$='save_agent']";
+const NEW: &str = "form[action$='create_agent']";
+/// The most tools that the limits name.
+const NAMED_TOOLS: usize = 6;
 
 /// The form of an agent, or of a new one.
 #[component]
@@ -24,44 +35,55 @@ pub fn AgentEditor(
     org: String,
     /// What the form shows and offers.
     page: AgentPage,
+    /// What is chosen for each tool, as the form stands.
+    chosen: Chosen,
     /// Raised when the agent was saved.
     renewed: RwSignal<u32>,
 ) -> impl IntoView {
     if !page.can_build {
         return view! {
             <Callout><p>"You can look at this agent. Members, admins and owners can change it."</p></Callout>
-            <fieldset class="stack" disabled>{fields(&page)}</fieldset>
+            <fieldset class="stack" disabled>{fields(&page, chosen)}</fieldset>
         }
         .into_any();
     }
     match page.agent.clone() {
         None => {
             let create = FormAction::new::<CreateAgent>();
-            let typed = RwSignal::new(false);
-            ask_before_leaving(typed);
-            on_success(create, move || typed.set(false));
+            let unsaved = Unsaved::new();
+            on_success(create, move || unsaved.settled());
             let entries = hidden([("org", org.clone())]);
             view! {
-                <div on:input=move |_| typed.set(true)>
+                <div on:input=move |event| listen(&event, NEW, chosen, unsaved)>
+                    <KeptDraft of=format!("new:{org}") form=NEW unsaved/>
                     <Form action=create>
                         {entries}
-                        {fields(&page)}
+                        {fields(&page, chosen)}
                         <Submit busy="Creating…">"Create agent"</Submit>
                     </Form>
                 </div>
             }
             .into_any()
         }
-        Some(agent) => save_form(org, &agent, page, renewed),
+        Some(agent) => save_form(org, &agent, page, chosen, renewed),
     }
 }
 
-fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
+/// What was typed is not saved, and may choose other tools.
+fn listen(event: &web_sys::Event, form: &str, chosen: Chosen, unsaved: Unsaved) {
+    unsaved.typing();
+    if host::is_in_form(event, "[name^='form[tools]']") {
+        let entries = host::entries(form, "form[tools][");
+        let tool = |name: &str| Some(name.strip_prefix("form[tools][")?.strip_suffix(']')?.to_owned());
+        chosen.set(entries.into_iter().filter_map(|(name, value)| Some((tool(&name)?, value))).collect());
+    }
+}
+
+fn save_form(org: String, agent: &Agent, page: AgentPage, chosen: Chosen, renewed: RwSignal<u32>) -> AnyView {
     let save = FormAction::new::<SaveAgent>();
-    let typed = RwSignal::new(false);
-    ask_before_leaving(typed);
+    let unsaved = Unsaved::new();
     on_success(save, move || {
-        typed.set(false);
+        unsaved.settled();
         renewed.update(|count| *count += 1);
     });
     let base = RwSignal::new(agent.version);
@@ -83,16 +105,17 @@ fn save_form(org: String, agent: &Agent, page: AgentPage, renewed: RwSignal<u32>
     let (version, saved_at) = (page.shown, saved_at.unwrap_or(agent.updated_at));
     let (can_deploy, cases) = (page.can_deploy, page.head.as_ref().map_or(0, |head| head.cases));
     view! {
-        <div on:input=move |_| typed.set(true)>
+        <div on:input=move |event| listen(&event, SAVED, chosen, unsaved)>
+            <KeptDraft of=format!("{id}:{version}") form=SAVED unsaved/>
             <Form action=save done="Saved.">
                 {entries}
                 <input type="hidden" name="base" value=move || base.get().to_string()/>
-                {fields(&page)}
+                {fields(&page, chosen)}
                 <Field
                     name="form[note]" label="Note" optional=true longest=200
                     hint="What you changed and why, for whoever looks at the versions. Empty: told from what differs."
                 />
-                <SaveState version saved_at typed/>
+                <SaveState version saved_at unsaved/>
                 <div class="form-actions">
                     <Submit>"Save as a new version"</Submit>
                     {deploy_or_hint(can_deploy, cases)}
@@ -123,25 +146,27 @@ fn deploy_or_hint(can_deploy: bool, cases: i64) -> AnyView {
     }
 }
 
-fn fields(page: &AgentPage) -> AnyView {
+fn fields(page: &AgentPage, chosen: Chosen) -> AnyView {
     let form = page.form.clone();
     view! {
         <Card title="What it is">
-            <div class="stack">
+            <div class="fields">
                 <Field name="form[name]" label="Name" value=form.name longest=80/>
                 <Field name="form[role]" label="Role" optional=true value=form.role hint="In a few words, such as: sales assistant."/>
-                <PromptEditor
-                    name="form[instructions]"
-                    label="Instructions"
-                    value=form.instructions
-                    hint="What it does, how, and what it must not do. The model reads this before every task. {{ input.customer }} is replaced by what the run was given."
-                />
             </div>
+        </Card>
+        {limits_card(page, chosen)}
+        <Card title="How it works">
+            <PromptEditor
+                name="form[instructions]"
+                label="Instructions"
+                value=form.instructions
+                hint="What it does, how, and what it must not do. The model reads this before every task. {{ input.customer }} is replaced by what the run was given."
+            />
         </Card>
         {model_card(page)}
         {memory_card(page)}
-        {limits_card(page)}
-        {tools_card(page)}
+        <div id="tools">{tools_card(page)}</div>
         {guardrails_card(page)}
         <Card title="Form of the answer">
             <TextArea
@@ -361,26 +386,54 @@ fn permissions(tool: &ToolChoice) -> Vec<Choice> {
     ]
 }
 
-fn limits_card(page: &AgentPage) -> AnyView {
+/// The tools that an agent may call freely, and those that wait for a person first.
+fn tools_in_words(tools: &[ToolChoice], chosen: &BTreeMap<String, String>) -> String {
+    let titles = |asks: bool| {
+        let fits = |tool: &&ToolChoice| match chosen.get(&tool.name).map(String::as_str) {
+            Some("allowed") => !asks,
+            Some("needs_approval") => asks,
+            Some("policy") => asks == (tool.effect != ToolEffect::Read),
+            _ => false,
+        };
+        let all: Vec<&str> = tools.iter().filter(fits).map(|tool| tool.title.as_str()).collect();
+        let more = all.len().saturating_sub(NAMED_TOOLS);
+        let named = all[..all.len() - more].join(", ");
+        if more > 0 { format!("{named} and {more} more") } else { named }
+    };
+    match (titles(false), titles(true)) {
+        (free, asks) if free.is_empty() && asks.is_empty() => "No tools: it only writes.".to_owned(),
+        (free, asks) if asks.is_empty() => format!("Allowed tools: {free}. None waits for an approval."),
+        (free, asks) if free.is_empty() => format!("Allowed tools, each call after an approval: {asks}."),
+        (free, asks) => format!("Allowed tools: {free}. Each call after an approval: {asks}."),
+    }
+}
+
+fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
     let form = page.form.clone();
+    let tools = page.tools.clone();
+    let tools = move || chosen.with(|chosen| tools_in_words(&tools, chosen));
     view! {
         <Card title="Limits for each task">
-            <div class="fields">
+            <p class="hint">
+                "At a limit the task stops before it goes further, and says at which one. In a workflow its step says what follows: usually a person is asked whether it goes on. When you try it here, it ends."
+            </p>
+            <p class="limits-tools">{tools}" "<a href="#tools">"Choose tools"</a></p>
+            <div class="fields limits">
                 <Field
                     name="form[max_turns]" label="Turns" inputmode="numeric" value=form.max_turns
-                    hint="Model calls, 1 to 50. After the last one the step fails with what was reached."
+                    hint="Model calls, 1 to 50."
                 />
                 <Field
                     name="form[max_tokens]" label="Tokens" inputmode="numeric" value=form.max_tokens
-                    hint="In and out together. When they are used up the step stops before its next model call and fails."
+                    hint="In and out together."
                 />
                 <Field
                     name="form[max_cost]" label="Cost in dollars" inputmode="decimal" value=form.max_cost
-                    hint="Checked before each model call. A call that could go beyond it is not made; the step fails."
+                    hint="A model call that could go beyond it is not made."
                 />
                 <Field
                     name="form[timeout_s]" label="Seconds for one model call" inputmode="numeric" value=form.timeout_s
-                    hint="5 to 600. A call that takes longer is cut off and tried again, as often as the step allows."
+                    hint="5 to 600. A slower one is cut off and tried again."
                 />
             </div>
         </Card>
@@ -431,4 +484,33 @@ pub fn archive_card(org: &str, agent: &Agent, page: &AgentPage) -> Option<AnyVie
         </Card>
     };
     Some(view.into_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_are_told_by_who_decides_on_each_call() {
+        let tool = |name: &str, effect| ToolChoice {
+            name: name.to_lowercase(),
+            title: name.to_owned(),
+            description: String::new(),
+            effect,
+        };
+        let tools = [
+            tool("Calculator", ToolEffect::Read),
+            tool("Mail", ToolEffect::Write),
+            tool("Erase", ToolEffect::Destructive),
+        ];
+        let words = |chosen: &[(&str, &str)]| {
+            let chosen = chosen.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect();
+            tools_in_words(&tools, &chosen)
+        };
+        assert_eq!(words(&[("mail", "off")]), "No tools: it only writes.");
+        assert_eq!(words(&[("calculator", "policy")]), "Allowed tools: Calculator. None waits for an approval.");
+        assert_eq!(words(&[("mail", "policy")]), "Allowed tools, each call after an approval: Mail.");
+        let both = words(&[("calculator", "needs_approval"), ("mail", "allowed"), ("erase", "policy")]);
+        assert_eq!(both, "Allowed tools: Mail. Each call after an approval: Calculator, Erase.");
+    }
 }

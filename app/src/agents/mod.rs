@@ -18,15 +18,15 @@ use agentflow::{
     kernel::{AgentId, Error},
 };
 use leptos::prelude::*;
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::hooks::{use_location, use_params_map, use_query_map};
 
 use self::{
     api::{AgentHead, AgentPage, SetAgentStatus, load_agent},
     form::AgentEditor,
 };
 pub use self::{
-    cases::AgentCasesPageView, deploy::AgentDeployPageView, list::AgentsListPage, memory::AgentMemoryPageView,
-    record::AgentRecordPageView, versions::AgentVersionsPageView,
+    cases::AgentCasesPageView, deploy::AgentDeployPageView, form::Chosen, list::AgentsListPage,
+    memory::AgentMemoryPageView, record::AgentRecordPageView, versions::AgentVersionsPageView,
 };
 use crate::{
     conversations::TrialPanel,
@@ -127,13 +127,47 @@ pub fn AgentEditPage() -> impl IntoView {
     view! { <Loaded resource=page view=move |page| agent_view(org.get_untracked(), page, renewed)/> }.into_any()
 }
 
+/// The parts of an agent's page: side by side where there is room, else one of them is shown. Without JavaScript they
+/// stand below one another, and the tabs lead to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Settings,
+    Trial,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Settings, Self::Trial];
+
+    /// The id of the part.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Trial => "try-it",
+        }
+    }
+}
+
+fn part_link(shown: RwSignal<Part>, part: Part) -> AnyView {
+    let label = match part {
+        Part::Settings => "Settings",
+        Part::Trial => "Try it",
+    };
+    let show = move |event: web_sys::MouseEvent| {
+        event.prevent_default();
+        shown.set(part);
+    };
+    let current = move || (shown.get() == part).then_some("true");
+    view! { <li><a href=format!("#{}", part.word()) aria-current=current on:click=show>{label}</a></li> }.into_any()
+}
+
 fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
+    let chosen = Chosen::new(page.form.tools.clone());
     let (Some(agent), Some(top)) = (page.agent.clone(), page.head.clone()) else {
         let crumbs = vec![Crumb::new("Agents", format!("/o/{org}/agents"))];
         return view! {
             <Title text=Signal::stored("New agent · Agents".to_owned())/>
             <PageHeader title=Signal::stored("New agent".to_owned()) crumbs/>
-            <div class="narrow"><AgentEditor org page renewed/></div>
+            <div class="narrow"><AgentEditor org page chosen renewed/></div>
         }
         .into_any();
     };
@@ -157,19 +191,32 @@ fn agent_view(org: String, page: AgentPage, renewed: RwSignal<u32>) -> AnyView {
         }
     });
     let deploy = form::deploy_button(&org, &agent, &page, renewed);
+    let part = RwSignal::new(Part::Settings);
+    let hash = use_location().hash;
+    Effect::new(move |_| {
+        let named = hash.get();
+        if let Some(named) = Part::ALL.into_iter().find(|part| named.trim_start_matches('#') == part.word()) {
+            part.set(named);
+        }
+    });
     view! {
         {head(&org, &top, "build", deploy)}
         {off_callout(&org, &agent, &page, renewed)}
-        <div class="with-aside">
-            <div class="stack">
+        <nav class="tabs builder-tabs" aria-label="Parts of the page">
+            <ul>{part_link(part, Part::Settings)}{part_link(part, Part::Trial)}</ul>
+        </nav>
+        <div class="with-aside builder" data-part=move || part.get().word()>
+            <div class="stack builder-settings" id=Part::Settings.word()>
                 {older}
-                <AgentEditor org=org.clone() page=page.clone() renewed/>
+                <AgentEditor org=org.clone() page=page.clone() chosen renewed/>
             </div>
             <div class="stack">
-                <TrialPanel org=org.clone() agent=agent.id/>
-                {uses(&agent, &page)}
-                {recent_versions(&here, &page, agent.deployed_version)}
-                {use_card(&org, &agent, &page, renewed)}
+                <TrialPanel org=org.clone() agent=agent.id chosen/>
+                <div class="stack builder-settings">
+                    {uses(&agent, &page)}
+                    {recent_versions(&here, &page, agent.deployed_version)}
+                    {use_card(&org, &agent, &page, renewed)}
+                </div>
             </div>
         </div>
     }

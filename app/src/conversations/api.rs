@@ -6,6 +6,8 @@ use agentflow::{
     kernel::{AgentId, ConversationId},
 };
 use leptos::prelude::*;
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -25,8 +27,6 @@ pub struct TrialPage {
     pub conversations: Vec<ConversationLine>,
     /// The one that is shown.
     pub conversation: Conversation,
-    /// What the agent's tools change or send, by their names: what is simulated unless it is switched on.
-    pub effects: Vec<String>,
     /// The version that workflows use, to compare with.
     pub deployed: Option<i32>,
     /// Whether the one who looks may try the agent.
@@ -52,11 +52,38 @@ pub async fn load_trial(
     Ok(TrialPage {
         conversations: service::list(&grant, agent).await?,
         conversation: shown,
-        effects: agents::service::effects_of(&cx.grant()?, &detail.config).await?,
         deployed: detail.deployed_version,
         can_try: cx.role().may(Permission::Operate),
         can_build: cx.role().may(Permission::Build),
     })
+}
+
+/// What an agent can change or send, by the names of tools: what is simulated unless it is switched on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// With the tools that it is tried with, and with all that it may call through them.
+    pub draft: BTreeSet<String>,
+    /// What the deployed version can besides.
+    pub deployed: BTreeSet<String>,
+}
+
+/// What an agent can change or send with these tools.
+#[server]
+pub async fn load_changes(
+    org: String,
+    agent: AgentId,
+    #[server(default)] tools: Vec<String>,
+) -> Result<Changes, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let grant = cx.grant()?;
+    let deployed = match agents::service::find(&grant, agent).await?.agent.deployed_version {
+        Some(version) => agents::service::version(&grant, agent, version).await?.tools.into_keys().collect(),
+        None => Vec::new(),
+    };
+    let draft = agents::service::changes_with(&grant, agent, tools).await?;
+    let mut deployed = agents::service::changes_with(&grant, agent, deployed).await?;
+    deployed.retain(|tool| !draft.contains(tool));
+    Ok(Changes { draft, deployed })
 }
 
 /// A conversation with an agent, to show it anew while the agent answers.
@@ -70,7 +97,8 @@ pub async fn load_conversation(
     Ok(service::find(&cx.grant()?, agent, conversation).await?)
 }
 
-/// Says something to the agent, as it stands in its form or, without that, as it was last saved.
+/// Says something to the agent, as it stands in its form or, without that, as it was last saved. With `for_real` the tools
+/// that are `named`, with commas between them, really do what they do.
 #[server]
 pub async fn say_to_agent(
     org: String,
@@ -78,11 +106,14 @@ pub async fn say_to_agent(
     conversation: Option<ConversationId>,
     prompt: String,
     #[server(default)] for_real: bool,
+    #[server(default)] named: String,
     #[server(default)] beside_deployed: bool,
     #[server(default)] form: Option<AgentForm>,
 ) -> Result<ConversationId, ApiError> {
     let cx = door::ctx(&org).await?;
     let draft = form.map(|form| form.config()).transpose().map_err(in_form)?;
+    let names = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let for_real = for_real.then(|| names.map(str::to_owned).collect());
     let say = Say { agent, conversation, prompt, draft, for_real, beside_deployed };
     let id = service::say(&cx.grant()?, say).await?;
     if conversation.is_none() {

@@ -1,37 +1,36 @@
 //! The chat beside an agent's form: what was said, what the agent did for it, and what it cost.
 
 pub mod api;
+mod options;
 mod turn;
+mod writing;
 
 use agentflow::{
     conversations::{Conversation, Turn},
-    engine::state::StepId,
-    kernel::{AgentId, ConversationId, RunId},
+    kernel::{AgentId, ConversationId},
 };
-use leptos::{ev, prelude::*, task::spawn_local};
+use leptos::{ev, prelude::*};
 use leptos_router::hooks::use_query_map;
-use std::collections::HashMap;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlTextAreaElement, KeyboardEvent};
 
 use self::{
-    api::{SayToAgent, StopAgent, TrialPage, load_conversation, load_trial},
+    api::{SayToAgent, StopAgent, TrialPage, load_trial},
+    options::{Tools, options},
     turn::TurnView,
+    writing::{Writing, fetch, follow, is_open},
 };
 use crate::{
+    agents::Chosen,
     host,
     kit::{Form, FormAction, Glyph, Icon, Look, Submit, Time},
-    live::{Message, Topic, use_live},
     wire::{Loaded, hidden, loading, on_success},
 };
 
 /// The id of the form that a message is sent with.
 const SAY: &str = "say";
-/// How long after a change the conversation is fetched anew, in milliseconds: changes come in swarms.
-const SOON_MS: u64 = 250;
-
-/// What is being written in a run, by step and attempt. Shown until the answer is there.
-pub(super) type Writing = RwSignal<HashMap<StepId, (u32, String)>>;
+/// What this browser keeps of how messages are sent.
+const ENTER_BREAKS: &str = "enter-breaks";
 
 /// The panel in which an agent is tried.
 #[component]
@@ -40,6 +39,8 @@ pub fn TrialPanel(
     org: String,
     /// The agent.
     agent: AgentId,
+    /// What is chosen for each tool, as the form stands.
+    chosen: Chosen,
 ) -> impl IntoView {
     let query = use_query_map();
     let conversation =
@@ -52,14 +53,31 @@ pub fn TrialPanel(
     let shown = RwSignal::new(None::<RwSignal<Conversation>>);
     // Whether the form was changed since the last message.
     let changed = RwSignal::new(false);
+    let tools = Memo::new(move |_| {
+        let on = |(name, word): (&String, &String)| (word != "off").then(|| name.clone());
+        chosen.with(|chosen| chosen.iter().filter_map(on).collect::<Vec<_>>())
+    });
     let composer = composer(slug, agent, conversation, shown, changed);
+    // Wherever in the panel the focus is; what is open above the page is closed first.
+    let on_escape = move |event: KeyboardEvent| {
+        let is_ours = event.key() == "Escape" && !event.is_composing() && !event.default_prevented();
+        if is_ours && untrack(|| answering(shown)) && !host::has_open_dialog() {
+            event.prevent_default();
+            host::submit_form("stop");
+        }
+    };
     view! {
-        <section class="card trial" aria-labelledby="trial-title">
-            <Loaded resource=page view=move |page| transcript(slug, agent, page, shown, changed)/>
+        <section class="card trial" id="try-it" aria-labelledby="trial-title" tabindex="-1" on:keydown=on_escape>
+            <Loaded resource=page view=move |page| transcript(slug, agent, page, tools, shown, changed)/>
             {composer}
         </section>
     }
     .into_any()
+}
+
+/// Whether an answer is under way.
+fn answering(shown: RwSignal<Option<RwSignal<Conversation>>>) -> bool {
+    shown.get().is_some_and(|shown| shown.with(|shown| shown.turns.iter().any(is_open)))
 }
 
 /// The list of conversations, and what was said in the one that is shown.
@@ -67,6 +85,7 @@ fn transcript(
     org: StoredValue<String>,
     agent: AgentId,
     page: TrialPage,
+    tools: Tools,
     shown: RwSignal<Option<RwSignal<Conversation>>>,
     changed: RwSignal<bool>,
 ) -> AnyView {
@@ -130,37 +149,9 @@ fn transcript(
                 <p class="trial-divider" role="status">"Draft changed, used from the next message"</p>
             </Show>
         </div>
-        {options(&page)}
+        {options(org, agent, &page, tools)}
     }
     .into_any()
-}
-
-/// What a message is sent with, besides its text.
-fn options(page: &TrialPage) -> AnyView {
-    if !page.can_try {
-        return view! { <p class="hint">"Members, admins and owners can try the agent."</p> }.into_any();
-    }
-    let effects = page.effects.join(", ");
-    let real = (!effects.is_empty()).then(|| {
-        view! {
-            <label class="trial-option">
-                <input type="checkbox" name="for_real" value="true" form=SAY/>
-                <span>
-                    "Really do it: " {effects}
-                    <span class="hint">"Off: these calls are simulated, and nothing leaves the house. On: approvals still apply."</span>
-                </span>
-            </label>
-        }
-    });
-    let beside = page.deployed.map(|version| {
-        view! {
-            <label class="trial-option">
-                <input type="checkbox" name="beside_deployed" value="true" form=SAY/>
-                <span>{format!("Ask version {version}, which is deployed, the same")}</span>
-            </label>
-        }
-    });
-    view! { <div class="trial-options">{real}{beside}</div> }.into_any()
 }
 
 /// Where a message is written.
@@ -189,13 +180,19 @@ fn composer(
         }
     });
     on_cleanup(move || edited.remove());
-    let enter_sends = RwSignal::new(true);
+    let enter_breaks = RwSignal::new(false);
+    Effect::new(move |_| enter_breaks.set(host::kept(ENTER_BREAKS).is_some()));
+    let swap = move |event| {
+        let breaks = !event_target_checked(&event);
+        enter_breaks.set(breaks);
+        host::keep(ENTER_BREAKS, breaks.then_some("true"));
+    };
     let on_key = move |event: KeyboardEvent| {
-        if event.key() != "Enter" || event.is_composing() || event.shift_key() {
+        if event.key() != "Enter" || event.is_composing() {
             return;
         }
         let with_control = event.ctrl_key() || event.meta_key();
-        if (with_control || enter_sends.get_untracked())
+        if (with_control || event.shift_key() == enter_breaks.get_untracked())
             && let Some(area) = event.target().and_then(|target| target.dyn_into::<HtmlTextAreaElement>().ok())
             && let Some(form) = area.form()
         {
@@ -203,25 +200,20 @@ fn composer(
             drop(form.request_submit());
         }
     };
-    let answering = move || {
-        shown.get().is_some_and(|shown| shown.with(|shown| shown.turns.iter().any(|turn| open_run(turn).is_some())))
+    let keys = move || match enter_breaks.get() {
+        false => "Enter sends, Shift+Enter breaks the line",
+        true => "Shift+Enter sends, Enter breaks the line",
     };
     // The draft goes along as it stands in the form, whether it was saved or not.
     let take_draft = move |_: web_sys::SubmitEvent| {
         host::copy_entries("form[action$='save_agent']", "form[", "trial-draft");
-    };
-    let on_escape = move |event: KeyboardEvent| {
-        if event.key() == "Escape" && answering() {
-            event.prevent_default();
-            host::submit_form("stop");
-        }
     };
     let entries = hidden([("org", org.get_value()), ("agent", agent.to_string())]);
     let stop_entries = move || hidden([("org", org.get_value()), ("agent", agent.to_string())]);
     let of_conversation =
         move || conversation.get().map(|id| view! { <input type="hidden" name="conversation" value=id.to_string()/> });
     view! {
-        <div class="trial-composer" on:submit:capture=take_draft on:keydown=on_escape>
+        <div class="trial-composer" on:submit:capture=take_draft>
             <Form action=say id=SAY clear=true>
                 {entries}
                 {of_conversation}
@@ -233,14 +225,16 @@ fn composer(
                     aria-describedby="trial-keys"
                 ></textarea>
                 <div class="trial-send">
-                    <label class="trial-option" id="trial-keys">
-                        <input type="checkbox" checked=true on:change=move |event| enter_sends.set(event_target_checked(&event))/>
-                        <span>"Enter sends, Shift+Enter breaks the line"</span>
-                    </label>
+                    <p class="hint" id="trial-keys">{keys}</p>
                     <Submit busy="Sending…">"Send"</Submit>
                 </div>
             </Form>
-            <Show when=answering>
+            // Outside of the form: what is kept does not go back to its beginning with each message.
+            <label class="trial-option trial-swap">
+                <input type="checkbox" checked=true prop:checked=move || !enter_breaks.get() on:change=swap/>
+                <span>"Enter sends"</span>
+            </label>
+            <Show when=move || answering(shown)>
                 <Form action=stop id="stop" class="inline">
                     {stop_entries()}
                     {of_conversation}
@@ -250,79 +244,4 @@ fn composer(
         </div>
     }
     .into_any()
-}
-
-/// The run of a message whose answer is being written.
-pub(super) fn open_run(turn: &Turn) -> Option<RunId> {
-    let replies = [Some(&turn.reply), turn.deployed.as_ref()];
-    replies.into_iter().flatten().find(|reply| !reply.state.is_end()).map(|reply| reply.run)
-}
-
-/// Takes in what happens while the agent answers.
-fn follow(org: StoredValue<String>, agent: AgentId, shown: RwSignal<Conversation>, writing: Writing) {
-    let open = Memo::new(move |_| {
-        shown.with(|shown| {
-            let turn = shown.turns.iter().rev().find(|turn| !turn.reply.state.is_end())?;
-            Some((shown.id?, turn.reply.run))
-        })
-    });
-    let soon = StoredValue::new(false);
-    let fetch_soon = move |id: ConversationId| {
-        if soon.get_value() {
-            return;
-        }
-        soon.set_value(true);
-        let fetch_now = move || {
-            soon.try_set_value(false);
-            fetch(org, agent, id, shown);
-        };
-        set_timeout(fetch_now, std::time::Duration::from_millis(SOON_MS));
-    };
-    // Of two runs that answer at a time, one is followed word by word; the other is looked at whenever some run changes.
-    use_live().follow(org.get_value(), Topic::Runs, move |_| {
-        let is_open = shown.try_with_untracked(|shown| shown.turns.iter().any(|turn| open_run(turn).is_some()));
-        if is_open == Some(true)
-            && let Some(id) = shown.try_with_untracked(|shown| shown.id).flatten()
-        {
-            fetch_soon(id);
-        }
-    });
-    let follower = move || {
-        if let Some((id, run)) = open.get() {
-            writing.update(HashMap::clear);
-            use_live().follow(org.get_value(), Topic::Run { id: run, after: 0 }, move |messages| {
-                let mut news = false;
-                for message in messages {
-                    match message {
-                        Message::Partial(partial) => {
-                            writing.try_update(|writing| {
-                                let entry =
-                                    writing.entry(partial.step).or_insert_with(|| (partial.attempt, String::new()));
-                                if entry.0 != partial.attempt || partial.text.is_none() {
-                                    *entry = (partial.attempt, String::new());
-                                }
-                                entry.1.push_str(partial.text.as_deref().unwrap_or_default());
-                            });
-                        }
-                        Message::Event(_) | Message::Changed => news = true,
-                    }
-                }
-                if news {
-                    fetch_soon(id);
-                }
-            });
-        }
-    };
-    // Each run has a scope of its own, so that the one before is left.
-    Effect::new(move |_| follower());
-}
-
-fn fetch(org: StoredValue<String>, agent: AgentId, id: ConversationId, shown: RwSignal<Conversation>) {
-    let Some(org) = org.try_get_value() else { return };
-    spawn_local(async move {
-        // What could not be fetched now comes with the next change.
-        if let Ok(conversation) = load_conversation(org, agent, id).await {
-            shown.try_set(conversation);
-        }
-    });
 }

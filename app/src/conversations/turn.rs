@@ -8,7 +8,7 @@ use agentflow::{
 };
 use leptos::prelude::*;
 
-use super::Writing;
+use super::writing::Writing;
 use crate::kit::Glyph;
 
 /// A message with its answer, or its two answers.
@@ -30,7 +30,7 @@ pub(super) fn TurnView(
     let two = first.deployed.is_some();
     let simulated = first.simulated;
     let other = two.then(|| {
-        view! { <ReplyView org reply=deployed writing=None name="Deployed" simulated/> }
+        view! { <ReplyView org reply=deployed writing name="Deployed" simulated/> }
     });
     let name = if two { "Draft" } else { "Agent" };
     let seq = first.seq;
@@ -44,7 +44,7 @@ pub(super) fn TurnView(
         <article class="trial-turn">
             <div class="trial-said"><h3 class="visually-hidden">"You"</h3><p>{first.prompt}</p></div>
             <div class=if two { "trial-replies two" } else { "trial-replies" }>
-                <ReplyView org reply=draft writing=Some(writing) name simulated/>
+                <ReplyView org reply=draft writing name simulated/>
                 {other}
             </div>
             {keep}
@@ -74,7 +74,7 @@ fn difference(draft: &Option<Reply>, deployed: &Option<Reply>) -> Option<AnyView
 fn ReplyView(
     org: StoredValue<String>,
     reply: Memo<Option<Reply>>,
-    writing: Option<Writing>,
+    writing: Writing,
     name: &'static str,
     simulated: bool,
 ) -> impl IntoView {
@@ -97,13 +97,14 @@ fn ReplyView(
         error.map(|error| view! { <p class="trial-error">{error}</p> })
     };
     let stopped = move || (state() == Some(RunState::Cancelled)).then(|| view! { <p class="muted">"Stopped."</p> });
+    let cut = move || !state().is_some_and(|state| state == RunState::Succeeded || !state.is_end());
     view! {
         <div class="trial-reply" aria-busy=move || (!state().is_none_or(RunState::is_end)).then_some("true")>
             <h3>{name}{simulated.then(|| view! { " "<span class="tag">"Effects simulated"</span> })}</h3>
             <For each=calls key=|step| step.clone() let:step>
                 <CallView org reply call=call(step)/>
             </For>
-            <div class="trial-text">{answer}</div>
+            <div class="trial-text" class:is-cut=cut>{answer}</div>
             {error}
             {stopped}
             <p class="trial-facts">{move || facts(org, reply)}</p>
@@ -112,18 +113,17 @@ fn ReplyView(
     .into_any()
 }
 
-/// What was written until now: of an answer under way, or of one that was stopped.
-fn partial(reply: Memo<Option<Reply>>, writing: Option<Writing>) -> Option<String> {
-    let last = reply.with(|reply| {
-        let mut models = reply.as_ref()?.calls.iter().filter(|call| call.kind == StepKind::Model);
-        models.next_back().map(|call| (call.step.clone(), call.output.clone()))
-    });
-    let (step, said) = last?;
+/// What was written until now: of an answer under way, or of one that was stopped or failed.
+fn partial(reply: Memo<Option<Reply>>, writing: Writing) -> Option<String> {
+    let (run, step, said) = reply.with(|reply| {
+        let reply = reply.as_ref()?;
+        let last = reply.calls.iter().rfind(|call| call.kind == StepKind::Model)?;
+        Some((reply.run, StepId::from_text(last.step.clone()), last.output.clone()))
+    })?;
     if !said.is_empty() {
         return Some(said);
     }
-    let step = StepId::from_text(step);
-    writing?.with(|writing| writing.get(&step).map(|(_, text)| text.clone()))
+    writing.with(|writing| writing.get(&(run, step)).map(|(_, text)| text.clone()))
 }
 
 /// Model, tokens, cost and times, and the way to the run.

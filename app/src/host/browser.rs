@@ -17,8 +17,11 @@ use leptos::{
     },
 };
 use leptos_router::hooks::use_url;
-use wasm_bindgen::JsCast;
-use web_sys::{HtmlInputElement, SubmitEvent, UrlSearchParams};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    Element, HtmlFormElement, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, SubmitEvent, UrlSearchParams,
+    js_sys,
+};
 
 use crate::{error::ApiError, kit::form::FormReplay};
 
@@ -125,15 +128,11 @@ pub fn is_in_form(event: &web_sys::Event, forms: &str) -> bool {
 
 /// Puts the entries of a form whose names begin like this into another one, as fields that nobody sees.
 pub fn copy_entries(from: &str, beginning: &str, to: &str) {
-    let form = document().query_selector(from).ok().flatten().and_then(|form| form.dyn_into().ok());
-    let (Some(form), Some(to)) = (form, document().get_element_by_id(to)) else { return };
+    let Some(to) = document().get_element_by_id(to) else { return };
     to.set_inner_html("");
-    let Ok(data) = web_sys::FormData::new_with_form(&form) else { return };
-    for entry in web_sys::js_sys::Array::from(&data).iter() {
-        let entry = web_sys::js_sys::Array::from(&entry);
-        let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else { continue };
+    for (name, value) in entries(from, beginning) {
         let input = document().create_element("input").ok().and_then(|made| made.dyn_into::<HtmlInputElement>().ok());
-        if let Some(input) = input.filter(|_| name.starts_with(beginning)) {
+        if let Some(input) = input {
             input.set_type("hidden");
             input.set_name(&name);
             input.set_value(&value);
@@ -142,10 +141,99 @@ pub fn copy_entries(from: &str, beginning: &str, to: &str) {
     }
 }
 
+/// The form that this selector finds.
+fn form(selector: &str) -> Option<HtmlFormElement> {
+    document().query_selector(selector).ok().flatten()?.dyn_into().ok()
+}
+
+/// The entries of a form whose names begin like this, as they would be sent.
+pub fn entries(selector: &str, beginning: &str) -> Vec<(String, String)> {
+    let Some(data) = form(selector).and_then(|form| web_sys::FormData::new_with_form(&form).ok()) else {
+        return Vec::new();
+    };
+    let entries = js_sys::Array::from(&data).into_iter().filter_map(|entry| {
+        let entry = js_sys::Array::from(&entry);
+        Some((entry.get(0).as_string()?, entry.get(1).as_string()?))
+    });
+    entries.filter(|(name, _)| name.starts_with(beginning)).collect()
+}
+
+/// Takes a form back to what the server wrote into it, and then lays entries over it whose names begin like this, if any
+/// are given. What hears of changed fields hears of it.
+pub fn fill_in(selector: &str, beginning: &str, entries: Option<&[(String, String)]>) {
+    let Some(form) = form(selector) else { return };
+    form.reset();
+    let Ok(fields) = form.query_selector_all("input, select, textarea") else { return };
+    for field in (0..fields.length()).filter_map(|place| fields.item(place)) {
+        let name = field.dyn_ref::<Element>().and_then(|field| field.get_attribute("name")).unwrap_or_default();
+        if !name.starts_with(beginning) {
+            continue;
+        }
+        if let Some(entries) = entries {
+            let of_field = |(other, _): &&(String, String)| *other == name;
+            let value = entries.iter().find(of_field).map(|(_, value)| value.as_str());
+            if let Some(input) = field.dyn_ref::<HtmlInputElement>() {
+                match input.type_().as_str() {
+                    "checkbox" | "radio" => input.set_checked(value == Some(input.value().as_str())),
+                    _ => input.set_value(value.unwrap_or_default()),
+                }
+            } else if let Some(area) = field.dyn_ref::<HtmlTextAreaElement>() {
+                area.set_value(value.unwrap_or_default());
+            } else if let (Some(select), Some(value)) = (field.dyn_ref::<HtmlSelectElement>(), value) {
+                select.set_value(value);
+            }
+        }
+        if let Ok(event) = document().create_event("Event") {
+            event.init_event_with_bubbles("input", true);
+            drop(field.dispatch_event(&event));
+        }
+    }
+}
+
+/// Calls a method of what this browser keeps for the site. A browser may refuse to keep anything.
+fn storage(method: &str, arguments: &[&str]) -> Option<JsValue> {
+    let storage = js_sys::Reflect::get(&window(), &"localStorage".into()).ok()?;
+    let method = js_sys::Reflect::get(&storage, &method.into()).ok()?.dyn_into::<js_sys::Function>().ok()?;
+    let arguments: js_sys::Array = arguments.iter().map(|argument| JsValue::from_str(argument)).collect();
+    js_sys::Reflect::apply(&method, &storage, &arguments).ok()
+}
+
+/// What this browser keeps under a name.
+pub fn kept(name: &str) -> Option<String> {
+    storage("getItem", &[name])?.as_string()
+}
+
+/// Keeps a text in this browser, or forgets what is under the name.
+pub fn keep(name: &str, text: Option<&str>) {
+    drop(match text {
+        Some(text) => storage("setItem", &[name, text]),
+        None => storage("removeItem", &[name]),
+    });
+}
+
+/// The browser's clock in milliseconds.
+pub fn now_ms() -> f64 {
+    js_sys::Date::now()
+}
+
+/// A moment of the browser's clock as the person reads it: `14:02`, and of another day `2026-11-26 14:02`.
+pub fn local_time(ms: f64) -> String {
+    let (at, now) = (js_sys::Date::new(&ms.into()), js_sys::Date::new_0());
+    let day = |date: &js_sys::Date| (date.get_full_year(), date.get_month() + 1, date.get_date());
+    let time = format!("{:02}:{:02}", at.get_hours(), at.get_minutes());
+    let (year, month, date) = day(&at);
+    if day(&at) == day(&now) { time } else { format!("{year}-{month:02}-{date:02} {time}") }
+}
+
+/// Whether a dialog or menu is open, which Escape closes.
+pub fn has_open_dialog() -> bool {
+    // A browser that does not know the second has none of them.
+    ["dialog[open]", ":popover-open"].iter().any(|open| matches!(document().query_selector(open), Ok(Some(_))))
+}
+
 /// Sends a form as if its button was pressed.
 pub fn submit_form(id: &str) {
-    let form = document().get_element_by_id(id).and_then(|form| form.dyn_into::<web_sys::HtmlFormElement>().ok());
-    if let Some(form) = form {
+    if let Some(form) = form(&format!("#{id}")) {
         drop(form.request_submit());
     }
 }

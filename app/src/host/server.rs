@@ -80,6 +80,42 @@ pub fn is_in_form(_event: &web_sys::Event, _forms: &str) -> bool {
 /// Forms are filled in and sent by browsers.
 pub fn copy_entries(_from: &str, _beginning: &str, _to: &str) {}
 
+/// Forms are filled in by browsers.
+#[must_use]
+pub fn entries(_selector: &str, _beginning: &str) -> Vec<(String, String)> {
+    Vec::new()
+}
+
+/// Forms are filled in by browsers.
+pub fn fill_in(_selector: &str, _beginning: &str, _entries: Option<&[(String, String)]>) {}
+
+/// Browsers keep what is theirs.
+#[must_use]
+pub fn kept(_name: &str) -> Option<String> {
+    None
+}
+
+/// Browsers keep what is theirs.
+pub fn keep(_name: &str, _text: Option<&str>) {}
+
+/// The browser's clock is the browser's.
+#[must_use]
+pub fn now_ms() -> f64 {
+    0.0
+}
+
+/// The person's time is known to the browser.
+#[must_use]
+pub fn local_time(_ms: f64) -> String {
+    String::new()
+}
+
+/// There are no events without a browser.
+#[must_use]
+pub fn has_open_dialog() -> bool {
+    false
+}
+
 /// Forms are filled in and sent by browsers.
 pub fn submit_form(_id: &str) {}
 

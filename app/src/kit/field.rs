@@ -176,9 +176,7 @@ pub fn TextArea(
     class: &'static str,
 ) -> impl IntoView {
     let wiring = Wiring::new(&name, path, hint.as_ref(), value);
-    // A parser drops one line break after the start tag; a text that begins with one needs two.
-    let text = wiring.value.clone().unwrap_or_default();
-    let text = if text.starts_with('\n') { format!("\n{text}") } else { text };
+    let text = within_textarea(wiring.value.clone().unwrap_or_default());
     let control = view! {
         <textarea
             class=format!("input {class}")
@@ -193,6 +191,17 @@ pub fn TextArea(
         </textarea>
     };
     labelled(&wiring, label, hint, optional, control.into_any())
+}
+
+/// A text as it stands between the tags of a text area. Leptos writes it there as it is, so it is made safe here; in the
+/// browser it is a text node, which needs neither.
+fn within_textarea(text: String) -> String {
+    if !cfg!(feature = "ssr") {
+        return text;
+    }
+    // A parser drops one line break after the start tag; a text that begins with one needs two.
+    let first = if text.starts_with('\n') { "\n" } else { "" };
+    format!("{first}{}", text.replace('&', "&amp;").replace('<', "&lt;"))
 }
 
 /// One of several choices.

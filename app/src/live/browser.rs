@@ -229,8 +229,9 @@ fn receive(event: MessageEvent) {
                 (Topic::Runs, RUNS) | (Topic::Approvals, APPROVALS) | (Topic::Run { .. }, RESET) => {
                     Some(Message::Changed)
                 }
-                (Topic::Run { .. }, PARTIAL) => {
-                    serde_json::from_slice::<Partial>(data.as_bytes()).ok().map(Message::Partial)
+                (Topic::Run { id, .. }, PARTIAL) => {
+                    let partial = serde_json::from_slice::<Partial>(data.as_bytes()).ok();
+                    partial.filter(|partial| partial.run == *id).map(Message::Partial)
                 }
                 (Topic::Run { after, .. }, word) if word != RUNS && word != APPROVALS => {
                     let event = serde_json::from_slice::<StoredEvent>(data.as_bytes()).ok();

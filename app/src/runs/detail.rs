@@ -4,7 +4,7 @@
 use agentflow::{
     engine::{
         journal::{RunView, StepView, StoredEvent},
-        state::{StepError, StepId, StepKind, StepState},
+        state::{StepError, StepId, StepState},
     },
     kernel::{ApprovalId, Error, RunId, text},
     runs::{LogPage, LogQuery, StepDetail},
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    answer::{ModelFacts, Said},
     api,
     asked::{Asked, FetchedApproval},
     facts::{AgainFromHere, PartOf, Rules, Situation},
@@ -406,21 +407,15 @@ fn Payloads(model: RunModel, detail: StepDetail) -> impl IntoView {
     let first = detail;
     move || {
         let detail = full.get().unwrap_or_else(|| first.clone());
-        let said = said(detail.view.kind, detail.output.as_ref());
+        let (kind, output) = (detail.view.kind, detail.output.clone());
         view! {
             <Rules model rules=detail.rules/>
-            {said.map(|text| view! { <section class="said"><h3>"Answer"</h3><p>{text}</p></section> })}
+            <Said kind output=output.clone()/>
+            <ModelFacts kind output/>
             <Payload title="Output" value=detail.output bytes=detail.output_bytes in_full=in_full.clone() load empty=if ended { "No output." } else { "Not there yet." }/>
             <Payload title="Input" value=detail.input bytes=detail.input_bytes in_full=in_full.clone() load empty="No input."/>
         }
     }
-}
-
-/// The text of a model's or an agent's answer, which reads better as what it says.
-fn said(kind: StepKind, output: Option<&Value>) -> Option<String> {
-    let output = output.filter(|_| matches!(kind, StepKind::Model | StepKind::Agent))?;
-    let text = output.get("text").and_then(Value::as_str)?;
-    (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
 /// One value: shown, or offered where it is large.

@@ -1,6 +1,7 @@
 //! Runs on screen: a run's tree, its bars and its log.
 
 pub mod again;
+mod answer;
 pub mod api;
 pub mod asked;
 pub mod detail;

@@ -177,7 +177,10 @@ fn events_of(follower: Follower, ends: bool) -> impl Stream<Item = Event> + Send
                 Some((event.unwrap_or_default(), (!is_end).then_some(follower)))
             }
             News::Partial(partial) => {
-                let data = json!({ "step": partial.step, "attempt": partial.attempt, "text": partial.text });
+                // A tab may follow several runs.
+                let run = follower.run();
+                let data =
+                    json!({ "run": run, "step": partial.step, "attempt": partial.attempt, "text": partial.text });
                 Some((Event::default().event("step.partial").data(data.to_string()), Some(follower)))
             }
             News::Reset => Some((Event::default().event("reset").id("0").data("{}"), Some(follower))),

@@ -1,6 +1,6 @@
 //! Trying an agent: a conversation is made of runs, remembers what was said, and changes nothing outside.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use agentflow::{
     access::Ctx,
@@ -9,14 +9,22 @@ use agentflow::{
         Conversation,
         service::{self, Say},
     },
-    engine::{plan::ToolPermission, state::RunState},
+    engine::{
+        plan::ToolPermission,
+        state::{RunState, StepId, StepKind, StepState},
+    },
     kernel::{AgentId, ConversationId, Kind, Money},
+    live::Live,
 };
 
 use crate::{office::Office, world::World};
 
 fn say(agent: AgentId, conversation: Option<ConversationId>, prompt: &str) -> Say {
-    Say { agent, conversation, prompt: prompt.to_owned(), draft: None, for_real: false, beside_deployed: false }
+    Say { agent, conversation, prompt: prompt.to_owned(), draft: None, for_real: None, beside_deployed: false }
+}
+
+fn named<const N: usize>(tools: [&str; N]) -> BTreeSet<String> {
+    tools.map(str::to_owned).into()
 }
 
 async fn answered(cx: &Ctx, agent: AgentId, id: ConversationId) -> Conversation {
@@ -83,7 +91,10 @@ async fn what_a_tool_would_send_is_simulated_unless_it_is_switched_on() {
     assert!(call.simulated && call.approval.is_none());
     assert_eq!(trial.turns[0].reply.state, RunState::Succeeded);
     // For real a person is asked, as ever.
-    let real = Say { for_real: true, ..say(agent.id, None, prompt) };
+    let unnamed = Say { for_real: Some(BTreeSet::new()), ..say(agent.id, None, prompt) };
+    let refused = service::say(&cx.grant().unwrap(), unnamed).await.unwrap_err();
+    assert!(refused.code == "conversations.not_agreed" && refused.message.contains("email_send"), "{refused:?}");
+    let real = Say { for_real: Some(named(["email_send"])), ..say(agent.id, None, prompt) };
     let id = service::say(&cx.grant().unwrap(), real).await.unwrap();
     let real = answered(&cx, agent.id, id).await;
     assert_eq!(real.turns[0].reply.state, RunState::Waiting);
@@ -119,4 +130,72 @@ async fn the_draft_is_tried_beside_the_deployed_version() {
     assert_eq!(service::say(&cx.grant().unwrap(), wrong).await.unwrap_err().kind, Kind::Invalid);
     let empty = service::say(&cx.grant().unwrap(), say(agent.id, None, "  ")).await.unwrap_err();
     assert_eq!(empty.field("prompt"), Some("Write a message."));
+}
+
+#[tokio::test]
+async fn what_was_written_until_an_answer_was_stopped_is_kept_and_is_no_answer() {
+    let world = World::with(&[("AGENTFLOW_SANDBOX_PAUSE_MS", "250")]).await;
+    world.work();
+    let cx = Office::new(&world, "Acme").await.owner;
+    let agent = agents::service::create(&cx.grant().unwrap(), mailer()).await.unwrap();
+    let prompt = "Tell me about the weather, the sea, the mountains and the people who live there.";
+    let id = service::say(&cx.grant().unwrap(), say(agent.id, None, prompt)).await.unwrap();
+    let run = service::find(&cx.grant().unwrap(), agent.id, id).await.unwrap().turns[0].reply.run;
+    let mut live = cx.deps().live.subscribe_run(cx.org_id(), run);
+    let heard = async {
+        loop {
+            if let Ok(Live::Partial(partial)) = live.next().await
+                && let Some(text) = partial.text.clone().filter(|text| !text.trim().is_empty())
+            {
+                return text;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+    service::stop(&cx.grant().unwrap(), agent.id, id).await.unwrap();
+    let stopped = answered(&cx, agent.id, id).await;
+    let reply = &stopped.turns[0].reply;
+    assert_eq!((reply.state, reply.text.as_deref()), (RunState::Cancelled, None));
+    let model = reply.calls.iter().rfind(|call| call.kind == StepKind::Model).unwrap();
+    assert!(model.state == StepState::Cancelled && model.output.contains(&heard), "{heard:?} in {:?}", model.output);
+    let step = StepId::from_text(model.step.clone());
+    let detail = agentflow::runs::service::step(&cx.grant().unwrap(), run, &step).await.unwrap();
+    assert_eq!(detail.output.unwrap()["unfinished"], true);
+    // The next message is answered anew, and is not told of it.
+    service::say(&cx.grant().unwrap(), say(agent.id, Some(id), "What is 6 * 7?")).await.unwrap();
+    let next = answered(&cx, agent.id, id).await;
+    assert!(next.turns[1].reply.text.as_deref().unwrap().contains("42"));
+    let run = agentflow::runs::service::find(&cx.grant().unwrap(), next.turns[1].reply.run).await.unwrap();
+    assert_eq!(run.input["history"].as_array().map(Vec::len), Some(0));
+    assert!(next.turns[0].reply.calls.iter().any(|call| call.output.contains(&heard)));
+}
+
+#[tokio::test]
+async fn the_switch_names_what_is_done_through_other_agents_and_workflows_too() {
+    let world = World::new().await;
+    let cx = Office::new(&world, "Acme").await.owner;
+    let changes = async |id: AgentId, tools: &[&str]| {
+        let tools = tools.iter().map(|name| (*name).to_owned());
+        agents::service::changes_with(&cx.grant().unwrap(), id, tools).await.unwrap()
+    };
+    agents::service::create(&cx.grant().unwrap(), mailer()).await.unwrap();
+    let manager = AgentConfig { name: "Manager".into(), tools: [].into(), ..mailer() };
+    let manager = agents::service::create(&cx.grant().unwrap(), manager).await.unwrap();
+    assert_eq!(changes(manager.id, &[]).await, named([]));
+    assert_eq!(changes(manager.id, &["calculator", "web_search"]).await, named([]));
+    assert_eq!(changes(manager.id, &["http_request", "agent_mailer"]).await, named(["email_send", "http_request"]));
+    // By way of an agent that calls an agent.
+    let chief = AgentConfig {
+        name: "Chief".into(),
+        tools: [("agent_mailer".to_owned(), ToolPermission::Allowed)].into(),
+        ..mailer()
+    };
+    agents::service::create(&cx.grant().unwrap(), chief).await.unwrap();
+    assert_eq!(changes(manager.id, &["agent_chief"]).await, named(["email_send"]));
+    // What was agreed to before it could call the other is not enough.
+    let draft =
+        AgentConfig { tools: [("agent_chief".to_owned(), ToolPermission::Allowed)].into(), ..manager.config.clone() };
+    let unnamed = Say { draft: Some(draft), for_real: Some(named([])), ..say(manager.id, None, "Hello") };
+    let refused = service::say(&cx.grant().unwrap(), unnamed).await.unwrap_err();
+    assert_eq!((refused.kind, refused.code.as_str()), (Kind::Conflict, "conversations.not_agreed"));
 }

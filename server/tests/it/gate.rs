@@ -376,7 +376,7 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
     let world = World::new().await;
     let mut ada = world.sign_up("Ada").await;
     let acme = crate::office::Office::of(&world, &ada.org).await;
-    let (mut tried, mut accepted, mut workflow) = (0, 0, String::new());
+    let (mut tried, mut workflow) = (0, String::new());
     for (path, _) in server_fn_paths() {
         let taken = arguments_of(path);
         let arguments = || [("org", ada.org.as_str())].into_iter().chain(ARGUMENTS).chain(MORE);
@@ -408,7 +408,6 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
                     .collect();
                 let (status, said) = call_with(&mut client(), path, &fields).await;
                 assert!(status < 500, "{path} {odd}={text:?}: {status} {said}");
-                accepted += usize::from(status < 300);
             }
         }
     }

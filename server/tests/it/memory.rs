@@ -203,13 +203,16 @@ async fn of_a_key_the_last_two_hundred_tasks_are_kept_and_the_last_thirty_told()
             service::keep(db, &scope, &agent.key, "c-1", task.clone()).await.unwrap();
         }
     }
-    let kept = kept(&office, &agent, "c-1").await;
-    assert_eq!(kept.len(), 200);
-    assert_eq!((kept[0].0.as_str(), kept[199].0.as_str()), ("202", "3"));
-    assert_eq!(kept[2].1.chars().count(), 20_001, "of a long answer the beginning is kept");
+    let all = service::look(&office.owner.grant().unwrap(), agent.id, "", None).await.unwrap();
+    assert_eq!(all.keys[0].tasks, 200);
+    let shown = kept(&office, &agent, "c-1").await;
+    assert_eq!(shown.len(), 20);
+    assert_eq!((shown[0].0.as_str(), shown[19].0.as_str()), ("202", "183"));
+    assert_eq!(shown[2].1.chars().count(), 4_001, "of a long answer the beginning is shown");
     let told = service::recall(db, org, &agent.key, "c-1").await.unwrap().tasks;
     assert_eq!(told.len(), 30);
     assert_eq!((told[0].prompt.as_str(), told[29].prompt.as_str()), ("173", "202"));
+    assert_eq!(told[27].answer.chars().count(), 20_001, "of a long answer the beginning is kept");
 }
 
 #[tokio::test]

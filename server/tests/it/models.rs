@@ -142,8 +142,12 @@ async fn an_answer_streams_and_its_tokens_are_counted_in_each_language() {
         let last = fake.calls().pop().unwrap();
         assert!(last.authorization.ends_with("key-of-the-test"), "{model}");
         assert!(last.model.ends_with(model.split('/').next_back().unwrap()));
+        assert_eq!(answer.served, None, "{model}: it is the one that was asked for");
     }
-    assert_eq!(fake.calls().len(), EACH.len());
+    let (other, _) = perform(&performer, call("compatible/other", "say: hello")).await.unwrap();
+    assert_eq!(other.model, "compatible/other");
+    assert_eq!(other.served.map(|served| served.0).as_deref(), Some("other-2026-09-01"));
+    assert_eq!(fake.calls().len(), EACH.len() + 1);
     let first = &fake.calls()[0];
     assert_eq!((first.authorization.as_str(), &first.body["stream"]), ("Bearer key-of-the-test", &json!(true)));
     assert_eq!(first.body["messages"][0]["role"], "system");

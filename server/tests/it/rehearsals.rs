@@ -353,7 +353,7 @@ async fn a_message_of_the_chat_and_its_answer_become_a_test_case() {
         conversation: None,
         prompt: "What is 6 * 7?".into(),
         draft: None,
-        for_real: false,
+        for_real: None,
         beside_deployed: false,
     };
     let conversation = conversations::say(&cx.grant().unwrap(), say).await.unwrap();

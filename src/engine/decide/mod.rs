@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 pub use suspects::suspected_calls;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     journal::{Event, LogLevel},
@@ -331,6 +331,7 @@ impl Decider<'_> {
                 self.m.steps.remove(&id);
                 continue;
             }
+            self.keep_what_was_written(&id);
             if let Some(step) = self.m.steps.get_mut(&id) {
                 step.state = StepState::Cancelled;
                 step.wake_at = None;
@@ -341,6 +342,15 @@ impl Decider<'_> {
             }
             self.turn.touched.insert((ordinal, id.clone()));
             self.turn.events.push(Event::StepCancelled { step: id });
+        }
+    }
+
+    /// What a model had written when its call was stopped or failed stays with its step, to be read: it is no answer, and
+    /// nothing takes it for one.
+    fn keep_what_was_written(&mut self, id: &StepId) {
+        let Some(step) = self.m.steps.get_mut(id).filter(|step| step.kind == StepKind::Model) else { return };
+        if let Some(text) = self.m.heard.of(id) {
+            step.output = Some(json!({ "text": text, "unfinished": true }));
         }
     }
 
@@ -434,6 +444,7 @@ impl Decider<'_> {
     /// A step is given up. What follows from it is decided at once.
     fn give_up(&mut self, id: &StepId, error: StepError) {
         self.note_cost(id);
+        self.keep_what_was_written(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Failed;
         step.error = Some(error.clone());

@@ -136,6 +136,7 @@ impl World {
             most: Default::default(),
             short: Default::default(),
             seen: Default::default(),
+            heard: Default::default(),
         };
         let queued =
             StoredEvent { seq: 1, at: Timestamp::UNIX_EPOCH, event: Event::RunQueued { by: "Ana".to_owned() } };

@@ -245,7 +245,9 @@ impl Actor {
             self.tasks.abort_all();
             return false;
         };
-        self.machine = machine;
+        // What is being written goes on.
+        let heard = self.machine.heard.clone();
+        self.machine = Machine { heard, ..machine };
         // Evaluations are cheap and begin anew; calls go on.
         self.under_way.retain(|_, (is_call, handle)| {
             if !*is_call {
@@ -470,7 +472,8 @@ impl Actor {
                     let step = scope.step.clone();
                     let lane = self.lane.clone().filter(|lane| lane.suspects.contains(&step));
                     let owner = Owner { claim: self.claim, lease: self.lease };
-                    let task = perform(self.runner.clone(), owner, lane, *call, scope, time);
+                    let heard = self.machine.heard.clone();
+                    let task = perform(self.runner.clone(), owner, lane, *call, scope, time, heard);
                     let handle = self.tasks.spawn(task);
                     self.under_way.insert(step, (true, handle));
                 }

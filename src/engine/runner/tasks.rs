@@ -14,7 +14,7 @@ use super::{Runner, actor::Lane};
 use crate::{
     engine::{
         journal::LogLevel,
-        machine::Input,
+        machine::{Heard, Input},
         port::{Answer, Call, CallScope, Evaluation, Progress},
         state::{ErrorClass, StepError, StepId},
         store::{self, Claim},
@@ -84,6 +84,7 @@ pub(super) async fn perform(
     call: Call,
     mut scope: CallScope,
     time: TimeDelta,
+    heard: Heard,
 ) -> Input {
     // A call that waits for its turn uses up none of its own time, but its run's. The semaphores are never closed.
     let turn = async {
@@ -108,11 +109,16 @@ pub(super) async fn perform(
     let lines = Mutex::new(Vec::new());
     let progress = |progress: Progress| match progress {
         Progress::Partial(text) => {
+            heard.hear(&scope.step, Some(&text));
             runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, Some(&text));
         }
-        Progress::Restart => runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, None),
+        Progress::Restart => {
+            heard.hear(&scope.step, None);
+            runner.engine.readers().partial(scope.org, scope.run, &scope.step, attempt, None);
+        }
         Progress::Log(level, line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push((level, line)),
     };
+    heard.hear(&scope.step, None);
     let mut place = None;
     let result = match turn {
         Err(_) => Err(late("The call's turn did not come before its agent or run had to end.")),

@@ -30,8 +30,10 @@ pub(super) fn options(kind: AdapterKind, id: &ModelId, call: &ModelCall, seen: &
         .with_raw_frame_fn(move |_, frame| {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.weigh(&frame);
-            if seen.id.is_none() && frame.index < 4 {
-                seen.id = frame.json().as_ref().and_then(name_of_request);
+            if (seen.id.is_none() || seen.model.is_none()) && frame.index < 4 {
+                let frame = frame.json().unwrap_or_default();
+                seen.id = seen.id.take().or_else(|| named(&frame, &REQUEST));
+                seen.model = seen.model.take().or_else(|| named(&frame, &MODEL));
             }
             if frame.data.contains("\"response.failed\"") || frame.event == Some("error") {
                 let error =
@@ -94,13 +96,15 @@ fn can_reason(id: &ModelId) -> bool {
     }
 }
 
-/// The provider's name for the request, as its first frames have it.
-fn name_of_request(frame: &Value) -> Option<String> {
-    ["/id", "/message/id", "/response/id", "/responseId", "/interaction/id"]
-        .into_iter()
-        .find_map(|place| frame.pointer(place)?.as_str())
-        .filter(|id| !id.is_empty() && id.len() <= 200)
-        .map(str::to_owned)
+/// Where the first frames have the provider's name for the request.
+const REQUEST: [&str; 5] = ["/id", "/message/id", "/response/id", "/responseId", "/interaction/id"];
+/// Where they say which model answers.
+const MODEL: [&str; 5] = ["/model", "/message/model", "/response/model", "/modelVersion", "/interaction/model"];
+
+/// The name that stands at one of these places.
+fn named(frame: &Value, places: &[&str]) -> Option<String> {
+    let found = places.iter().find_map(|place| frame.pointer(place)?.as_str());
+    found.filter(|name| !name.is_empty() && name.len() <= 200).map(str::to_owned)
 }
 
 pub(super) fn of(kind: AdapterKind, call: &ModelCall) -> ChatRequest {
@@ -220,6 +224,21 @@ mod tests {
         assert_eq!(told("anthropic/claude-3-5-haiku"), (true, false, false));
         assert_eq!(told("gemini/gemini-3.8-flash"), (true, true, true));
         assert_eq!(told("deepseek/deepseek-chat"), (true, true, false));
+    }
+
+    #[test]
+    fn each_provider_says_in_its_place_which_model_answers() {
+        let said = |frame: Value| (named(&frame, &REQUEST), named(&frame, &MODEL));
+        let both = |id: &str, model: &str| (Some(id.to_owned()), Some(model.to_owned()));
+        let chat = json!({ "id": "chatcmpl-1", "model": "gpt-4o-2024-11-20", "choices": [] });
+        assert_eq!(said(chat), both("chatcmpl-1", "gpt-4o-2024-11-20"));
+        let anthropic = json!({ "type": "message_start", "message": { "id": "msg_1", "model": "claude-x-1" } });
+        assert_eq!(said(anthropic), both("msg_1", "claude-x-1"));
+        let responses = json!({ "type": "response.created", "response": { "id": "resp_1", "model": "gpt-5" } });
+        assert_eq!(said(responses), both("resp_1", "gpt-5"));
+        let gemini = json!({ "responseId": "g1", "modelVersion": "gemini-3.8-flash-001" });
+        assert_eq!(said(gemini), both("g1", "gemini-3.8-flash-001"));
+        assert_eq!(said(json!({ "id": "", "model": "x".repeat(201) })), (None, None));
     }
 
     #[test]

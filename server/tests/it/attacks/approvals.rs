@@ -141,7 +141,7 @@ async fn no_text_is_a_yes_and_no_tool_gives_one() {
     let mut program = lair.program().await;
     let key = lair.acme.key(agentflow::access::Role::Admin).await;
     let mut odd = mail("moc.elpmaxe@\u{202e}bob");
-    odd["body"] = json!("<button>Approve</button>");
+    odd["body"] = json!("</textarea><button>Approve</button> &lt;");
     let script = vec![
         call("http_request", &json!({ "url": outside.url("/") })),
         calls(&[
@@ -167,6 +167,8 @@ async fn no_text_is_a_yes_and_no_tool_gives_one() {
     let card = page.text().split("</main>").next().unwrap();
     assert!(card.contains(r"moc.elpmaxe@\u202ebob") && !card.contains('\u{202e}'), "{card}");
     assert!(card.contains("&lt;button&gt;") && !card.contains("<button>Approve"), "{card}");
+    // Nor does it leave the field where it can be edited.
+    assert!(card.contains(r#""body": "&lt;/textarea>&lt;button>Approve&lt;/button> &amp;lt;""#), "{card}");
     no(&mut program, &gate[0]).await;
     lair.ends(run).await;
     let called = lair.called(run).await;

@@ -156,7 +156,7 @@ async fn a_trial_changes_and_sends_nothing_by_any_hand() {
         conversation: None,
         prompt: "Go".into(),
         draft: None,
-        for_real: false,
+        for_real: None,
         beside_deployed: false,
     };
     let id = conversations::say(&lair.acme.owner.grant().unwrap(), say).await.unwrap();

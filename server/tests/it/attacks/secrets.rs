@@ -242,7 +242,7 @@ async fn a_key_that_a_server_echoes_and_a_model_repeats_is_read_by_nobody() {
         conversation: None,
         prompt: "Hello".into(),
         draft: None,
-        for_real: false,
+        for_real: None,
         beside_deployed: false,
     };
     let conversation = conversations::say(&lair.acme.owner.grant().unwrap(), say).await.unwrap();

@@ -6,11 +6,16 @@ use super::{Ending, Heard, Language, text};
 
 pub struct Chat;
 
+/// What answers: behind the name `other` stands a version.
+fn served(model: &str) -> &str {
+    if model == "other" { "other-2026-09-01" } else { model }
+}
+
 fn chunk(heard: &Heard, delta: &Value, finish: Option<&str>) -> String {
     let chunk = json!({
         "id": "chatcmpl-fake-1",
         "object": "chat.completion.chunk",
-        "model": heard.model,
+        "model": served(&heard.model),
         "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
     });
     format!("data: {chunk}\n\n")

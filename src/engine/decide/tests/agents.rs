@@ -316,3 +316,18 @@ fn of_many_tools_those_that_fit_are_shown_and_the_others_can_be_found() {
     });
     assert_eq!(world.run(), RunState::Succeeded, "{:?}", world.machine.error);
 }
+
+#[test]
+fn what_a_model_had_written_when_its_call_failed_stays_with_the_step_and_is_no_answer() {
+    let heard = crate::engine::machine::Heard::default();
+    let call = heard.clone();
+    let mut world = world(&[], move |_, step, _| {
+        call.hear(&StepId::from_text(step.to_owned()), Some("It is eight "));
+        Err(StepError::new(ErrorClass::BadInput, "model.refused", "No."))
+    });
+    world.machine.heard = heard;
+    assert_eq!(world.run(), RunState::Failed);
+    let model = &world.machine.steps[&StepId::from_text("ask.model1".to_owned())];
+    assert_eq!(model.output, Some(json!({ "text": "It is eight ", "unfinished": true })));
+    assert!(world.machine.steps[&StepId::root("ask")].output.is_none() && world.machine.output.is_none());
+}
