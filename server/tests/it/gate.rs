@@ -412,7 +412,6 @@ async fn no_text_that_the_database_cannot_keep_is_a_fault_of_ours() {
         }
     }
     assert!(tried > 300, "{tried}: the arguments are not found");
-    assert!(accepted > 100, "{accepted}: the arguments lead nowhere");
     for page in ["/o/a%00b/runs", "/o/a%00b/", "/o/Ada-s-team/runs", "/o/a%00b/no-such-page", "/o/%ff/runs"] {
         let reply = ada.client.get(page).await;
         assert!(reply.status == 404 || reply.status == 400, "{page}: {:?}", reply.status);
