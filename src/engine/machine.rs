@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
+pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step, TaskLimit};
 
 use super::{
     journal::{Event, LogLevel, Usage},

@@ -352,6 +352,8 @@ pub const BUDGET_SPENT: &str = "budget.spent";
 
 /// The most tokens of one answer under a budget, where the agent names no bound.
 pub const MAX_ANSWER: u64 = 8_192;
+/// What an answer without a bound counts as: no model writes more tokens in one.
+pub const UNBOUNDED: u64 = 131_072;
 
 /// The most bytes that a tool's result may have as JSON: 4 MiB.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
