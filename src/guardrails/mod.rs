@@ -315,7 +315,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::{ToolRequest, Tried};
+    use crate::engine::{
+        journal::Usage,
+        port::{ToolRequest, Tried},
+    };
 
     fn guard(rails: Option<Guardrails>) -> Guard {
         let known = Known::of_operator(vec![SecretString::from("0pen-sesame")]);
@@ -371,7 +374,12 @@ mod tests {
         let mut all = ModelAnswer {
             text: secret(),
             tool_calls: vec![request],
-            tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
+            tried: vec![Tried {
+                model: "x/y".to_owned(),
+                code: "z".to_owned(),
+                message: secret(),
+                usage: Usage::default(),
+            }],
             fault: Some(secret()),
             stop_reason: secret(),
             provider_request_id: Some(secret()),
@@ -380,7 +388,7 @@ mod tests {
         guard(None).answer(&mut all, None);
         let told = format!("{all:?}");
         assert!(!told.contains("sesame"), "{told}");
-        assert_eq!(told.matches("[credential removed]").count(), 9);
+        assert_eq!(told.matches("[credential removed]").count(), 10);
     }
 
     #[tokio::test]

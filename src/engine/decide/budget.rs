@@ -81,11 +81,12 @@ impl Decider<'_> {
     pub(super) fn account(&self, owner: &StepId) -> (Usage, Usage) {
         let (mut used, mut reserved) = (Usage::default(), Usage::default());
         for step in self.m.steps.values().filter(|step| step.kind == StepKind::Model && owner.holds(&step.id)) {
-            match step.detail.reserved {
-                Some(most) if !step.state.is_end() => reserved += most,
-                // What was taken over was paid for by another run.
-                _ if !step.detail.reused => used += step.usage,
-                _ => {}
+            // What was taken over was paid for by another run.
+            if !step.detail.reused {
+                used += step.usage;
+            }
+            if let Some(most) = step.detail.reserved.filter(|_| !step.state.is_end()) {
+                reserved += most;
             }
         }
         (used, reserved)

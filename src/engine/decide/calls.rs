@@ -241,7 +241,7 @@ impl Decider<'_> {
     fn model_answered(&mut self, id: &StepId, answer: &ModelAnswer) {
         let own = id.parent().and_then(|agent| self.spec_of(&self.plan, &agent)?.options.max_output_tokens);
         let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.usage = answer.usage;
+        step.usage += answer.spent();
         step.detail.about = Some(answer.model.clone());
         let line = if step.detail.cached {
             format!("{} answered from the cache.", answer.model)
@@ -265,6 +265,9 @@ impl Decider<'_> {
     }
 
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
+        if let Some(step) = self.m.steps.get_mut(id) {
+            step.usage += error.used;
+        }
         if error.effect_unknown && self.must_not_repeat(id) {
             return self.uncertain(id, error);
         }

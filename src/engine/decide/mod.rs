@@ -334,6 +334,9 @@ impl Decider<'_> {
                 continue;
             }
             if let Some(step) = self.m.steps.get_mut(&id) {
+                // Of attempts that broke off before.
+                self.turn.usage += step.usage;
+                self.m.usage += step.usage;
                 step.state = StepState::Cancelled;
                 step.wake_at = None;
                 if step.detail.approval.is_some() {
