@@ -26,6 +26,7 @@
 //! | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `PERPLEXITY_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY` | a provider's key: its models can be chosen; several with commas between share the work | the sandbox model alone |
 //! | `…_BASE_URL`, `…_MODELS` | for each of these: another address, and the models to offer, by commas | the provider's own address; those of the price table |
 //! | `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS`, `AGENTFLOW_MODEL_KEY` | any server that speaks OpenAI's language, such as Ollama | none |
+//! | `AGENTFLOW_PRICES_FILE` | a file with prices of models, laid over the list prices | the list prices alone |
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
 //! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
 //! | `AGENTFLOW_SEARCH_URL` | a SearXNG server that answers in JSON: the tool web_search asks it | web_search is not set up |

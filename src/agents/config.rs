@@ -138,7 +138,7 @@ impl AgentConfig {
     }
 
     fn look_at_limits(&self, faults: &mut Faults) {
-        let AgentLimits { max_turns, max_tokens, max_cost, timeout_s } = self.limits;
+        let AgentLimits { max_turns, max_tokens, max_cost, timeout_s, task_s } = self.limits;
         if !(1..=50).contains(&max_turns) {
             faults.add("limits.max_turns", "Between 1 and 50 turns are possible.");
         }
@@ -150,6 +150,9 @@ impl AgentConfig {
         }
         if !(5..=600).contains(&timeout_s) {
             faults.add("limits.timeout_s", "The time limit must be between 5 and 600 seconds.");
+        }
+        if task_s.is_some_and(|seconds| !(5..=604_800).contains(&seconds)) {
+            faults.add("limits.task_s", "The time for a task must be between 5 seconds and 7 days (604,800 seconds).");
         }
     }
 
@@ -298,7 +301,7 @@ mod tests {
             options: ModelOptions { top_p: Some(0.0), max_output_tokens: Some(0), ..ModelOptions::default() },
             tools: BTreeMap::new(),
             output_schema: Value::Bool(true),
-            limits: AgentLimits { max_turns: 51, max_tokens: 1, max_cost: Money(0), timeout_s: 4 },
+            limits: AgentLimits { max_turns: 51, max_tokens: 1, max_cost: Money(0), timeout_s: 4, task_s: Some(1) },
             guardrails: Guardrails {
                 max_input_chars: Some(0),
                 allowed_domains: BTreeSet::from(["https://example.com".to_owned()]),
@@ -325,6 +328,7 @@ mod tests {
                 "limits.max_tokens",
                 "limits.max_cost",
                 "limits.timeout_s",
+                "limits.task_s",
                 "guardrails.max_input_chars",
                 "guardrails.allowed_domains",
                 "capabilities.tags",

@@ -48,6 +48,8 @@ pub struct AgentForm {
     pub max_cost: String,
     /// Seconds.
     pub timeout_s: String,
+    /// Seconds, or empty.
+    pub task_s: String,
     /// `off`, `warn` or `stop`.
     pub injection: String,
     /// Characters, or empty.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Money;
+use crate::kernel::{Money, WorkflowId};
 
 /// How far back a record goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,30 @@ impl Record {
     }
 }
 
+/// What a task was part of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Runs of a workflow, by its name now.
+    Workflow(WorkflowId, String),
+    /// A conversation with the agent, to try it.
+    Conversation,
+    /// A test: of the agent, or of a workflow.
+    Test,
+}
+
+impl TaskKind {
+    /// What people call it.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Workflow(_, name) => name,
+            Self::Conversation => "Conversations (tried)",
+            Self::Test => "Tests",
+        }
+    }
+}
+
 /// An agent's record over a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
@@ -81,6 +105,8 @@ pub struct AgentRecord {
     pub by_model: Vec<(String, Record)>,
     /// By version, the newest first.
     pub by_version: Vec<(i32, Record)>,
+    /// By kind of task, the busiest first. Conversations and tests stand in here alone: they count nowhere else.
+    pub by_kind: Vec<(TaskKind, Record)>,
 }
 
 #[cfg(test)]

@@ -353,18 +353,37 @@ pub(crate) async fn config_at(tx: &mut TenantTx, id: AgentId, version: i32) -> R
     store::version(tx, id, version).await?.ok_or_else(unknown)
 }
 
+/// What others read of an agent when they choose whom to hand a part of a task to.
+fn told_to_others(agent: &store::Callable) -> String {
+    let sentence = |text: &str| text.trim().trim_end_matches('.').to_owned();
+    let what = match sentence(&agent.role) {
+        role if role.is_empty() => String::new(),
+        role => format!(", {role}"),
+    };
+    let mut told = format!("Hands a part of the task to the agent {}{what}.", agent.name);
+    let about = sentence(&agent.capabilities.about);
+    if !about.is_empty() {
+        told.push_str(&format!(" {about}."));
+    }
+    let tags: Vec<&str> = agent.capabilities.tags.iter().map(String::as_str).collect();
+    if !tags.is_empty() {
+        told.push_str(&format!(" Good for: {}.", tags.join(", ")));
+    }
+    told.push_str(" It knows only what you write.");
+    told
+}
+
 /// The deployed agents as tools for the others, with their names.
 pub(crate) async fn as_tools(tx: &mut TenantTx) -> Result<Vec<(String, ToolSpec)>> {
     let agents = store::deployed(tx).await?;
     Ok(agents
         .into_iter()
-        .map(|(key, name, role)| {
-            let what = if role.is_empty() { String::new() } else { format!(", {}", role.trim_end_matches('.')) };
+        .map(|agent| {
+            let description = told_to_others(&agent);
+            let store::Callable { key, name, .. } = agent;
             let spec = ToolSpec {
                 name: format!("{AGENT_TOOL}{key}"),
-                description: format!(
-                    "Hands a part of the task to the agent {name}{what}. It knows only what you write."
-                ),
+                description,
                 parameters: json!({
                     "type": "object",
                     "properties": {
@@ -469,7 +488,32 @@ fn unknown() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::free_key;
+    use super::{free_key, store::Callable, told_to_others};
+    use crate::agents::Capabilities;
+
+    #[test]
+    fn others_read_what_an_agent_is_good_for() {
+        let mut agent = Callable {
+            key: "clerk".to_owned(),
+            name: "Clerk".to_owned(),
+            role: "bookkeeper.".to_owned(),
+            capabilities: Capabilities {
+                tags: ["billing", "refunds"].map(str::to_owned).into(),
+                about: "Answers customers about their invoices.".to_owned(),
+            },
+        };
+        assert_eq!(
+            told_to_others(&agent),
+            "Hands a part of the task to the agent Clerk, bookkeeper. Answers customers about their invoices. Good for: \
+             billing, refunds. It knows only what you write."
+        );
+        agent.capabilities = Capabilities::default();
+        agent.role.clear();
+        assert_eq!(
+            told_to_others(&agent),
+            "Hands a part of the task to the agent Clerk. It knows only what you write."
+        );
+    }
 
     #[test]
     fn a_taken_key_gets_the_next_number() {

@@ -6,7 +6,7 @@ pub mod rehearsals;
 
 use sqlx::types::Json;
 
-use super::{Agent, AgentConfig, AgentStatus, Deployment};
+use super::{Agent, AgentConfig, AgentStatus, Deployment, config::Capabilities};
 use crate::{
     access::Actor,
     db::TenantTx,
@@ -315,11 +315,20 @@ pub async fn for_run(tx: &mut TenantTx, keys: &[String]) -> Result<Vec<ForRun>> 
         .collect())
 }
 
-/// The key, name and role of each agent that can be called by others.
-pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<(String, String, String)>> {
+/// An agent that others can call, as its deployed version tells of it.
+pub struct Callable {
+    pub key: String,
+    pub name: String,
+    pub role: String,
+    pub capabilities: Capabilities,
+}
+
+/// The agents that can be called by others.
+pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<Callable>> {
     let org = tx.org();
     let rows = sqlx::query!(
-        r#"select a.key, a.name, coalesce(v.config ->> 'role', '') as "role!"
+        r#"select a.key, a.name, coalesce(v.config ->> 'role', '') as "role!",
+               coalesce(v.config -> 'capabilities', '{}') as "capabilities!: Json<Capabilities>"
            from agents a
            join agent_versions v
                on v.organization_id = a.organization_id and v.agent_id = a.id and v.version = a.deployed_version
@@ -328,7 +337,13 @@ pub async fn deployed(tx: &mut TenantTx) -> Result<Vec<(String, String, String)>
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (row.key, row.name, row.role)).collect())
+    let callable = rows.into_iter().map(|row| Callable {
+        key: row.key,
+        name: row.name,
+        role: row.role,
+        capabilities: row.capabilities.0,
+    });
+    Ok(callable.collect())
 }
 
 /// The keys that workflows may name.

@@ -96,9 +96,19 @@ impl Budgets {
     /// # Errors
     /// Of the class `budget`, where one does not hold it.
     pub async fn reserve(&self, scope: &CallScope, most: Money) -> Result<Admission, StepError> {
-        if most <= Money::ZERO {
-            return Ok(Admission::Free);
+        self.reserve_first(scope, &[most]).await.map(|(_, admission)| admission)
+    }
+
+    /// The same for a call that can be made in several ways: for the first of them that is not beyond all budgets. It
+    /// gives that one's place.
+    ///
+    /// # Errors
+    /// Of the class `budget`, where none of them is held; it speaks of the first.
+    pub async fn reserve_first(&self, scope: &CallScope, ways: &[Money]) -> Result<(usize, Admission), StepError> {
+        if ways.first().is_none_or(|most| *most <= Money::ZERO) {
+            return Ok((0, Admission::Free));
         }
+        let ways: Vec<Money> = ways.iter().map(|most| (*most).clamp(Money::ZERO, MOST)).collect();
         let key = CallKey {
             org: scope.org,
             run: scope.run,
@@ -109,14 +119,14 @@ impl Budgets {
         // From before it is written: whoever drops this future meanwhile leaves nothing reserved.
         let mut reservation = Reservation { db: self.db.clone(), key: Some(key.clone()) };
         loop {
-            match self.try_to_reserve(scope, &key, most.min(MOST)).await {
-                Ok(Verdict::Reserved) => return Ok(Admission::Held(reservation)),
-                Ok(other) => {
+            match self.try_to_reserve(scope, &key, &ways).await {
+                Ok((place, Verdict::Reserved)) => return Ok((place, Admission::Held(reservation))),
+                Ok((place, other)) => {
                     reservation.key = None;
                     return match other {
                         Verdict::Refused(error) => Err(error),
-                        Verdict::Later(answer) => Ok(Admission::Later(answer)),
-                        _ => Ok(Admission::Free),
+                        Verdict::Later(answer) => Ok((place, Admission::Later(answer))),
+                        _ => Ok((place, Admission::Free)),
                     };
                 }
                 Err(error) => {
@@ -127,11 +137,11 @@ impl Budgets {
         }
     }
 
-    async fn try_to_reserve(&self, scope: &CallScope, key: &CallKey, most: Money) -> Result<Verdict> {
+    async fn try_to_reserve(&self, scope: &CallScope, key: &CallKey, ways: &[Money]) -> Result<(usize, Verdict)> {
         let pool = self.db.engine();
         let applying = store::applying(pool, scope).await?;
         if applying.is_empty() {
-            return Ok(Verdict::Free);
+            return Ok((0, Verdict::Free));
         }
         let mut tx = db::begin(pool).await?;
         let ids: Vec<BudgetId> = applying.iter().map(|budget| budget.id).collect();
@@ -142,8 +152,13 @@ impl Budgets {
             accounts.iter_mut().find(same).into_iter().for_each(|account| account.reserved = reserved);
         }
         accounts.retain(|account| account.current);
-        let (fit, budgets) =
-            if scope.beyond_budget { (Fit::Fits, Vec::new()) } else { fit(&applying, &accounts, most) };
+        let fit = |most: Money| match scope.beyond_budget {
+            true => (Fit::Fits, Vec::new()),
+            false => fit(&applying, &accounts, most),
+        };
+        let place = ways.iter().position(|most| fit(*most).0 < Fit::Over).unwrap_or(0);
+        let most = ways.get(place).copied().unwrap_or(MOST);
+        let (fit, budgets) = fit(most);
         match fit {
             Fit::Fits => store::take(&mut tx, key, &accounts, most, scope.until).await?,
             Fit::NotNow => {}
@@ -152,14 +167,15 @@ impl Budgets {
         tx.commit().await?;
         // Where it fits, none is in the way.
         let in_the_way = applying.iter().find(|budget| budgets.first() == Some(&budget.id));
-        let (Some(budget), true) = (in_the_way, fit > Fit::Fits) else { return Ok(Verdict::Reserved) };
+        let (Some(budget), true) = (in_the_way, fit > Fit::Fits) else { return Ok((place, Verdict::Reserved)) };
         let spent = accounts.iter().find(|account| account.budget == budget.id).map_or(Money::ZERO, |one| one.spent);
-        Ok(match fit {
+        let verdict = match fit {
             Fit::Over => {
                 Verdict::Refused(StepError::new(ErrorClass::Budget, BUDGET_SPENT, in_words(budget, spent, most)))
             }
             _ => Verdict::Later(later(store::now(pool).await?, scope, budget)),
-        })
+        };
+        Ok((place, verdict))
     }
 }
 

@@ -108,7 +108,9 @@ impl Cache {
 fn repeatable(answer: &Answer) -> Option<Value> {
     let again = match answer {
         Answer::Model(answer) if answer.fault.is_none() && answer.stopped.is_none() => {
-            Answer::Model(ModelAnswer { usage: Usage::default(), ..answer.clone() })
+            let mut again = ModelAnswer { usage: Usage::default(), ..answer.clone() };
+            again.tried.iter_mut().for_each(|tried| tried.usage = Usage::default());
+            Answer::Model(again)
         }
         // An HTTP answer with a status of failure that the node accepts.
         Answer::Tool { output } if output.get("ok") != Some(&Value::Bool(false)) => answer.clone(),

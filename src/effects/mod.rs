@@ -16,8 +16,8 @@ use crate::{
     engine::{
         journal::{LogLevel, Usage},
         port::{
-            Answer, Call, CallScope, Effects, Evaluation, MAX_ANSWER, MemoryCall, MemoryDeed, ModelAnswer, ModelCall,
-            PastTask, Place, Progress, ToolCall,
+            Answer, BUDGET_SPENT, Call, CallScope, Effects, Evaluation, MAX_ANSWER, MemoryCall, MemoryDeed,
+            ModelAnswer, ModelCall, PastTask, Place, Progress, ToolCall, Tried,
         },
         state::{ErrorClass, StepError},
     },
@@ -29,7 +29,7 @@ use crate::{
     mcp::Connections,
     memory,
     models::{
-        self, Models,
+        self, Class, Models,
         routing::{CallContext, Outcome},
     },
     schema, shared_context,
@@ -96,16 +96,34 @@ impl Performer {
         }
     }
 
-    /// Reserves what a model call may cost. Under a budget an answer is bounded, if only by the usual bound.
-    async fn admit(&self, call: &mut ModelCall, scope: &CallScope) -> Result<Admission, StepError> {
+    /// Reserves what a model call may cost. Under a budget an answer is bounded, if only by the usual bound, and where it
+    /// has no room for a class of tasks the call goes to a cheaper one: then the class that was asked for is given, too.
+    async fn admit(&self, call: &mut ModelCall, scope: &CallScope) -> Result<(Admission, Option<Class>), StepError> {
         let own = call.max_tokens;
         call.max_tokens = own.or(Some(MAX_ANSWER));
         self.models.learn_classes(call, &self.around(scope)).await?;
-        let admission = self.budgets.reserve(scope, self.models.most(call).cost).await?;
+        let mut ways = vec![self.models.most(call).cost];
+        let asked = Class::of(&call.model);
+        let lower = asked.and_then(Class::lowered);
+        if let Some(lower) = lower {
+            // The models to fall back on are chosen for the class that was asked for.
+            let fallbacks = std::mem::take(&mut call.fallbacks);
+            let model = std::mem::replace(&mut call.model, lower.id());
+            let learned = self.models.learn_classes(call, &self.around(scope)).await;
+            ways.push(self.models.most(call).cost);
+            (call.model, call.fallbacks) = (model, fallbacks);
+            learned?;
+        }
+        let (place, admission) = self.budgets.reserve_first(scope, &ways).await?;
+        let lower = lower.filter(|_| place > 0);
+        if let Some(lower) = lower {
+            call.model = lower.id();
+            call.fallbacks.clear();
+        }
         if !matches!(admission, Admission::Held(_)) {
             call.max_tokens = own;
         }
-        Ok(admission)
+        Ok((admission, asked.filter(|_| lower.is_some())))
     }
 
     async fn call_model(
@@ -206,22 +224,34 @@ impl Effects for Performer {
         }
         let mut held = None;
         let mut bound = None;
+        let mut lowered = None;
         if let Call::Model(call) = &mut call {
             let own = call.max_tokens;
-            match self.admit(call, scope).await? {
+            let (admission, asked) = self.admit(call, scope).await?;
+            match admission {
                 Admission::Free => {}
                 Admission::Held(reservation) => held = Some(reservation),
                 Admission::Later(later) => return Ok(later),
             }
+            lowered = asked.map(|asked| lowered_from(asked, &call.model));
+            if let Some(tried) = &lowered {
+                progress(Progress::Log(LogLevel::Warn, tried.message.clone()));
+            }
             bound = call.max_tokens.filter(|_| own.is_none());
         }
-        let result = self.call(call, scope, progress).await;
+        let is_lowered = lowered.is_some();
+        let mut result = self.call(call, scope, progress).await;
+        if let (Some(tried), Ok(Answer::Model(answer))) = (lowered, &mut result) {
+            answer.requested = Some(tried.model.clone());
+            answer.tried.insert(0, tried);
+        }
         if let Some(reservation) = held {
-            let usage = match &result {
-                Ok(Answer::Model(answer)) => answer.usage,
-                _ => Usage::default(),
+            let (all, usage) = match &result {
+                Ok(Answer::Model(answer)) => (answer.spent(), answer.usage),
+                Err(error) => (error.used, Usage::default()),
+                _ => Default::default(),
             };
-            reservation.settle(usage.cost).await;
+            reservation.settle(all.cost).await;
             if let Some(most) = bound.filter(|most| usage.tokens_out >= *most) {
                 let most = text::grouped(most);
                 let line = format!("The answer was cut off: under a budget it has {most} tokens at most.");
@@ -231,7 +261,8 @@ impl Effects for Performer {
         if let (Some(side), Err(error)) = (&side, &result) {
             self.limits.hear(scope.org, side, error).await;
         }
-        if let (Some((key, seconds)), Ok(answer)) = (&remembered, &result) {
+        // The answer of a cheaper class is none to the same question another time.
+        if let (Some((key, seconds)), Ok(answer), false) = (&remembered, &result, is_lowered) {
             self.cache.keep(scope.org, key, answer, *seconds).await;
         }
         result
@@ -264,6 +295,13 @@ impl Effects for Performer {
         Guard::of(&self.known, org, None).value(&mut value);
         Ok(value)
     }
+}
+
+/// A class that a budget had no room for, as it is recorded.
+fn lowered_from(asked: Class, model: &str) -> Tried {
+    let (from, to) = (asked.label(), models::label(model));
+    let message = format!("A budget has no room for the class “{from}”: this call goes to the class “{to}” instead.");
+    Tried { model: asked.id(), code: BUDGET_SPENT.to_owned(), message, usage: Usage::default() }
 }
 
 /// What went wrong in the database, as a step's error.

@@ -39,6 +39,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether nothing was used.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Tokens in and out.
     #[must_use]
     pub const fn tokens(self) -> u64 {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use heard::Heard;
-pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step};
+pub use step::{AgentTask, Detail, Lock, LockAnswer, LockGrant, Step, TaskLimit};
 
 use super::{
     journal::{Event, LogLevel, Usage},

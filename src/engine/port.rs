@@ -156,7 +156,7 @@ pub struct ModelAnswer {
     /// What was tried before, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
-    /// What it used.
+    /// What it used, without what was tried before.
     pub usage: Usage,
     /// Of what kinds the tokens were.
     #[serde(default, skip_serializing_if = "TokenKinds::is_none")]
@@ -181,6 +181,14 @@ pub struct ModelAnswer {
 }
 
 impl ModelAnswer {
+    /// What the call used in all, with the answers that broke off before this one.
+    #[must_use]
+    pub fn spent(&self) -> Usage {
+        let mut all = self.usage;
+        self.tried.iter().for_each(|tried| all += tried.usage);
+        all
+    }
+
     /// What its provider wrote besides its text and the arguments of its calls: names, ids, words of its own.
     pub fn marks(&mut self) -> impl Iterator<Item = &mut String> {
         let calls = self.tool_calls.iter_mut();
@@ -206,6 +214,9 @@ pub struct Tried {
     pub code: String,
     /// The same in words.
     pub message: String,
+    /// What it used until it broke off.
+    #[serde(default, skip_serializing_if = "Usage::is_none")]
+    pub usage: Usage,
 }
 
 /// Of what kinds the tokens of an answer were. All of them are counted in its [`Usage`] too.
@@ -366,6 +377,8 @@ pub const BUDGET_SPENT: &str = "budget.spent";
 
 /// The most tokens of one answer under a budget, where the agent names no bound.
 pub const MAX_ANSWER: u64 = 8_192;
+/// What an answer without a bound counts as: no model writes more tokens in one.
+pub const UNBOUNDED: u64 = 131_072;
 
 /// The most bytes that a tool's result may have as JSON: 4 MiB.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;

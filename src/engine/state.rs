@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::journal::Usage;
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -257,6 +259,9 @@ pub struct StepError {
     /// Whether the call may have had its effect all the same: it was sent, and no answer came.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub effect_unknown: bool,
+    /// What the attempt used all the same: of an answer that broke off, as far as it is known, else on the safe side.
+    #[serde(default, skip_serializing_if = "Usage::is_none")]
+    pub used: Usage,
 }
 
 impl StepError {
@@ -269,6 +274,7 @@ impl StepError {
             retry_after_ms: None,
             caused_by: None,
             effect_unknown: false,
+            used: Usage::default(),
         }
     }
 }

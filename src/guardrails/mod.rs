@@ -320,7 +320,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::{Served, ToolRequest, Tried};
+    use crate::engine::{
+        journal::Usage,
+        port::{Served, ToolRequest, Tried},
+    };
 
     fn guard(rails: Option<Guardrails>) -> Guard {
         let known = Known::of_operator(vec![SecretString::from("0pen-sesame")]);
@@ -376,7 +379,12 @@ mod tests {
         let mut all = ModelAnswer {
             text: secret(),
             tool_calls: vec![request],
-            tried: vec![Tried { model: "x/y".to_owned(), code: "z".to_owned(), message: secret() }],
+            tried: vec![Tried {
+                model: "x/y".to_owned(),
+                code: "z".to_owned(),
+                message: secret(),
+                usage: Usage::default(),
+            }],
             fault: Some(secret()),
             stop_reason: secret(),
             served: Some(Box::new(Served(secret()))),

@@ -18,7 +18,7 @@ use crate::{
     db::Db,
     engine::{
         plan::HTTP_TOOL,
-        port::{Answer, CallScope, ModelAnswer, Place, ToolCall},
+        port::{Answer, BUDGET_SPENT, CallScope, ModelAnswer, Place, ToolCall},
         retry,
         state::{ErrorClass, StepError},
     },
@@ -172,8 +172,9 @@ const TOO_MUCH: [&str; 3] = ["model.rate_limited", "model.timeout", "model.unava
 /// Whether another provider answered than the one that was asked first, with whom the call has its place.
 fn went_elsewhere(answer: &ModelAnswer) -> bool {
     let provider = |id: &str| id.split_once('/').map(|(provider, _)| provider.to_owned());
-    // Who was passed over was not asked.
-    let asked = answer.tried.iter().find(|one| !matches!(one.code.as_str(), "model.left_alone" | "model.circuit_open"));
+    // Who was passed over was not asked, nor was a class that a budget had no room for.
+    let passed = ["model.left_alone", "model.circuit_open", BUDGET_SPENT];
+    let asked = answer.tried.iter().find(|one| !passed.contains(&one.code.as_str()));
     asked.is_some_and(|first| provider(&first.model) != provider(&answer.model))
 }
 
@@ -189,7 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::port::Tried;
+    use crate::engine::{journal::Usage, port::Tried};
 
     #[test]
     fn a_side_is_a_host_with_its_port_or_a_connection_of_a_provider() {
@@ -215,6 +216,7 @@ mod tests {
                 model: (*model).to_owned(),
                 code: (*code).to_owned(),
                 message: String::new(),
+                usage: Usage::default(),
             });
             ModelAnswer { model: "xai/grok-4.7".to_owned(), tried: tried.collect(), ..ModelAnswer::default() }
         };

@@ -73,6 +73,15 @@ impl Class {
         }
     }
 
+    /// The class that a budget may lower it to; nothing for what must be done with care, and for what is cheap already.
+    #[must_use]
+    pub const fn lowered(self) -> Option<Self> {
+        match self {
+            Self::ComplexReasoning | Self::Creative | Self::Research => Some(Self::Routine),
+            Self::Routine | Self::SafetyCritical => None,
+        }
+    }
+
     /// The class of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -95,6 +104,12 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_must_be_done_with_care_is_never_lowered() {
+        let lowered = Class::ALL.map(Class::lowered);
+        assert_eq!(lowered, [Some(Class::Routine), Some(Class::Routine), None, None, Some(Class::Routine)]);
+    }
 
     #[test]
     fn a_class_has_an_id_like_a_model() {

@@ -92,11 +92,12 @@ mod tests {
 
     #[test]
     fn each_class_has_models_that_the_price_table_knows_and_routine_work_is_the_cheapest() {
-        let first = |class: Class| prices::find(&usual(class)[0]).unwrap().price.output;
+        let prices = prices::Prices::default();
+        let first = |class: Class| prices.find(&usual(class)[0]).unwrap().price.output;
         for class in Class::ALL {
             assert!(usual(class).len() >= 5, "{class:?}");
             for model in usual(class) {
-                assert!(prices::find(model).is_some_and(|row| row.id == *model), "{model}");
+                assert!(prices.find(model).is_some_and(|row| row.id == *model), "{model}");
             }
             assert!(first(Class::Routine) <= first(class), "{class:?}");
         }

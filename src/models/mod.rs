@@ -29,6 +29,8 @@ use serde::{Deserialize, Serialize};
 
 pub use class::{Class, ClassModels};
 #[cfg(feature = "ssr")]
+pub use prices::Prices;
+#[cfg(feature = "ssr")]
 pub use provider::was_cut;
 #[cfg(feature = "ssr")]
 pub use registry::{Models, OPERATOR};

@@ -23,13 +23,18 @@ use super::{
     ModelId,
     breaker::{Breaker, Verdict},
     connection::Connection,
+    prices::Prices,
     registry::OnText,
     routing::Side,
     settings::{COMPATIBLE, ProviderSettings},
 };
-use crate::engine::{
-    port::{ModelAnswer, ModelCall, Served},
-    state::{ErrorClass, StepError},
+use crate::{
+    engine::{
+        journal::Usage,
+        port::{ModelAnswer, ModelCall, Served, tokens_at_most},
+        state::{ErrorClass, StepError},
+    },
+    kernel::Money,
 };
 
 mod answer;
@@ -54,6 +59,8 @@ pub(super) struct Patience {
     pub first: Duration,
     /// Between two pieces.
     pub between: Duration,
+    /// Until the end of its answer.
+    pub whole: Duration,
 }
 
 /// One connection to a provider, and what is known of it.
@@ -62,6 +69,7 @@ pub(super) struct Provider {
     by_operator: bool,
     side: Side,
     client: Client,
+    prices: Prices,
     breaker: Mutex<Breaker>,
     under_way: AtomicUsize,
 }
@@ -74,7 +82,7 @@ pub(super) struct UnderWay<'a> {
 }
 
 impl Provider {
-    pub fn new(connection: &Connection, http: reqwest::Client) -> Result<Self, String> {
+    pub fn new(connection: &Connection, http: reqwest::Client, prices: Prices) -> Result<Self, String> {
         let settings = connection.provider.clone();
         let ProviderSettings { name, label, key, base_url, .. } = &settings;
         // A server of one's own that wants no key still gets the header that the protocol has.
@@ -104,7 +112,8 @@ impl Provider {
         let client = client.build().map_err(|error| format!("The client for {label} cannot be made: {error}"))?;
         let side = Side { provider: name.clone(), connection: connection.id.clone() };
         let by_operator = connection.by_operator;
-        Ok(Self { settings, by_operator, side, client, breaker: Mutex::default(), under_way: AtomicUsize::new(0) })
+        let (breaker, under_way) = (Mutex::default(), AtomicUsize::new(0));
+        Ok(Self { settings, by_operator, side, client, prices, breaker, under_way })
     }
 
     /// Whether it is the client of this connection as it is now.
@@ -170,6 +179,7 @@ impl Provider {
         }
     }
 
+    /// Calls a model. The error of an answer that broke off says what it used.
     pub async fn call(
         &self,
         id: &ModelId,
@@ -177,12 +187,44 @@ impl Provider {
         patience: Patience,
         on_text: OnText<'_>,
     ) -> Result<ModelAnswer, StepError> {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let mut result = self.answer(id, call, patience, on_text, &seen).await;
+        match &mut result {
+            Err(error) => error.used = self.used(id, call, &locked(&seen)),
+            // A server that tells no counts.
+            Ok(answer) if answer.usage.is_none() => answer.usage = self.used(id, call, &locked(&seen)),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    /// What an answer used that broke off: as its provider told until then, else what was asked, counted on the safe side,
+    /// and what came. One that had not begun is not billed.
+    fn used(&self, id: &ModelId, call: &ModelCall, seen: &Seen) -> Usage {
+        if !seen.begun {
+            return Usage::default();
+        }
+        let tokens_in = if seen.tokens_in > 0 { seen.tokens_in } else { call.tokens_in_at_most() };
+        let came = tokens_at_most(seen.written + seen.arguments);
+        let tokens_out = call.max_answer().map_or(came, |most| came.min(most)).max(seen.tokens_out);
+        let priced = self.prices.of(&id.to_string());
+        let cost = priced.map_or(Money::ZERO, |priced| priced.row.most(tokens_in, tokens_out));
+        Usage { tokens_in, tokens_out, cost }
+    }
+
+    async fn answer(
+        &self,
+        id: &ModelId,
+        call: &ModelCall,
+        patience: Patience,
+        on_text: OnText<'_>,
+        seen: &Arc<Mutex<Seen>>,
+    ) -> Result<ModelAnswer, StepError> {
         let kind = self.kind(id.name());
         let label = &self.settings.label;
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let options = request::options(kind, id, call, &seen);
+        let options = request::options(kind, id, call, seen);
         let classed = |error: genai::Error| {
-            let told = seen.lock().unwrap_or_else(PoisonError::into_inner).failure.take();
+            let told = locked(seen).failure.take();
             faults::classify(&error, told.as_ref(), label, self.settings.key.as_ref())
         };
         let begun = Instant::now();
@@ -194,7 +236,8 @@ impl Provider {
         let (mut text, mut end, mut first) = (String::new(), None, None);
         loop {
             let next = AssertUnwindSafe(stream.next()).catch_unwind();
-            let next = tokio::time::timeout(wait, next).await.map_err(|_| faults::timeout(label))?;
+            let wait_now = wait.min(patience.whole.saturating_sub(begun.elapsed()));
+            let next = tokio::time::timeout(wait_now, next).await.map_err(|_| faults::timeout(label))?;
             let event = match next {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
@@ -207,6 +250,7 @@ impl Provider {
                 ChatStreamEvent::Chunk(chunk) => {
                     first.get_or_insert_with(|| begun.elapsed());
                     text.push_str(&chunk.content);
+                    locked(seen).written += chunk.content.len();
                     if text.len() > MAX_ANSWER {
                         return Err(faults::too_large(label));
                     }
@@ -215,28 +259,33 @@ impl Provider {
                 ChatStreamEvent::ToolCallChunk(chunk) => {
                     first.get_or_insert_with(|| begun.elapsed());
                     let arguments = chunk.tool_call.fn_arguments.as_str().map_or(0, str::len);
+                    locked(seen).argue(arguments);
                     if arguments > MAX_ARGUMENTS {
                         return Err(faults::too_large(label));
                     }
                 }
-                ChatStreamEvent::ReasoningChunk(_) => {
+                ChatStreamEvent::ReasoningChunk(chunk) => {
                     first.get_or_insert_with(|| begun.elapsed());
+                    locked(seen).written += chunk.content.len();
                 }
                 ChatStreamEvent::End(last) => end = Some(last),
                 ChatStreamEvent::ThoughtSignatureChunk(_) | ChatStreamEvent::Heartbeat => {}
             }
             wait = patience.between;
         }
-        let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let (is_garbled, request_id, served) = {
+            let mut seen = locked(seen);
+            (seen.is_garbled, seen.id.take(), seen.model.take())
+        };
         // In these protocols every answer says why it ends; the library makes an end of a broken connection, too.
         let end = end.filter(|end| match (kind, &end.captured_stop_reason) {
             (AdapterKind::OpenAIResp | AdapterKind::Gemini, reason) => reason.is_some(),
             (AdapterKind::GeminiIx, reason) => !matches!(reason, None | Some(StopReason::Other(_))),
             _ => true,
         });
-        let end = end.ok_or_else(|| if seen.is_garbled { faults::garbled(label) } else { faults::cut_off(label) })?;
-        let mut answer = answer::of(id, label, kind, text, end, seen.id)?;
-        answer.served = seen.model.filter(|served| served != id.name()).map(|name| Box::new(Served(name)));
+        let end = end.ok_or_else(|| if is_garbled { faults::garbled(label) } else { faults::cut_off(label) })?;
+        let mut answer = answer::of(id, label, kind, text, end, request_id, &self.prices)?;
+        answer.served = served.filter(|served| served != id.name()).map(|name| Box::new(Served(name)));
         answer.first_token_ms = first.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
         Ok(answer)
     }
@@ -260,6 +309,21 @@ struct Seen {
     is_garbled: bool,
     /// The bytes of all frames so far.
     bytes: usize,
+    /// Whether something came that is part of an answer.
+    begun: bool,
+    /// The bytes of its text so far, and of its reasoning.
+    written: usize,
+    /// The bytes of the arguments of its tool calls.
+    arguments: usize,
+    /// The bytes of those of the last one.
+    last_arguments: usize,
+    /// The tokens read and written, as far as its provider has told.
+    tokens_in: u64,
+    tokens_out: u64,
+}
+
+fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What unwinds out of the library when a frame must not be read.
@@ -281,6 +345,47 @@ impl Seen {
         }
     }
 }
+
+impl Seen {
+    /// Counts the arguments of a tool call, which come longer each time until the next call begins.
+    fn argue(&mut self, length: usize) {
+        if length < self.last_arguments {
+            self.last_arguments = 0;
+        }
+        self.arguments += length - self.last_arguments;
+        self.last_arguments = length;
+    }
+
+    /// Notes whether an answer has begun, and what its provider says it uses.
+    fn count(&mut self, frame: &RawFrameRef<'_>) {
+        let tells = frame.data.contains("_tokens\"") || frame.data.contains("TokenCount\"");
+        if self.begun && !tells {
+            return;
+        }
+        let Some(frame) = frame.json().filter(|_| frame.event != Some("error")) else { return };
+        let is_error = frame["type"] == "error" || frame.get("error").is_some_and(|error| !error.is_null());
+        self.begun |= frame.is_object() && !is_error;
+        let places = ["/usage", "/message/usage", "/response/usage", "/interaction/usage", "/usageMetadata"];
+        for usage in places.into_iter().filter_map(|place| frame.pointer(place)) {
+            let sum = |names: &[&str]| names.iter().filter_map(|name| usage[*name].as_u64()).sum::<u64>();
+            self.tokens_in = self.tokens_in.max(sum(&READ));
+            self.tokens_out = self.tokens_out.max(sum(&WRITTEN));
+        }
+    }
+}
+
+/// What providers call the tokens that a model has read. Anthropic counts those of its cache apart.
+const READ: [&str; 6] = [
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "prompt_tokens",
+    "promptTokenCount",
+    "total_input_tokens",
+];
+/// What they call those that it has written. Gemini counts its thoughts apart.
+const WRITTEN: [&str; 5] =
+    ["output_tokens", "completion_tokens", "candidatesTokenCount", "thoughtsTokenCount", "total_output_tokens"];
 
 impl UnderWay<'_> {
     /// What came of it.

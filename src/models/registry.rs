@@ -14,7 +14,7 @@ use super::{
     class::Class,
     classes,
     connection::{Connection, Connections},
-    prices,
+    prices::Prices,
     provider::{Patience, Provider},
     sandbox::Sandbox,
 };
@@ -56,7 +56,8 @@ struct Inner {
     /// Counts calls, so that equal connections have their turn.
     turn: AtomicUsize,
     /// What organizations have named for a class, as far as this process has seen it.
-    named: Mutex<BTreeMap<Class, BTreeSet<&'static str>>>,
+    named: Mutex<BTreeMap<Class, BTreeSet<String>>>,
+    prices: Prices,
 }
 
 impl Models {
@@ -70,13 +71,14 @@ impl Models {
         connections: Arc<dyn Connections>,
     ) -> std::result::Result<Self, String> {
         let mut operator: Vec<Connection> = Vec::new();
+        let prices = settings.prices;
         for provider in settings.providers {
             let before = operator.iter().filter(|one| one.provider.name == provider.name).count();
             let id = if before == 0 { OPERATOR.to_owned() } else { format!("{OPERATOR}-{}", before + 1) };
             operator.push(Connection { id, rank: OPERATOR_RANK, by_operator: true, provider });
         }
         for connection in &operator {
-            Provider::new(connection, egress.for_operator())?;
+            Provider::new(connection, egress.for_operator(), prices.clone())?;
         }
         let inner = Inner {
             egress: egress.clone(),
@@ -86,6 +88,7 @@ impl Models {
             clients: Mutex::default(),
             turn: AtomicUsize::new(0),
             named: Mutex::default(),
+            prices,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -115,14 +118,13 @@ impl Models {
         Ok(self.offered(&self.own(org).await?).into_iter().find(|model| !model.sandbox).unwrap_or_else(sandbox))
     }
 
-    /// The most that a call uses: that of the dearest model which may answer it. Of a model without a known price only
-    /// the tokens are known.
+    /// The most that a call uses: that of the dearest model which may answer it. Of a model that costs nothing only the
+    /// tokens are known.
     #[must_use]
     pub fn most(&self, call: &ModelCall) -> Usage {
         let (tokens_in, tokens_out) = (call.tokens_in_at_most(), call.max_answer().unwrap_or(0));
-        let of = |model: &str| {
-            prices::find(model).map_or(Money::ZERO, |row| prices::most(&row.price, tokens_in, tokens_out))
-        };
+        let of =
+            |model: &str| self.prices().of(model).map_or(Money::ZERO, |priced| priced.row.most(tokens_in, tokens_out));
         let of_any = |asked: &String| match Class::of(asked) {
             Some(class) => {
                 let named = self.inner.named.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +143,7 @@ impl Models {
     /// Classed: what the provider says.
     pub async fn probe(&self, connection: &Connection) -> std::result::Result<String, StepError> {
         let name = &connection.provider.name;
-        let first = || prices::of_provider(name).next().map(|row| row.id.clone());
+        let first = || self.prices().of_provider(name).next().map(|row| row.id.clone());
         let model = connection.provider.models.first().map(|model| format!("{name}/{model}")).or_else(first);
         let model = model.ok_or_else(|| bad("Name at least one model of this provider."))?;
         let id = ModelId::parse(&model).map_err(bad)?;
@@ -149,7 +151,7 @@ impl Models {
         let provider = self.make(connection)?;
         let messages = vec![Message::User { text: "Answer with the word: ready".to_owned() }];
         let call = ModelCall { model: model.clone(), messages, max_tokens: Some(16), ..ModelCall::default() };
-        let patience = Patience { first: PROBE, between: PROBE };
+        let patience = Patience { first: PROBE, between: PROBE, whole: PROBE };
         let answer = tokio::time::timeout(PROBE, provider.call(&id, &call, patience, &|_| {})).await;
         let late = || StepError::new(ErrorClass::Timeout, "model.timeout", "The provider did not answer in time.");
         answer.map_err(|_| late())?.map(|_| model)
@@ -158,6 +160,10 @@ impl Models {
     /// The organization's own connections.
     pub(super) async fn own(&self, org: OrgId) -> Result<Vec<Connection>> {
         self.inner.connections.of(org).await
+    }
+
+    pub(super) fn prices(&self) -> &Prices {
+        &self.inner.prices
     }
 
     pub(super) fn sandbox(&self) -> &Sandbox {
@@ -177,11 +183,11 @@ impl Models {
         let mut models = vec![sandbox()];
         for Connection { provider, .. } in self.all(own) {
             if provider.models.is_empty() {
-                models.extend(prices::of_provider(&provider.name).map(|row| row.info(&provider.label)));
+                models.extend(self.prices().of_provider(&provider.name).map(|row| row.info(&provider.label)));
             }
             models.extend(provider.models.iter().map(|name| {
                 let id = format!("{}/{name}", provider.name);
-                prices::find(&id).map_or_else(
+                self.prices().find(&id).map_or_else(
                     || unpriced(&id, name, &provider.label),
                     |row| ModelInfo { id: id.clone(), ..row.info(&provider.label) },
                 )
@@ -227,13 +233,13 @@ impl Models {
             Some(base) if !connection.by_operator => self.inner.egress.for_base(base)?,
             _ => self.inner.egress.for_operator(),
         };
-        Provider::new(connection, http).map_err(bad)
+        Provider::new(connection, http, self.prices().clone()).map_err(bad)
     }
 
     /// Notes what an organization has named for a class, for what calls may cost.
     pub(super) fn note_class(&self, class: Class, named: &[String]) {
         // Of the price table's rows: so many there are at most.
-        let rows = named.iter().filter_map(|model| prices::find(model)).map(|row| row.id.as_str());
+        let rows = named.iter().filter_map(|model| self.prices().of(model)).map(|priced| priced.row.id.clone());
         let mut noted = self.inner.named.lock().unwrap_or_else(PoisonError::into_inner);
         noted.entry(class).or_default().extend(rows);
     }

@@ -20,21 +20,26 @@ use super::{
     class::{self, Class},
     classes,
     connection::Connection,
-    prices,
+    prices::Prices,
     provider::{Patience, Provider, was_cut},
     registry::Models,
 };
 use crate::{
     engine::{
-        journal::LogLevel,
+        journal::{LogLevel, Usage},
         port::{ModelAnswer, ModelCall, Progress, Tried},
         state::{ErrorClass, StepError},
     },
-    kernel::{OrgId, Timestamp, text::shortened},
+    kernel::{
+        OrgId, Timestamp,
+        text::{self, shortened},
+    },
 };
 
 /// How long a model may be silent in the middle of its answer.
 const SILENCE: Duration = Duration::from_secs(60);
+/// What is left of a call's time for telling what came of it.
+const TELLING: Duration = Duration::from_millis(500);
 /// What a model gets to begin its answer in, however many others are left to be asked.
 const BEGINNING: Duration = Duration::from_secs(20);
 
@@ -237,7 +242,8 @@ impl Models {
 
     /// Asks one after the other.
     async fn go(&self, call: &ModelCall, cx: &CallContext<'_>, turns: Vec<Turn>) -> Result<ModelAnswer, StepError> {
-        let deadline = Instant::now() + cx.time;
+        // Earlier than whoever asks cuts the call off: what it used until then has to be told.
+        let deadline = Instant::now() + cx.time.saturating_sub(TELLING.min(cx.time / 10));
         let warn = |line: String| (cx.progress)(Progress::Log(LogLevel::Warn, line));
         let (mut tried, mut errors) = (Vec::new(), Vec::new());
         for (place, turn) in turns.iter().enumerate() {
@@ -262,7 +268,7 @@ impl Models {
             }
             let result = self.ask(candidate, call, patience, &on_text).await;
             let error = match result {
-                Ok(answer) => return Ok(finished(call, answer, tried, &warn)),
+                Ok(answer) => return Ok(finished(call, answer, tried, self.prices(), &warn)),
                 Err(error) => error,
             };
             if let Some(provider) = candidate.through() {
@@ -272,7 +278,12 @@ impl Models {
                 model: candidate.id.to_string(),
                 code: error.code.clone(),
                 message: error.message.clone(),
+                usage: error.used,
             });
+            if error.used.tokens() > 0 {
+                let (tokens, cost) = (text::grouped(error.used.tokens()), error.used.cost);
+                warn(format!("The answer of {} broke off. It counts as {tokens} tokens and {cost}.", candidate.id));
+            }
             let next = rest.first().filter(|_| another_may_help(&error));
             if let Some(next) = next {
                 let how = if next.id == candidate.id { " with another key" } else { "" };
@@ -385,7 +396,7 @@ fn passed(one: &Candidate, fails: bool) -> Tried {
         false => ("model.left_alone", "asked to be left alone for now"),
     };
     let message = format!("{} {why}: {} is passed over.", one.label(), one.id);
-    Tried { model: one.id.to_string(), code: code.to_owned(), message }
+    Tried { model: one.id.to_string(), code: code.to_owned(), message, usage: Usage::default() }
 }
 
 /// How long to wait for one of the candidates: all of the time for the last, and for another one so long that those after
@@ -393,7 +404,7 @@ fn passed(one: &Candidate, fails: bool) -> Tried {
 fn patience(time: Duration, others: usize) -> Patience {
     let share = time / u32::try_from(others + 1).unwrap_or(u32::MAX);
     let first = if others == 0 { time } else { share.max(BEGINNING.min(time / 2)) };
-    Patience { first, between: first.min(SILENCE) }
+    Patience { first, between: first.min(SILENCE), whole: time }
 }
 
 /// Whether somebody else may answer what this one did not.
@@ -407,13 +418,25 @@ fn another_may_help(error: &StepError) -> bool {
 }
 
 /// An answer with what is to be known of it.
-fn finished(call: &ModelCall, mut answer: ModelAnswer, tried: Vec<Tried>, warn: &dyn Fn(String)) -> ModelAnswer {
+fn finished(
+    call: &ModelCall,
+    mut answer: ModelAnswer,
+    tried: Vec<Tried>,
+    prices: &Prices,
+    warn: &dyn Fn(String),
+) -> ModelAnswer {
     if answer.model != call.model {
         answer.requested = Some(call.model.clone());
     }
     answer.tried = tried;
-    if answer.model != SANDBOX && prices::find(&answer.model).is_none() {
-        warn(format!("No price is known for {}: its cost counts as nothing.", answer.model));
+    let model = &answer.model;
+    match prices.of(model) {
+        None if model != SANDBOX => warn(format!("No price is known for {model}: its cost counts as nothing.")),
+        Some(priced) if priced.is_assumed => {
+            let dearest = &priced.row.id;
+            warn(format!("No price is known for {model}: it counts like {dearest}, the dearest of its provider."));
+        }
+        _ => {}
     }
     if answer.fault.is_none() && was_cut(&answer.stop_reason) {
         warn(format!("The answer of {} was cut off by its length limit.", answer.model));
@@ -432,7 +455,10 @@ fn all_failed(tried: &[Tried], mut errors: Vec<StepError>) -> StepError {
     if errors.is_empty() {
         return StepError::new(ErrorClass::Internal, "model.nobody", "There was no model to ask.");
     }
+    let mut used = Usage::default();
+    errors.iter().for_each(|error| used += error.used);
     let mut error = errors.swap_remove(place);
+    error.used = used;
     if tried.len() > 1 {
         let each: Vec<String> =
             tried.iter().map(|one| format!("{}: {}", one.model, shortened(&one.message, 200))).collect();
@@ -452,131 +478,4 @@ fn no_key(id: &ModelId) -> StepError {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::models::ProviderSettings;
-
-    fn candidate(model: &str, connection: &str) -> Candidate {
-        let id = ModelId::parse(model).unwrap();
-        let provider = ProviderSettings {
-            name: id.provider().to_owned(),
-            label: id.provider().to_uppercase(),
-            key: None,
-            base_url: None,
-            models: Vec::new(),
-        };
-        let connection = Connection { id: connection.to_owned(), rank: 0, by_operator: true, provider };
-        let provider = Provider::new(&connection, reqwest::Client::default()).unwrap();
-        Candidate { id, way: Way::Through(Arc::new(provider)) }
-    }
-
-    fn fail(candidate: &Candidate, times: usize) {
-        for _ in 0..times {
-            let error = StepError::new(ErrorClass::Unavailable, "model.unavailable", "");
-            candidate.through().unwrap().begin().ended(&Err(error));
-        }
-    }
-
-    fn shown(turns: &[Turn]) -> Vec<String> {
-        let show = |turn: &Turn| match turn {
-            Turn::Ask(one) => match one.through() {
-                Some(provider) => format!("{}@{}", one.id, provider.side().connection),
-                None => one.id.to_string(),
-            },
-            Turn::Pass(one) => format!("({} {})", one.model, one.code),
-        };
-        turns.iter().map(show).collect()
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_timestamp(seconds, 0).unwrap()
-    }
-
-    fn planned(candidates: &[Candidate], alone: &[(usize, i64)]) -> Result<Vec<String>, Timestamp> {
-        let side = |place: usize| candidates[place].through().unwrap().side().clone();
-        let alone = alone.iter().map(|(place, until)| (side(*place), at(*until))).collect();
-        match plan(candidates.to_vec(), &alone, Instant::now()) {
-            Plan::Go(turns) => Ok(shown(&turns)),
-            Plan::Wait { until, .. } => Err(until),
-        }
-    }
-
-    #[test]
-    fn who_wants_to_be_left_alone_is_passed_over_and_when_all_do_the_call_waits_for_the_first() {
-        let all = [candidate("openai/gpt-5", "a"), candidate("openai/gpt-5", "b"), candidate("xai/grok-4.7", "c")];
-        let ask = ["openai/gpt-5@a", "openai/gpt-5@b", "xai/grok-4.7@c"];
-        assert_eq!(planned(&all, &[]).unwrap(), ask);
-        assert_eq!(planned(&all, &[(0, 9)]).unwrap(), ask[1..]);
-        let passed = planned(&all, &[(0, 9), (1, 5)]).unwrap();
-        assert_eq!(passed, ["(openai/gpt-5 model.left_alone)", "xai/grok-4.7@c"]);
-        assert_eq!(planned(&all, &[(0, 9), (1, 5), (2, 7)]), Err(at(5)));
-    }
-
-    #[test]
-    fn who_fails_just_now_is_asked_when_nobody_else_is_left() {
-        let all = [candidate("openai/gpt-5", "a"), candidate("openai/gpt-5", "b"), candidate("xai/grok-4.7", "c")];
-        fail(&all[0], 5);
-        assert_eq!(planned(&all, &[]).unwrap(), ["openai/gpt-5@b", "xai/grok-4.7@c", "openai/gpt-5@a"]);
-        fail(&all[1], 5);
-        let last = planned(&all, &[]).unwrap();
-        assert_eq!(last[..2], ["(openai/gpt-5 model.circuit_open)", "xai/grok-4.7@c"]);
-        assert_eq!(last[2..], ["openai/gpt-5@a", "openai/gpt-5@b"]);
-        fail(&all[2], 5);
-        assert_eq!(planned(&all, &[]).unwrap().len(), 3, "all of them fail: the first one first");
-        let without = planned(&all, &[(2, 3)]).unwrap();
-        assert_eq!(without, ["(xai/grok-4.7 model.left_alone)", "openai/gpt-5@a", "openai/gpt-5@b"]);
-    }
-
-    #[test]
-    fn a_model_without_a_way_says_so_and_does_not_keep_another_one_waiting() {
-        let id = ModelId::parse("groq/x").unwrap();
-        let nowhere = Candidate { way: Way::Nowhere(no_key(&id)), id };
-        let all = [candidate("openai/gpt-5", "a"), nowhere.clone()];
-        assert_eq!(planned(&all, &[(0, 9)]), Err(at(9)));
-        assert_eq!(planned(&all, &[]).unwrap(), ["openai/gpt-5@a", "groq/x"]);
-        assert_eq!(planned(&[nowhere], &[]).unwrap(), ["groq/x"]);
-    }
-
-    #[test]
-    fn the_error_is_one_that_may_pass_and_tells_of_all() {
-        let error = |class, retry: Option<u64>| StepError {
-            retry_after_ms: retry,
-            ..StepError::new(class, format!("{class:?}"), format!("{class:?}."))
-        };
-        let failed = |errors: Vec<StepError>| {
-            let tried = |(place, error): (usize, &StepError)| Tried {
-                model: format!("m/{place}"),
-                code: error.code.clone(),
-                message: error.message.clone(),
-            };
-            let tried: Vec<Tried> = errors.iter().enumerate().map(tried).collect();
-            all_failed(&tried, errors)
-        };
-        let one = failed(vec![error(ErrorClass::RateLimited, Some(7))]);
-        assert_eq!((one.message.as_str(), one.retry_after_ms), ("RateLimited.", Some(7)));
-        let all = failed(vec![error(ErrorClass::RateLimited, Some(7)), error(ErrorClass::RateLimited, Some(3))]);
-        assert_eq!(all.retry_after_ms, Some(3));
-        assert_eq!(all.message, "None of the models answered. m/0: RateLimited. m/1: RateLimited.");
-        let open = failed(vec![error(ErrorClass::RateLimited, Some(7)), error(ErrorClass::Unavailable, None)]);
-        assert_eq!((open.class, open.retry_after_ms), (ErrorClass::Unavailable, None));
-        let key = failed(vec![error(ErrorClass::Unavailable, None), error(ErrorClass::Auth, None)]);
-        assert_eq!(key.class, ErrorClass::Unavailable, "the key of the other one does not make it hopeless");
-        assert_eq!(
-            failed(vec![error(ErrorClass::Auth, None), error(ErrorClass::Quota, None)]).class,
-            ErrorClass::Quota
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn whoever_comes_after_has_a_turn(seconds in 1_u64..4_000, others in 0_usize..30) {
-            let time = Duration::from_secs(seconds);
-            let given = patience(time, others);
-            prop_assert!(given.between <= given.first && given.between <= SILENCE);
-            prop_assert!(given.first <= time);
-            prop_assert!(others == 0 || given.first <= time / 2);
-        }
-    }
-}
+mod tests;

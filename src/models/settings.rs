@@ -5,6 +5,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::prices::Prices;
+
 /// A provider that the product knows: its name in model ids, its label, and where its settings come from.
 struct Known {
     name: &'static str,
@@ -75,6 +77,9 @@ const KNOWN: [Known; 9] = [
     },
 ];
 
+/// The variable that names the operator's price table.
+const PRICES_FILE: &str = "AGENTFLOW_PRICES_FILE";
+
 /// The provider name of a server that is known by its address alone.
 pub const COMPATIBLE: &str = "compatible";
 
@@ -93,18 +98,20 @@ pub struct ProviderSettings {
     pub models: Vec<String>,
 }
 
-/// The providers, and how fast the sandbox model writes.
+/// The providers, how fast the sandbox model writes, and what models cost.
 #[derive(Debug, Clone)]
 pub struct ModelSettings {
     /// The providers that can be called, one for each key.
     pub providers: Vec<ProviderSettings>,
     /// The pause after each word of the sandbox model, so that streaming can be seen.
     pub sandbox_pause: Duration,
+    /// What their models cost.
+    pub prices: Prices,
 }
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self { providers: Vec::new(), sandbox_pause: Duration::from_millis(12) }
+        Self { providers: Vec::new(), sandbox_pause: Duration::from_millis(12), prices: Prices::default() }
     }
 }
 
@@ -113,7 +120,7 @@ impl ModelSettings {
     /// `GEMINI_API_KEY`, `DEEPSEEK_API_KEY`, `XAI_API_KEY`, `PERPLEXITY_API_KEY`, `MISTRAL_API_KEY`, `GROQ_API_KEY`), or
     /// several with commas between, which share the work; and optionally `…_BASE_URL` and `…_MODELS` (names, with commas
     /// between); `AGENTFLOW_MODEL_BASE_URL`, `AGENTFLOW_MODELS` and `AGENTFLOW_MODEL_KEY` for any server that speaks
-    /// OpenAI's language; `AGENTFLOW_SANDBOX_PAUSE_MS`.
+    /// OpenAI's language; `AGENTFLOW_SANDBOX_PAUSE_MS`; `AGENTFLOW_PRICES_FILE`, a price table that is laid over ours.
     ///
     /// # Errors
     /// When a value cannot be used; the error is a sentence that names the variable.
@@ -124,6 +131,9 @@ impl ModelSettings {
             let pause = text.parse().ok().filter(|pause| *pause <= 1_000);
             settings.sandbox_pause =
                 Duration::from_millis(pause.ok_or("AGENTFLOW_SANDBOX_PAUSE_MS must be a number from 0 to 1000.")?);
+        }
+        if let Some(path) = get(PRICES_FILE) {
+            settings.prices = Prices::with_file(PRICES_FILE, &path)?;
         }
         for known in &KNOWN {
             let listed = |text: Option<String>| -> Vec<String> {
@@ -231,5 +241,7 @@ mod tests {
         assert!(read(&[("AGENTFLOW_MODEL_BASE_URL", "http://localhost:11434/v1")]).is_err());
         assert!(read(&[("AGENTFLOW_MODEL_BASE_URL", "localhost"), ("AGENTFLOW_MODELS", "x")]).is_err());
         assert!(read(&[("AGENTFLOW_SANDBOX_PAUSE_MS", "fast")]).is_err());
+        let gone = read(&[("AGENTFLOW_PRICES_FILE", "/nowhere/prices.json")]).unwrap_err();
+        assert!(gone.starts_with("AGENTFLOW_PRICES_FILE is “/nowhere/prices.json”"), "{gone}");
     }
 }

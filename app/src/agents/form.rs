@@ -435,6 +435,10 @@ fn limits_card(page: &AgentPage, chosen: Chosen) -> AnyView {
                     name="form[timeout_s]" label="Seconds for one model call" inputmode="numeric" value=form.timeout_s
                     hint="5 to 600. A slower one is cut off and tried again."
                 />
+                <Field
+                    name="form[task_s]" label="Seconds for a task" optional=true inputmode="numeric" value=form.task_s
+                    hint="All turns and tools, and what it waits for. Empty: as long as its step has."
+                />
             </div>
         </Card>
     }

@@ -40,11 +40,14 @@ fn body(org: &str, page: AgentRecordPage) -> AnyView {
         Tab::new(format!("{days} days"), format!("{here}?days={days}"), period == record.period)
     });
     let tabs = Signal::stored(tabs.to_vec());
+    let by_kind: Vec<_> = record.by_kind.iter().map(|(kind, figures)| (kind.words().to_owned(), *figures)).collect();
+    let by_kind = (!by_kind.is_empty()).then(|| table("By kind of task", "Workflow", by_kind));
     let figures = if record.all.tasks == 0 {
         view! {
             <EmptyState title="No tasks yet" glyph=Glyph::Agents>
                 <p>"Each task that a run gives this agent counts here, once it has ended. Tests do not count."</p>
             </EmptyState>
+            {by_kind}
         }
         .into_any()
     } else {
@@ -53,10 +56,11 @@ fn body(org: &str, page: AgentRecordPage) -> AnyView {
             record.by_version.into_iter().map(|(version, figures)| (format!("Version {version}"), figures));
         view! {
             {all(record.all)}
+            {by_kind}
             {table("By model", "Model", by_model.collect())}
             {table("By version", "Version", by_version.collect())}
             <p class="hint">
-                "Time is from the begin of a task to its end, with what it waited for. A task that something else had to mend counts as failed. Tests do not count."
+                "Time is from the begin of a task to its end, with what it waited for. A task that something else had to mend counts as failed. Tests and conversations to try the agent have lines of their own and count nowhere else."
             </p>
         }
         .into_any()

@@ -1,7 +1,10 @@
 //! What came of the tasks of agents, out of real runs.
 
 use agentflow::{
-    agents::{self, AgentStatus, record::Period},
+    agents::{
+        self, AgentStatus,
+        record::{AgentRecord, Period, TaskKind},
+    },
     engine::state::RunState,
     kernel::{AgentId, Money},
     runs::{self, service::Start},
@@ -67,7 +70,20 @@ async fn the_record_tells_who_did_what_and_who_had_to_be_helped() {
     assert!(record.all.p50_ms.is_some() && record.all.p50_ms <= record.all.p95_ms);
     assert_eq!(record.by_model.iter().map(|(model, _)| model.as_str()).collect::<Vec<_>>(), ["sandbox/sandbox"]);
     assert_eq!(record.by_version.iter().map(|(version, of)| (*version, of.tasks)).collect::<Vec<_>>(), [(1, tasks)]);
+    let kinds = |record: &AgentRecord| -> Vec<(String, i64, i64)> {
+        let kinds = record.by_kind.iter();
+        kinds.map(|(kind, of)| (kind.words().to_owned(), of.tasks, of.succeeded)).collect()
+    };
+    let mut wanted = vec![("Plain".to_owned(), tasks - 1, tasks - 1), ("Helped".to_owned(), 1, 1)];
+    wanted.extend((tests > 0).then(|| ("Tests".to_owned(), tests, tests)));
+    assert_eq!(kinds(&record), wanted, "what is a test stands apart");
+    assert_eq!(record.by_kind[0].0, TaskKind::Workflow(plain, "Plain".to_owned()));
     let record = agents::service::record(&grant(), broken, Period::Week).await.expect("record");
+    let by_name = |mut kinds: Vec<(String, i64, i64)>| {
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(by_name(kinds(&record)), [("Failing".to_owned(), 1, 0), ("Helped".to_owned(), 1, 0)]);
     assert_eq!((record.all.tasks, record.all.succeeded, record.all.failed()), (2, 0, 2), "help is not success");
 
     let registry = agents::service::registry(&grant(), Period::Month).await.expect("registry");

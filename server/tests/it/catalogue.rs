@@ -134,6 +134,31 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
+const CLASSES: &str = "
+## Classes of tasks
+
+A class (`class/complex_reasoning`, `class/creative`, `class/routine`, `class/safety_critical`, `class/research`) stands for a \
+list of models, asked in their order; an organization can name its own. Where a budget has no room for a call, the class is \
+lowered to `class/routine`, never that of safety-critical tasks ([Budgets](budgets.md#a-cheaper-class)).
+";
+
+const PRICES: &str = "\
+What a call costs is reckoned with these. A call that reads more tokens than a line says costs as that line has it, all of \
+it. A model of one of these providers that is not in the table counts like the dearest of its provider; one on a server of \
+your own (`compatible`) costs nothing.
+
+`AGENTFLOW_PRICES_FILE` names a file of the same form as `src/models/prices.json` that is laid over the table when the server \
+starts: what you have agreed with a provider, a model that is newer than the table, or what your own server costs. A model in \
+it takes the place of the table's as a whole. Dollars per million tokens:
+
+```json
+{ \"models\": [
+  { \"id\": \"openai/gpt-5\", \"input\": 1, \"cached\": 0.1, \"output\": 8 },
+  { \"id\": \"compatible/llama\", \"input\": 0.1, \"output\": 0.1, \"tiers\": [{ \"above\": 100000, \"input\": 0.2, \"output\": 0.2 }] }
+] }
+```
+";
+
 #[test]
 fn the_providers_are_documented_as_they_are() {
     let prices: Value = serde_json::from_str(include_str!("../../../src/models/prices.json")).expect("prices");
@@ -157,22 +182,26 @@ fn the_providers_are_documented_as_they_are() {
         );
     }
     let text = |name: &str| prices[name].as_str().expect("prices");
-    let _ = write!(page, "\n## Prices\n\nAs of {}: {}.\n\n", text("as_of"), text("source"));
+    page.push_str(CLASSES);
+    let _ = write!(page, "\n## Prices\n\nAs of {}: {}.\n\n{PRICES}\n", text("as_of"), text("source"));
     page.push_str(
         "| model | id | read | read from the cache | written | context |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for model in prices["models"].as_array().expect("models") {
-        let price = |name: &str| model[name].as_f64().map_or_else(|| "–".to_owned(), |price| format!("${price}"));
-        let _ = writeln!(
-            page,
-            "| {} | `{}` | {} | {} | {} | {} |",
-            model["label"].as_str().expect("label"),
-            model["id"].as_str().expect("id"),
-            price("input"),
-            price("cached"),
-            price("output"),
-            model["context"].as_u64().map_or_else(|| "–".to_owned(), |tokens| tokens.to_string()),
-        );
+        let dollars =
+            |of: &Value, name: &str| of[name].as_f64().map_or_else(|| "–".to_owned(), |price| format!("${price}"));
+        let line = |label: &str, of: &Value, context: &str| {
+            let [input, cached, output] = ["input", "cached", "output"].map(|name| dollars(of, name));
+            let id = model["id"].as_str().expect("id");
+            format!("| {label} | `{id}` | {input} | {cached} | {output} | {context} |\n")
+        };
+        let label = model["label"].as_str().expect("label");
+        let context = model["context"].as_u64().map_or_else(|| "–".to_owned(), |tokens| tokens.to_string());
+        page.push_str(&line(label, model, &context));
+        for tier in model["tiers"].as_array().into_iter().flatten() {
+            let above = format!("{label}, above {} tokens read", tier["above"]);
+            page.push_str(&line(&above, tier, &context));
+        }
     }
     compare("providers.md", &page);
 }

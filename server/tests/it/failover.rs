@@ -123,6 +123,7 @@ async fn the_next_model_answers_what_the_first_one_does_not() {
         assert_eq!(answer.requested.as_deref(), Some(GPT));
         let tried: Vec<&str> = answer.tried.iter().map(|one| one.model.as_str()).collect();
         assert_eq!(tried, [GPT, GPT], "both keys, {failure}");
+        assert!(answer.tried.iter().all(|one| one.usage.is_none()), "what has not begun costs nothing: {failure}");
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("OpenAI did not answer: ") && lines[0].contains("with another key"), "{lines:?}");
         assert!(lines[1].ends_with(&format!("Asking {CLAUDE} instead.")), "{lines:?}");
@@ -150,7 +151,11 @@ async fn two_half_answers_are_never_joined() {
         let heard = perform_in(&performer, &scope, call).await;
         assert_eq!(heard.pieces[..2], ["Half an ".to_owned(), "RESTART".to_owned()], "{failure}");
         assert_eq!(heard.read(), "the whole of it", "{failure}");
-        assert_eq!(heard.answer().text, "the whole of it", "{failure}");
+        let answer = heard.answer();
+        assert_eq!(answer.text, "the whole of it", "{failure}");
+        let half = answer.tried[0].usage;
+        assert!(half.tokens_in > 0 && half.tokens_out > 0 && half.cost == Money::ZERO, "{failure}: {half:?}");
+        assert_eq!(answer.spent().tokens(), answer.usage.tokens() + half.tokens());
     }
     assert_eq!(fake.calls().len(), 8);
     // Nothing was said yet: nothing is taken back.
@@ -318,6 +323,39 @@ async fn the_most_that_a_call_costs_is_that_of_its_dearest_model() {
     assert_eq!(cost(OWN, &[]), Money::ZERO);
     let heard = perform(&performer, ask(OWN, &[], "say: hello")).await;
     assert_eq!(heard.lines, [format!("No price is known for {OWN}: its cost counts as nothing.")]);
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_counts_like_the_dearest_and_the_operator_may_say_what_one_costs() {
+    let fake = FakeModel::start().await;
+    let url = fake.base_url();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.json");
+    let dear = json!({ "models": [{ "id": OWN, "label": "Ours", "input": 3, "output": 1_000 }] });
+    std::fs::write(&file, dear.to_string()).unwrap();
+    let world = World::with(&[
+        ("OPENAI_API_KEY", "k-one"),
+        ("OPENAI_BASE_URL", &url),
+        ("OPENAI_MODELS", "gpt-4o, gpt-99"),
+        ("AGENTFLOW_MODEL_BASE_URL", &url),
+        ("AGENTFLOW_MODELS", "llama"),
+        ("AGENTFLOW_PRICES_FILE", file.to_str().unwrap()),
+    ])
+    .await;
+    let performer = Performer::of(world.deps());
+    let heard = perform(&performer, ask("openai/gpt-99", &[], "say: hello")).await;
+    let line = "No price is known for openai/gpt-99: it counts like openai/gpt-6-astra, the dearest of its provider.";
+    assert_eq!(heard.lines, [line]);
+    let usage = heard.answer().usage;
+    assert!(usage.cost.micros() >= i64::try_from(usage.tokens_out).unwrap() * 50, "{usage:?}");
+    let most = |model: &str| performer.most(&ask(model, &[], "say: hello")).cost;
+    assert_eq!(most("openai/gpt-99"), most("openai/gpt-6-astra"));
+    let heard = perform(&performer, ask(OWN, &[], "say: hello")).await;
+    assert!(heard.lines.is_empty(), "{:?}", heard.lines);
+    let usage = heard.answer().usage;
+    assert!(usage.cost.micros() >= i64::try_from(usage.tokens_out).unwrap() * 1_000, "{usage:?}");
+    let offered = world.deps().models.available(OrgId::new()).await.unwrap();
+    assert!(offered.iter().any(|model| model.id == OWN && model.label == "Ours" && model.price.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

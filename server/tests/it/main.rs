@@ -17,6 +17,7 @@ mod catalogue;
 mod cluster;
 mod connections;
 mod conversations;
+mod costs;
 mod crash;
 mod credentials;
 mod custom_tools;

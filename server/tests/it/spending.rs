@@ -31,7 +31,7 @@ use crate::{
     world::World,
 };
 
-async fn with_fake() -> (World, FakeModel) {
+pub async fn with_fake() -> (World, FakeModel) {
     let fake = FakeModel::start().await;
     let url = fake.base_url();
     let world = World::with(&[("OPENAI_API_KEY", "key-of-the-test"), ("OPENAI_BASE_URL", &url)]).await;
@@ -44,13 +44,13 @@ fn agents() -> Value {
 }
 
 /// A workflow of one agent's task.
-fn one(prompt: &str, more: Value) -> Value {
+pub fn one(prompt: &str, more: Value) -> Value {
     let mut node = json!({ "id": "write", "kind": "agent", "agent": "writer", "prompt": prompt, "after": ["start"] });
     node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!([start(), node, { "id": "end", "kind": "end", "after": ["write"], "output": "{{ steps.write.output }}" }])
 }
 
-async fn budget(office: &Office, subject: &str, period: &str, limit: &str) -> BudgetId {
+pub async fn budget(office: &Office, subject: &str, period: &str, limit: &str) -> BudgetId {
     budgets::service::create(&office.owner.grant().unwrap(), subject, period, limit).await.unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn stands(owner: &mut PgConnection, id: BudgetId) -> (i64, i64) {
 }
 
 /// Waits until a budget stands so: what is given back by somebody who was dropped is given back a moment later.
-async fn until_it_stands(owner: &mut PgConnection, id: BudgetId, wanted: (i64, i64)) {
+pub async fn until_it_stands(owner: &mut PgConnection, id: BudgetId, wanted: (i64, i64)) {
     for _ in 0..200 {
         if stands(owner, id).await == wanted {
             return;

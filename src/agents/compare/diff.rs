@@ -80,6 +80,7 @@ fn settings(config: &AgentConfig) -> BTreeMap<(u8, String), String> {
     set(10, "Tokens", Some(text::grouped(config.limits.max_tokens)));
     set(11, "Cost", Some(config.limits.max_cost.to_string()));
     set(12, "Seconds for one model call", Some(config.limits.timeout_s.to_string()));
+    set(12, "Seconds for a task", config.limits.task_s.map(|seconds| seconds.to_string()));
     let Guardrails { injection, max_input_chars, redact, stop, allowed_domains, rule_of_two } = &config.guardrails;
     let injection = match injection {
         InputCheck::Off => "not looked for",

@@ -79,6 +79,7 @@ impl AgentForm {
             max_tokens: config.limits.max_tokens.to_string(),
             max_cost: dollars(config.limits.max_cost),
             timeout_s: config.limits.timeout_s.to_string(),
+            task_s: typed(config.limits.task_s),
             injection: match guardrails.injection {
                 InputCheck::Off => "off",
                 InputCheck::Warn => "warn",
@@ -118,6 +119,7 @@ impl AgentForm {
             max_turns: u32::try_from(max_turns).unwrap_or(u32::MAX),
             max_tokens: faults.whole("max_tokens", &self.max_tokens),
             timeout_s: faults.whole("timeout_s", &self.timeout_s),
+            task_s: faults.whole_or_none("task_s", &self.task_s),
             max_cost: amount(&self.max_cost).unwrap_or_else(|| {
                 faults.add("max_cost", "Enter an amount in dollars, such as 1.00.");
                 Money(1)
@@ -321,7 +323,7 @@ mod tests {
                 ("http_request".to_owned(), ToolPermission::Policy),
             ]),
             output_schema: json!({ "type": "object" }),
-            limits: AgentLimits::default(),
+            limits: AgentLimits { task_s: Some(900), ..AgentLimits::default() },
             guardrails: Guardrails {
                 injection: InputCheck::Stop,
                 max_input_chars: Some(4_000),

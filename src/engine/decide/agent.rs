@@ -11,7 +11,7 @@ use crate::{
         journal::{Event, LogLevel, Usage},
         machine::{AgentTask, Detail, Machine, Step},
         plan::{ASK_HUMAN, AgentSpec, FIND_TOOLS, NodeKind, Plan, ToolEffect, ToolPermission, ToolSource},
-        port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, PastTask, ToolRequest},
+        port::{BUDGET_SPENT, Call, Message, ModelAnswer, ModelCall, PastTask, ToolRequest, UNBOUNDED},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::{Money, text},
@@ -200,21 +200,8 @@ impl Decider<'_> {
             Pace::Slow(notice) => Some(notice),
             Pace::Good => None,
         };
-        let used = self.used_below(agent);
-        let limits = spec.limits;
-        let over = if turn - refused > limits.max_turns {
-            Some(format!("{} has used all of its {} turns without an answer.", spec.name, limits.max_turns))
-        } else if used.tokens() >= limits.max_tokens {
-            let (used, limit) = (text::grouped(used.tokens()), text::grouped(limits.max_tokens));
-            Some(format!("{} has used {used} of {limit} tokens allowed for a task.", spec.name))
-        } else if used.cost >= limits.max_cost && used.cost.micros() > 0 {
-            Some(format!("{} has cost {} of {} allowed for a task.", spec.name, used.cost, limits.max_cost))
-        } else {
-            None
-        };
-        if let Some(message) = over {
-            let message = format!("{message} Raise the agent's limits or make its task smaller.");
-            return self.fail(agent, StepError::new(ErrorClass::Budget, "agent.limit", message));
+        if let Some(reached) = self.turns_reached(agent, turn - refused) {
+            return self.stop_at_limit(agent, reached);
         }
         let Some(node) = self.m.steps.get(agent).map(|step| step.node.clone()) else { return };
         let model = agent.child(format_args!("model{turn}"));
@@ -226,6 +213,7 @@ impl Decider<'_> {
                 return;
             }
             Room::Never(owner, most) => return self.over_budget(agent, &owner, most),
+            Room::AtLimit(reached) => return self.stop_at_limit(agent, reached),
         };
         let detail = Detail { about: Some(spec.model.clone()), reserved, ..Detail::default() };
         self.open_step(model.clone(), &node, StepKind::Model, &format!("Model call {turn}"), detail);
@@ -315,12 +303,12 @@ impl Decider<'_> {
             tools: self.offers(agent, &spec),
             output_schema: spec.output_schema.clone(),
             temperature: spec.temperature,
-            // Under a budget an answer is as long as was reserved for it.
+            // An answer is as long as was reserved for it.
             max_tokens: self
                 .m
                 .steps
                 .get(model)
-                .and_then(|step| Some(step.detail.reserved?.tokens_out))
+                .and_then(|step| Some(step.detail.reserved?.tokens_out).filter(|most| *most < UNBOUNDED))
                 .or(spec.options.max_output_tokens),
             options: spec.options,
             guardrails: spec.guardrails.clone(),

@@ -2,13 +2,13 @@
 //! reserved before it begins; what it used counts once it has ended. Both stand in the steps, so after a crash the sums
 //! are the same.
 
-use super::{Decider, mend::is_effort};
+use super::{Decider, limits::AtLimit, mend::is_effort};
 use crate::{
     engine::{
         journal::Usage,
         machine::{Machine, Step},
         plan::Budget,
-        port::{BUDGET_SPENT, Call, MAX_ANSWER},
+        port::{BUDGET_SPENT, Call, MAX_ANSWER, UNBOUNDED},
         state::{ErrorClass, StepError, StepId, StepKind, StepState},
     },
     kernel::{Money, text},
@@ -17,14 +17,16 @@ use crate::{
 /// The code of the error when a call does not fit any more.
 pub(super) const OVER: &str = "node.budget";
 
-/// Whether a model call fits into the budgets that it stands under.
+/// Whether a model call fits into the limits and budgets that it stands under.
 pub(super) enum Room {
-    /// It does; so much is to be reserved for it. Nothing where there is no budget.
+    /// It does; so much is to be reserved for it. Nothing where it costs nothing and there is no budget.
     There(Option<Usage>),
     /// Not while so much is reserved for others.
     Later,
     /// Not at all: this step's budget is used up. The call could use so much.
     Never(StepId, Usage),
+    /// Not at all: a task has reached one of its agent's limits.
+    AtLimit(AtLimit),
 }
 
 impl Decider<'_> {
@@ -44,15 +46,24 @@ impl Decider<'_> {
 
     /// Whether the next model call of an agent fits, which is told these messages of others.
     pub(super) fn room_for(&self, agent: &StepId, model: &StepId, told: &[StepId]) -> Room {
-        let budgets = self.budgets_over(agent);
-        if budgets.is_empty() {
-            return Room::There(None);
-        }
+        let (budgets, tasks) = (self.budgets_over(agent), self.tasks_over(agent));
         let Some(Call::Model(mut call)) = self.model_call(agent, model) else { return Room::There(None) };
         call.messages.extend(self.told(told));
-        call.max_tokens = Some(MAX_ANSWER);
-        let most = Usage { tokens_out: MAX_ANSWER, ..self.m.most.of(&call) };
-        let mut later = false;
+        let is_bounded = call.max_answer().is_some();
+        let mut most_with = |answer| {
+            call.max_tokens = Some(answer);
+            Usage { tokens_out: call.max_answer().unwrap_or(answer), ..self.m.most.of(&call) }
+        };
+        let mut most = most_with(if budgets.is_empty() { UNBOUNDED } else { MAX_ANSWER });
+        // An answer of whatever length has no room: then it is bounded.
+        if !is_bounded && tasks.iter().any(|task| !task.holds(task.used.cost + task.reserved.cost + most.cost)) {
+            most = most_with(MAX_ANSWER);
+        }
+        if let Some(reached) = tasks.iter().find_map(|task| task.reached_by(most, is_bounded)) {
+            return Room::AtLimit(reached);
+        }
+        let mut later = tasks.iter().any(|task| !task.holds(task.used.cost + task.reserved.cost + most.cost));
+        let has_budget = !budgets.is_empty();
         for (owner, budget, times) in budgets {
             let (mut used, reserved) = self.account(&owner);
             used += most;
@@ -62,18 +73,20 @@ impl Decider<'_> {
             used += reserved;
             later |= !budget.covers(used, times);
         }
-        if later { Room::Later } else { Room::There(Some(most)) }
+        let counts = has_budget || most.cost > Money::ZERO;
+        if later { Room::Later } else { Room::There(counts.then_some(most)) }
     }
 
     /// What was used below a step, and what is reserved there.
-    fn account(&self, owner: &StepId) -> (Usage, Usage) {
+    pub(super) fn account(&self, owner: &StepId) -> (Usage, Usage) {
         let (mut used, mut reserved) = (Usage::default(), Usage::default());
         for step in self.m.steps.values().filter(|step| step.kind == StepKind::Model && owner.holds(&step.id)) {
-            match step.detail.reserved {
-                Some(most) if !step.state.is_end() => reserved += most,
-                // What was taken over was paid for by another run.
-                _ if !step.detail.reused => used += step.usage,
-                _ => {}
+            // What was taken over was paid for by another run.
+            if !step.detail.reused {
+                used += step.usage;
+            }
+            if let Some(most) = step.detail.reserved.filter(|_| !step.state.is_end()) {
+                reserved += most;
             }
         }
         (used, reserved)
@@ -119,7 +132,7 @@ impl Decider<'_> {
     }
 
     /// Whether a failed step, or one of those that were to mend it, failed with this error.
-    fn was_ended_by(&self, id: &StepId, code: &str) -> bool {
+    pub(super) fn was_ended_by(&self, id: &StepId, code: &str) -> bool {
         let of_it = |step: &Step| step.id == *id || (is_effort(&step.id) && step.id.parent().as_ref() == Some(id));
         let is_so = |step: &Step| step.error.as_ref().is_some_and(|error| error.code == code);
         self.m.steps.values().any(|step| is_so(step) && of_it(step))

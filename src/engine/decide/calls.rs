@@ -239,8 +239,9 @@ impl Decider<'_> {
     }
 
     fn model_answered(&mut self, id: &StepId, answer: &ModelAnswer) {
+        let own = id.parent().and_then(|agent| self.spec_of(&self.plan, &agent)?.options.max_output_tokens);
         let Some(step) = self.m.steps.get_mut(id) else { return };
-        step.usage = answer.usage;
+        step.usage += answer.spent();
         step.detail.about = Some(answer.model.clone());
         let line = if step.detail.cached {
             format!("{} answered from the cache.", answer.model)
@@ -253,7 +254,7 @@ impl Decider<'_> {
                 answer.usage.cost,
             )
         };
-        let cut = step.detail.reserved.filter(|most| answer.usage.tokens_out >= most.tokens_out);
+        let cut = step.detail.reserved.filter(|most| own.is_none() && answer.usage.tokens_out >= most.tokens_out);
         self.turn.log(LogLevel::Info, Some(id), line);
         if let Some(most) = cut {
             let most = text::grouped(most.tokens_out);
@@ -264,6 +265,9 @@ impl Decider<'_> {
     }
 
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
+        if let Some(step) = self.m.steps.get_mut(id) {
+            step.usage += error.used;
+        }
         if error.effect_unknown && self.must_not_repeat(id) {
             return self.uncertain(id, error);
         }

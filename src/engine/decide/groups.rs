@@ -4,17 +4,20 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{Decider, locks::expired, nodes::truthy};
-use crate::engine::{
-    journal::{Event, LogLevel},
-    machine::{Detail, Machine, MapProgress},
-    plan::{MAX_ITEMS, Node, NodeKind},
-    state::{ErrorClass, StepError, StepId, StepKind, StepState},
+use crate::{
+    engine::{
+        journal::{Event, LogLevel},
+        machine::{Detail, Machine, MapProgress},
+        plan::{MAX_ITEMS, Node, NodeKind},
+        state::{ErrorClass, StepError, StepId, StepKind, StepState},
+    },
+    kernel::text,
 };
 
 impl Decider<'_> {
     /// A step that others nest in begins its work.
     pub(super) fn begin_group(&mut self, id: &StepId) {
-        let limit = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let limit = self.seconds_of(id, Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s));
         let lock = self.own_lock(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         step.state = StepState::Running;
@@ -31,7 +34,7 @@ impl Decider<'_> {
 
     /// A group, or an agent, that its node gives a time has it from when it became ready.
     pub(super) fn set_deadline(&mut self, id: &StepId) {
-        let limit = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let limit = self.seconds_of(id, Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s));
         let Some(step) = self.m.steps.get_mut(id) else { return };
         if step.kind == StepKind::Agent || step.kind.is_group() {
             let time = |seconds: u64| TimeDelta::seconds(seconds.min(86_400 * 366).cast_signed());
@@ -41,8 +44,16 @@ impl Decider<'_> {
 
     /// A group, or an agent, has not ended within the time that its node allows.
     pub(super) fn late_group(&mut self, id: &StepId) {
+        let of_node = Machine::node_of(&self.plan, id).and_then(|node| node.timeout_s);
+        let of_agent = self.seconds_of(id, None);
         let Some(step) = self.m.steps.get(id) else { return };
-        let message = format!("{} did not finish within the time that its step allows.", step.name);
+        let message = match of_agent.filter(|seconds| of_node.is_none_or(|node| *seconds <= node)) {
+            Some(seconds) => {
+                let (name, time) = (&step.name, text::duration(seconds.saturating_mul(1_000).cast_signed()));
+                format!("{name} did not finish within the {time} that its agent has for a task.")
+            }
+            None => format!("{} did not finish within the time that its step allows.", step.name),
+        };
         let code = format!("{}.timeout", step.kind);
         let lock_is_over = self.own_lock(id).is_some() && self.lock_is_over(id);
         self.stop_below(id);

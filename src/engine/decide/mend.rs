@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Decider, budget::OVER, nodes::prompt_of};
+use super::{Decider, budget::OVER, limits::LIMIT, nodes::prompt_of};
 use crate::{
     access::Role,
     approvals::{ApprovalKind, Details},
@@ -197,7 +197,7 @@ impl Decider<'_> {
     fn ask_what_now(&mut self, id: &StepId, number: u32, error: &StepError) {
         let Some(step) = self.m.steps.get(id) else { return };
         let ask = Effort::Ask(number).id(id);
-        let over_budget = error.code == BUDGET_SPENT;
+        let (over_budget, over_cost) = (error.code == BUDGET_SPENT, self.is_at_cost_limit(id, error));
         let (node, step_name) = (step.node.clone(), step.name.clone());
         let message = match step.error.as_ref().filter(|own| *own != error) {
             Some(own) => format!("{} What was tried instead failed too: {}", own.message, error.message),
@@ -207,7 +207,9 @@ impl Decider<'_> {
             if matches!(step.kind, StepKind::Loop) { Value::Null } else { step.input.clone().unwrap_or_default() };
         let title = match step.state {
             StepState::Uncertain => format!("Did “{}” happen?", text::shortened(&step_name, 80)),
-            _ if over_budget => format!("“{}” has no budget left. What now?", text::shortened(&step_name, 80)),
+            _ if over_budget || over_cost => {
+                format!("“{}” has no budget left. What now?", text::shortened(&step_name, 80))
+            }
             _ => format!("“{}” failed. What now?", text::shortened(&step_name, 80)),
         };
         let impact = match step.state {
@@ -218,6 +220,10 @@ impl Decider<'_> {
             _ if over_budget => {
                 "Try again, and the task goes on beyond the budget, to its own limits; go on with an output that you \
                  give; or let it fail."
+            }
+            _ if error.code == LIMIT => {
+                "Try again, and the task goes on where it stands, with as much again allowed; go on with an output that \
+                 you give; or let it fail."
             }
             _ => "Try again, with the same input or another one; go on with an output that you give; or let it fail.",
         };
@@ -233,8 +239,8 @@ impl Decider<'_> {
             // Until the undo window ends nothing has happened.
             reversible: true,
             details: Details::default(),
-            // Whoever may set the budget.
-            role: over_budget.then_some(Role::Admin),
+            // Whoever may set budgets.
+            role: (over_budget || over_cost).then_some(Role::Admin),
             requested_by: format!("{step_name}, started by {}", self.m.started_by),
             expires_at: None,
             on_expiry: OnExpiry::Reject,
@@ -279,8 +285,10 @@ impl Decider<'_> {
         step.detail.failures = 0;
         step.detail.crashes = 0;
         let ran_out = step.error.as_ref().is_some_and(|error| error.code == "loop.max");
-        let over_budget = step.error.as_ref().is_some_and(|error| [OVER, BUDGET_SPENT].contains(&error.code.as_str()));
+        let over_budget =
+            step.error.as_ref().is_some_and(|error| [OVER, LIMIT, BUDGET_SPENT].contains(&error.code.as_str()));
         self.grant_more(id);
+        self.raise_limits(id);
         self.let_beyond_budget(id);
         let Some(step) = self.m.steps.get_mut(id) else { return };
         match (step.kind, step.input.is_some()) {

@@ -9,6 +9,7 @@
 //! - `mend`: what follows when the attempts are spent: alternatives, then a person.
 //! - `agent`: an agent's turns.
 //! - `budget`: what model calls below a node may use together.
+//! - `limits`: what an agent's task may use.
 //! - `instructions`: an agent's instructions, filled in.
 //! - `memory`: what an agent remembers of its earlier tasks.
 //! - `compress`: long results, told in short.
@@ -28,6 +29,7 @@ mod frame;
 mod gates;
 mod groups;
 mod instructions;
+mod limits;
 mod locks;
 mod memory;
 mod mend;
@@ -333,6 +335,9 @@ impl Decider<'_> {
             }
             self.keep_what_was_written(&id);
             if let Some(step) = self.m.steps.get_mut(&id) {
+                // Of attempts that broke off before.
+                self.turn.usage += step.usage;
+                self.m.usage += step.usage;
                 step.state = StepState::Cancelled;
                 step.wake_at = None;
                 if step.detail.approval.is_some() {

@@ -13,7 +13,7 @@ use super::{decide, suspected_calls};
 use crate::{
     engine::{
         journal::{Event, LogLevel, RunView, StoredEvent, Usage},
-        machine::{Applied, Effect, Input, LockAnswer, LockGrant, Machine, POISON, Ruling, Step, Turn},
+        machine::{Applied, Effect, Input, LockAnswer, LockGrant, Machine, NewApproval, POISON, Ruling, Step, Turn},
         plan::{AgentLimits, AgentSpec, Graph, Plan, ToolEffect, ToolPermission, ToolSpec, template},
         port::{Answer, Call, CallScope, Evaluation, Message, ModelAnswer, ToolRequest},
         state::{ErrorClass, RunState, StepError, StepId, StepState},
@@ -34,6 +34,7 @@ mod memory;
 mod messages;
 mod model;
 mod suspects;
+mod tasks;
 
 /// A run and its world. `rows` and `events` are what a database would hold.
 struct World {
@@ -44,6 +45,8 @@ struct World {
     perform: Perform,
     /// Calls that were performed, by step and attempt.
     calls: Vec<(String, u32)>,
+    /// What was asked of people.
+    asked: Vec<NewApproval>,
     /// Answers to approvals, by step.
     verdicts: BTreeMap<String, (Ruling, Value)>,
     /// Who answers approvals that no verdict is given for.
@@ -147,6 +150,7 @@ impl World {
             now: Timestamp::UNIX_EPOCH,
             perform: Box::new(perform),
             calls: Vec::new(),
+            asked: Vec::new(),
             verdicts: BTreeMap::new(),
             received: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -172,6 +176,7 @@ impl World {
             }
             self.rows.insert(key.clone(), step);
         }
+        self.asked.extend(turn.approvals.iter().cloned());
         self.machine.crashes = 0;
         self.writes += 1;
     }

@@ -103,6 +103,12 @@ pub struct Detail {
     /// How often as much again was granted.
     #[serde(skip_serializing_if = "is_zero")]
     pub granted: u32,
+    /// The limit of its agent's that its task has reached, and that nobody has raised since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_limit: Option<TaskLimit>,
+    /// How often its agent's limits were raised for this task, by as much again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub raised: u32,
     /// The names of the locks that it needs, once they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locks: Option<Vec<String>>,
@@ -115,6 +121,18 @@ pub struct Detail {
     /// Whether a round of a loop was the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
+}
+
+/// One of an agent's limits for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskLimit {
+    /// Model calls.
+    Turns,
+    /// Tokens.
+    Tokens,
+    /// Money.
+    Cost,
 }
 
 impl Detail {

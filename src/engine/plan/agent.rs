@@ -114,11 +114,14 @@ pub struct AgentLimits {
     pub max_cost: Money,
     /// Seconds that one model call may take.
     pub timeout_s: u64,
+    /// Seconds that the whole task may take, from when it can begin; nothing for as long as its step has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_s: Option<u64>,
 }
 
 impl Default for AgentLimits {
     fn default() -> Self {
-        Self { max_turns: 8, max_tokens: 100_000, max_cost: Money(1_000_000), timeout_s: 120 }
+        Self { max_turns: 8, max_tokens: 100_000, max_cost: Money(1_000_000), timeout_s: 120, task_s: None }
     }
 }
 

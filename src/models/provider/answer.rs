@@ -14,7 +14,10 @@ use crate::{
         state::StepError,
     },
     kernel::Money,
-    models::{ModelId, prices},
+    models::{
+        ModelId,
+        prices::{Prices, Tokens},
+    },
 };
 
 /// The most bytes of a tool's name and of a call's.
@@ -37,8 +40,9 @@ pub(super) fn of(
     text: String,
     end: StreamEnd,
     request_id: Option<String>,
+    prices: &Prices,
 ) -> Result<ModelAnswer, StepError> {
-    let (usage, tokens) = used(id, end.captured_usage.as_ref());
+    let (usage, tokens) = used(prices, id, end.captured_usage.as_ref());
     let reason = end.captured_stop_reason.clone();
     let stop_reason = reason.as_ref().map(|reason| reason.raw().to_owned()).unwrap_or_default();
     let provider_request_id = end.captured_response_id.clone().or(request_id);
@@ -117,7 +121,7 @@ fn as_ours(kind: AdapterKind, call: ToolCall) -> ToolRequest {
     ToolRequest { id: call.call_id, tool: call.fn_name, arguments, signatures }
 }
 
-fn used(id: &ModelId, usage: Option<&genai::chat::Usage>) -> (Usage, TokenKinds) {
+fn used(prices: &Prices, id: &ModelId, usage: Option<&genai::chat::Usage>) -> (Usage, TokenKinds) {
     let count = |number: Option<i32>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
     let (input, output) =
         (count(usage.and_then(|one| one.prompt_tokens)), count(usage.and_then(|one| one.completion_tokens)));
@@ -129,8 +133,8 @@ fn used(id: &ModelId, usage: Option<&genai::chat::Usage>) -> (Usage, TokenKinds)
     if usage.is_none() {
         tracing::warn!(model = %id, "the provider told no token counts");
     }
-    let tokens = prices::Tokens { input: input - cached - cache_write, cached, cache_write, output };
-    let cost = prices::find(&id.to_string()).map_or(Money::ZERO, |row| prices::cost(&row.price, tokens));
+    let tokens = Tokens { input: input - cached - cache_write, cached, cache_write, output };
+    let cost = prices.of(&id.to_string()).map_or(Money::ZERO, |priced| priced.row.cost(tokens));
     (Usage { tokens_in: input, tokens_out: output, cost }, TokenKinds { cached, cache_write, reasoning })
 }
 
@@ -152,7 +156,15 @@ mod tests {
             captured_content: calls.map(|call| MessageContent::from_tool_calls(vec![call])),
             ..StreamEnd::default()
         };
-        of(&ModelId::parse("openai/gpt-5").unwrap(), "OpenAI", AdapterKind::OpenAI, text.to_owned(), end, None)
+        of(
+            &ModelId::parse("openai/gpt-5").unwrap(),
+            "OpenAI",
+            AdapterKind::OpenAI,
+            text.to_owned(),
+            end,
+            None,
+            &Prices::default(),
+        )
     }
 
     #[test]

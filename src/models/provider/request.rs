@@ -30,6 +30,7 @@ pub(super) fn options(kind: AdapterKind, id: &ModelId, call: &ModelCall, seen: &
         .with_raw_frame_fn(move |_, frame| {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.weigh(&frame);
+            seen.count(&frame);
             if (seen.id.is_none() || seen.model.is_none()) && frame.index < 4 {
                 let frame = frame.json().unwrap_or_default();
                 seen.id = seen.id.take().or_else(|| named(&frame, &REQUEST));
