@@ -248,7 +248,7 @@ impl Effects for Performer {
         if let Some(reservation) = held {
             let (all, usage) = match &result {
                 Ok(Answer::Model(answer)) => (answer.spent(), answer.usage),
-                Err(error) => (error.used, Usage::default()),
+                Err(error) => (error.used(), Usage::default()),
                 _ => Default::default(),
             };
             reservation.settle(all.cost).await;

@@ -260,8 +260,8 @@ pub struct StepError {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub effect_unknown: bool,
     /// What the attempt used all the same: of an answer that broke off, as far as it is known, else on the safe side.
-    #[serde(default, skip_serializing_if = "Usage::is_none")]
-    pub used: Usage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Box<Usage>>,
 }
 
 impl StepError {
@@ -274,8 +274,19 @@ impl StepError {
             retry_after_ms: None,
             caused_by: None,
             effect_unknown: false,
-            used: Usage::default(),
+            used: None,
         }
+    }
+
+    /// What the attempt used all the same.
+    #[must_use]
+    pub fn used(&self) -> Usage {
+        self.used.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Notes what the attempt used.
+    pub fn set_used(&mut self, used: Usage) {
+        self.used = Some(used).filter(|used| !used.is_none()).map(Box::new);
     }
 }
 

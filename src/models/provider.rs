@@ -190,7 +190,7 @@ impl Provider {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut result = self.answer(id, call, patience, on_text, &seen).await;
         match &mut result {
-            Err(error) => error.used = self.used(id, call, &locked(&seen)),
+            Err(error) => error.set_used(self.used(id, call, &locked(&seen))),
             // A server that tells no counts.
             Ok(answer) if answer.usage.is_none() => answer.usage = self.used(id, call, &locked(&seen)),
             Ok(_) => {}

@@ -278,10 +278,11 @@ impl Models {
                 model: candidate.id.to_string(),
                 code: error.code.clone(),
                 message: error.message.clone(),
-                usage: error.used,
+                usage: error.used(),
             });
-            if error.used.tokens() > 0 {
-                let (tokens, cost) = (text::grouped(error.used.tokens()), error.used.cost);
+            let used = error.used();
+            if used.tokens() > 0 {
+                let (tokens, cost) = (text::grouped(used.tokens()), used.cost);
                 warn(format!("The answer of {} broke off. It counts as {tokens} tokens and {cost}.", candidate.id));
             }
             let next = rest.first().filter(|_| another_may_help(&error));
@@ -456,9 +457,9 @@ fn all_failed(tried: &[Tried], mut errors: Vec<StepError>) -> StepError {
         return StepError::new(ErrorClass::Internal, "model.nobody", "There was no model to ask.");
     }
     let mut used = Usage::default();
-    errors.iter().for_each(|error| used += error.used);
+    errors.iter().for_each(|error| used += error.used());
     let mut error = errors.swap_remove(place);
-    error.used = used;
+    error.set_used(used);
     if tried.len() > 1 {
         let each: Vec<String> =
             tried.iter().map(|one| format!("{}: {}", one.model, shortened(&one.message, 200))).collect();

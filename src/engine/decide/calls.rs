@@ -266,7 +266,7 @@ impl Decider<'_> {
 
     fn attempt_failed(&mut self, id: &StepId, error: StepError) {
         if let Some(step) = self.m.steps.get_mut(id) {
-            step.usage += error.used;
+            step.usage += error.used();
         }
         if error.effect_unknown && self.must_not_repeat(id) {
             return self.uncertain(id, error);

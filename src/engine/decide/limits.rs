@@ -19,9 +19,8 @@ pub(super) const LIMIT: &str = "agent.limit";
 pub(super) struct TaskAccount {
     id: StepId,
     name: String,
-    limits: AgentLimits,
-    /// How many times its limits it may use.
-    times: u32,
+    cost: Money,
+    tokens: u64,
     pub used: Usage,
     pub reserved: Usage,
 }
@@ -34,20 +33,15 @@ pub(super) struct AtLimit {
 }
 
 impl TaskAccount {
-    fn cost(&self) -> Money {
-        Money(self.limits.max_cost.micros().saturating_mul(i64::from(self.times)))
-    }
-
     /// Whether it may cost so much.
     pub fn holds(&self, cost: Money) -> bool {
-        cost <= self.cost()
+        cost <= self.cost
     }
 
     /// The limit in the way of a call that may use so much, if there is one. Of a call whose answer nobody has bounded it is
     /// not known how many tokens it may use: it goes out while any are left.
     pub fn reached_by(&self, most: Usage, is_bounded: bool) -> Option<AtLimit> {
-        let (name, used) = (&self.name, self.used);
-        let tokens = self.limits.max_tokens.saturating_mul(u64::from(self.times));
+        let (name, used, tokens) = (&self.name, self.used, self.tokens);
         let call = if is_bounded { most.tokens() } else { 1 };
         let at = |limit, message| Some(AtLimit { task: self.id.clone(), limit, message });
         if used.tokens().saturating_add(call) > tokens {
@@ -64,7 +58,7 @@ impl TaskAccount {
         if self.holds(used.cost + most.cost) {
             return None;
         }
-        let (cost, allowed, most) = (used.cost, self.cost(), most.cost);
+        let (cost, allowed, most) = (used.cost, self.cost, most.cost);
         let next = match used.cost < allowed {
             true => format!(", and the next model call may cost {most}"),
             false => String::new(),
@@ -83,10 +77,12 @@ impl Decider<'_> {
         };
         let account = |id: StepId| {
             let spec = self.spec_of(&self.plan, &id)?;
+            let AgentLimits { max_cost, max_tokens, .. } = spec.limits;
+            let times = self.times_of(&id, TaskLimit::Cost);
             Some(TaskAccount {
                 name: spec.name.clone(),
-                limits: spec.limits,
-                times: self.times_of(&id),
+                cost: Money(max_cost.micros().saturating_mul(i64::from(times))),
+                tokens: max_tokens.saturating_mul(self.times_of(&id, TaskLimit::Tokens).into()),
                 used: self.used_below(&id),
                 reserved: self.account(&id).1,
                 id,
@@ -95,14 +91,16 @@ impl Decider<'_> {
         self.callers(agent).filter(is_at_work).filter_map(account).collect()
     }
 
-    fn times_of(&self, task: &StepId) -> u32 {
-        self.m.steps.get(task).map_or(0, |step| step.detail.raised).saturating_add(1)
+    /// How many times a limit of its agent's a task may use.
+    fn times_of(&self, task: &StepId, limit: TaskLimit) -> u32 {
+        let raised = self.m.steps.get(task).map_or(&[][..], |step| &step.detail.raised);
+        u32::try_from(raised.iter().filter(|one| **one == limit).count()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Whether a task has made as many model calls as it may.
     pub(super) fn turns_reached(&self, agent: &StepId, turn: u32) -> Option<AtLimit> {
         let spec = self.spec_of(&self.plan, agent)?;
-        let most = spec.limits.max_turns.saturating_mul(self.times_of(agent));
+        let most = spec.limits.max_turns.saturating_mul(self.times_of(agent, TaskLimit::Turns));
         (turn > most).then(|| AtLimit {
             task: agent.clone(),
             limit: TaskLimit::Turns,
@@ -135,9 +133,9 @@ impl Decider<'_> {
         for task in self.callers(id) {
             // Unless somebody has raised it since.
             if let Some(step) = self.m.steps.get_mut(&task)
-                && step.detail.at_limit.take().is_some()
+                && let Some(limit) = step.detail.at_limit.take()
             {
-                step.detail.raised = step.detail.raised.saturating_add(1);
+                step.detail.raised.push(limit);
                 self.touch(&task);
             }
         }

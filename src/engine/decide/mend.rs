@@ -221,7 +221,7 @@ impl Decider<'_> {
                 "Try again, and the task goes on beyond the budget, to its own limits; go on with an output that you \
                  give; or let it fail."
             }
-            _ if error.code == LIMIT => {
+            _ if error.code == LIMIT && step.kind == StepKind::Agent && step.detail.again == 0 => {
                 "Try again, and the task goes on where it stands, with as much again allowed; go on with an output that \
                  you give; or let it fail."
             }

@@ -106,9 +106,9 @@ pub struct Detail {
     /// The limit of its agent's that its task has reached, and that nobody has raised since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_limit: Option<TaskLimit>,
-    /// How often its agent's limits were raised for this task, by as much again.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub raised: u32,
+    /// The limits of its agent's that were raised for this task, once for each time: by as much again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub raised: Vec<TaskLimit>,
     /// The names of the locks that it needs, once they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locks: Option<Vec<String>>,

@@ -81,7 +81,7 @@ fn a_call_that_could_pass_the_tasks_limit_of_money_is_not_made_and_an_admin_may_
         world.verdicts.insert("work.~ask1".to_owned(), (Ruling::Approved, Value::Null));
         assert_eq!(world.run(), RunState::Succeeded);
         assert_eq!(model_calls(&world), 3, "it goes on where it stood");
-        assert_eq!(world.machine.steps[&StepId::root("work")].detail.raised, 1);
+        assert_eq!(world.machine.steps[&StepId::root("work")].detail.raised, [TaskLimit::Cost]);
     }
     let mut dear = world(cost(BOUNDED - 1), 1, echo);
     assert_eq!((dear.run(), dear.calls.len()), (RunState::Waiting, 0), "not a cent is spent");
