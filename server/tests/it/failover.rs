@@ -349,7 +349,7 @@ async fn a_model_without_a_price_counts_like_the_dearest_and_the_operator_may_sa
     let usage = heard.answer().usage;
     assert!(usage.cost.micros() >= i64::try_from(usage.tokens_out).unwrap() * 50, "{usage:?}");
     let most = |model: &str| performer.most(&ask(model, &[], "say: hello")).cost;
-    assert_eq!(most("openai/gpt-99"), most("openai/gpt-6-astra"));
+    assert!(most("openai/gpt-99").micros() > 4 * most(GPT).micros(), "as of the dearest");
     let heard = perform(&performer, ask(OWN, &[], "say: hello")).await;
     assert!(heard.lines.is_empty(), "{:?}", heard.lines);
     let usage = heard.answer().usage;
