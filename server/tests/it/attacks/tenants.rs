@@ -110,14 +110,15 @@ async fn ids_and_names_of_another_organization_are_nobodys() {
         of("context_get", json!({ "key": "plan", "scope": "organization" })),
         of("context_get", json!({ "key": format!("{theirs}/plan"), "scope": "organization" })),
         of("context_get", json!({ "key": "plan", "scope": "organization", "organization": theirs })),
-        of("context_set", json!({ "key": "plan", "scope": "organization", "value": "mine" })),
         of("file_read", json!({ "path": "secret.txt" })),
         of("file_read", json!({ "path": format!("../{run}/secret.txt") })),
         of("file_read", json!({ "path": format!("{run}/secret.txt"), "run": run })),
         of("file_list", json!({})),
         of("file_delete", json!({ "path": "secret.txt" })),
     ]);
+    // What is set comes after what is looked for: calls of one answer are made at the same time.
     let more = vec![
+        of("context_set", json!({ "key": "plan", "scope": "organization", "value": "mine" })),
         of("file_write", json!({ "path": format!("/{run}/secret.txt"), "content": "mine" })),
         of("database_query", json!({ "connection": "Theirs", "sql": "select 1" })),
         of("database_query", json!({ "connection": credential.to_string(), "sql": "select 1" })),
