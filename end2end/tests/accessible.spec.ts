@@ -43,7 +43,7 @@ test('no page where one makes something has a fault that axe can find @narrow', 
   await accessibleInBothThemes(page);
   await look(page, [`/o/${slug}/workflows`, `/o/${slug}/agents`]);
   const agent = await follow(page, 'Message sorter');
-  await look(page, ['', '/versions', '/versions?a=1&b=1', '/tests', '/record'].map((place) => agent + place));
+  await look(page, ['', '/versions', '/versions?a=1&b=1', '/tests', '/record', '/memory', '/deploy'].map((place) => agent + place));
 });
 
 test('no page of a workflow has a fault that axe can find @narrow', async ({ page }) => {

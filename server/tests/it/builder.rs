@@ -149,14 +149,24 @@ impl Desk {
         .await
         .unwrap();
         let mut sum = 0;
-        for (input, output, cost, answer, is_own) in rows {
+        for (mut input, mut output, whole, answer, is_own) in rows {
             // One that a budget held back did not go out.
             let answer = answer.unwrap_or_default();
+            let mut cost = whole;
+            // What broke off before it is paid for at its own model's price.
+            for tried in answer["tried"].as_array().into_iter().flatten() {
+                let [read, wrote, paid] = ["tokens_in", "tokens_out", "cost"].map(|part| tried["usage"][part].as_i64());
+                let (read, wrote, paid) =
+                    (read.unwrap_or_default(), wrote.unwrap_or_default(), paid.unwrap_or_default());
+                assert!(tried["model"] == GPT && read > 0 && wrote > 0, "{tried}");
+                assert!((paid as f64 - (read as f64 * 2.5 + wrote as f64 * 10.0)).abs() < 1.0, "{tried}");
+                (input, output, cost) = (input - read, output - wrote, cost - paid);
+            }
             let cached = answer["tokens"]["cached"].as_i64().unwrap_or_default();
             let (plain, kept) = if answer["model"] == CLAUDE { (2.0, 0.2) } else { (2.5, 1.25) };
             let exact = (input - cached) as f64 * plain + cached as f64 * kept + output as f64 * 10.0;
             assert!((cost as f64 - exact).abs() < 1.0, "{cost} is not {exact} of {answer}");
-            sum += if is_own || !own { cost } else { 0 };
+            sum += if is_own || !own { whole } else { 0 };
         }
         sum
     }

@@ -19,6 +19,11 @@ use agentflow::{
     runs,
 };
 use app::budgets::api::{ChangeBudget, CreateBudget, LoadBudgets, RemoveBudget};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, prop_oneof},
+    test_runner::{Config, TestRunner},
+};
 use serde_json::{Value, json};
 use server::{State, workers};
 use sqlx::PgConnection;
@@ -149,6 +154,89 @@ async fn of_fifty_calls_at_once_exactly_those_go_out_that_fit_whatever_becomes_o
         next.settle(Money(1)).await;
         assert_eq!(stands(&mut owner, id).await, (spent + 1, 0));
     }
+}
+
+/// What becomes of a call that went out.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Answered(i64),
+    Stopped,
+    Killed,
+}
+
+/// Calls at once on several processes, wave after wave: at no time is more spent and reserved than the limit, and in the end
+/// exactly that is spent which was answered, and that reserved which the killed ones held.
+async fn mixed(world: &World, acme: &Office, id: BudgetId, performers: &[Budgets], case: (i64, Vec<Vec<(i64, Fate)>>)) {
+    let (limit, waves) = case;
+    let (org, mut owner) = (acme.owner.org_id(), world.owner().await);
+    for table in ["budget_reservations", "budget_accounts"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}"))).execute(&mut owner).await.unwrap();
+    }
+    let grant = acme.owner.grant().unwrap();
+    budgets::service::change(&grant, id, &format!("0.{limit:06}"), true).await.unwrap();
+    let (mut spent, mut kept) = (0, 0);
+    for wave in waves {
+        let calls: Vec<_> = wave
+            .into_iter()
+            .enumerate()
+            .map(|(number, (most, fate))| {
+                let budgets = performers[number % performers.len()].clone();
+                tokio::spawn(async move {
+                    let Ok(Admission::Held(held)) =
+                        budgets.reserve(&scope(org, RunId::new(), "write"), Money(most)).await
+                    else {
+                        return (0, 0);
+                    };
+                    match fate {
+                        Fate::Answered(used) => {
+                            held.settle(Money(used.min(most))).await;
+                            (used.min(most), 0)
+                        }
+                        Fate::Stopped => (0, 0),
+                        Fate::Killed => {
+                            held.abandon();
+                            (0, most)
+                        }
+                    }
+                })
+            })
+            .collect();
+        while calls.iter().any(|call| !call.is_finished()) {
+            let (spent, reserved) = stands(&mut owner, id).await;
+            assert!(spent + reserved <= limit, "{spent} and {reserved} of {limit}");
+        }
+        for call in calls {
+            let (used, held) = call.await.unwrap();
+            (spent, kept) = (spent + used, kept + held);
+        }
+        until_it_stands(&mut owner, id, (spent, kept)).await;
+        assert!(spent + kept <= limit, "{spent} and {kept} of {limit}");
+    }
+}
+
+#[test]
+fn no_mixture_of_calls_at_once_passes_a_budget_or_is_counted_wrongly() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (world, acme, id, performers) = runtime.block_on(async {
+        let world = World::new().await;
+        let acme = Office::new(&world, "Acme").await;
+        let id = budget(&acme, "organization", "month", "1").await;
+        let mut performers = Vec::new();
+        for _ in 0..3 {
+            performers.push(Budgets::new(Db::connect(world.database_url(), 4).await.unwrap()));
+        }
+        (world, acme, id, performers)
+    });
+    let fate =
+        prop_oneof![3 => (0_i64..=60).prop_map(Fate::Answered), 1 => Just(Fate::Stopped), 1 => Just(Fate::Killed)];
+    let waves = vec(vec((1_i64..=60, fate), 1..16), 1..4);
+    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&(40_i64..=400, waves), |case| {
+            runtime.block_on(mixed(&world, &acme, id, &performers, case));
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[tokio::test]
