@@ -42,6 +42,7 @@ pub async fn first() {
         Some("runs") => run::page().load,
         Some("list") => run_list::page().load,
         Some("inbox") => approvals::page().load,
+        Some("agents") => agent_list::page().load,
         Some("build") => outline::page().load,
         Some("connect") => integrations::page().load,
         Some("tools") => tool_list::page().load,
@@ -79,13 +80,13 @@ page!(runs, run, crate::runs::page::RunPage);
 page!(list, run_list, crate::runs::list::RunsPage);
 page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
-page!(build, agent_list, crate::agents::AgentsListPage);
-page!(build, agent, crate::agents::AgentEditPage);
-page!(build, agent_versions, crate::agents::AgentVersionsPageView);
-page!(build, agent_cases, crate::agents::AgentCasesPageView);
-page!(build, agent_deploy, crate::agents::AgentDeployPageView);
-page!(build, agent_record, crate::agents::AgentRecordPageView);
-page!(build, agent_memory, crate::agents::AgentMemoryPageView);
+page!(agents, agent_list, crate::agents::AgentsListPage);
+page!(agents, agent, crate::agents::AgentEditPage);
+page!(agents, agent_versions, crate::agents::AgentVersionsPageView);
+page!(agents, agent_cases, crate::agents::AgentCasesPageView);
+page!(agents, agent_deploy, crate::agents::AgentDeployPageView);
+page!(agents, agent_record, crate::agents::AgentRecordPageView);
+page!(agents, agent_memory, crate::agents::AgentMemoryPageView);
 page!(build, workflow_list, crate::workflows::WorkflowsListPage);
 page!(build, new_workflow, crate::workflows::NewWorkflowPage);
 page!(build, outline, crate::workflows::OutlinePage);

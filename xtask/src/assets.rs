@@ -121,8 +121,12 @@ fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<Code> {
     files.sort();
     if let Some(optimiser) = optimiser {
         shell::step("making the modules small");
-        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
-            optimise(optimiser, file)?;
+        for file in &files {
+            if file.extension().is_some_and(|extension| extension == "wasm") {
+                optimise(optimiser, file)?;
+            } else {
+                fs::write(file, terse(&fs::read_to_string(file)?))?;
+            }
         }
     }
     let contents = files.iter().map(fs::read).collect::<std::io::Result<Vec<_>>>()?;
@@ -144,10 +148,29 @@ fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<Code> {
     })
 }
 
+/// The glue without its comments and its indentation. No text in it goes over several lines.
+fn terse(glue: &str) -> String {
+    let (mut short, mut in_comment) = (String::with_capacity(glue.len()), false);
+    for line in glue.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        in_comment |= line.starts_with("/**");
+        if !in_comment {
+            short.push_str(line);
+            short.push('\n');
+        }
+        in_comment &= !line.ends_with("*/");
+    }
+    short
+}
+
+/// How a module is made small: twice, since the second time finds what the first has made possible. Rust's code reads and
+/// writes nothing that is not there, so it stops on purpose or not at all; and the first bytes of the memory are the end of
+/// the stack, where no value of its own has an address.
+const SMALL: [&str; 4] = ["-Oz", "-Oz", "--low-memory-unused", "--ignore-implicit-traps"];
+
 /// Makes a module small.
 fn optimise(optimiser: &Path, file: &Path) -> Result {
     let small = file.with_extension("small");
-    shell::run(Command::new(optimiser).arg("-Oz").args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
+    shell::run(Command::new(optimiser).args(SMALL).args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
     fs::write(file, tables_as_exported(&fs::read(&small)?)?)?;
     Ok(fs::remove_file(&small)?)
 }

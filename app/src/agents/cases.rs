@@ -28,12 +28,11 @@ pub fn AgentCasesPageView() -> impl IntoView {
     let (params, query) = (use_params_map(), use_query_map());
     let renewed = RwSignal::new(0_u32);
     let source = move || {
-        renewed.track();
         let asked = |name: &str| query.with(|query| query.get(name));
         let conversation = asked("conversation").and_then(|id| id.parse::<ConversationId>().ok());
         let turn = asked("turn").and_then(|turn| turn.parse::<i32>().ok());
         // The case is part of the source, so that another case's form is another page.
-        (org.get(), params.with(|params| params.get("id")), conversation, turn, asked("case"))
+        (org.get(), params.with(|params| params.get("id")), conversation, turn, (asked("case"), renewed.get()))
     };
     let page = loading(source, |(org, id, conversation, turn, _)| async move {
         load_agent_cases(org, agent_id(id)?, conversation, turn).await

@@ -28,11 +28,10 @@ pub fn AgentMemoryPageView() -> impl IntoView {
     let (params, query) = (use_params_map(), use_query_map());
     let renewed = RwSignal::new(0_u32);
     let source = move || {
-        renewed.track();
         let asked = |name: &str| query.with(|query| query.get(name)).filter(|text| !text.is_empty());
-        (org.get(), params.with(|params| params.get("id")), asked("q"), asked("key"))
+        (org.get(), params.with(|params| params.get("id")), asked("q"), asked("key"), renewed.get())
     };
-    let page = loading(source, |(org, id, wanted, key)| async move {
+    let page = loading(source, |(org, id, wanted, key, _)| async move {
         let page = load_agent_memory(org, agent_id(id)?, wanted.clone(), key).await?;
         Ok((page, wanted.unwrap_or_default()))
     });

@@ -117,10 +117,9 @@ pub fn AgentEditPage() -> impl IntoView {
     let source = move || {
         let id = params.with(|params| params.get("id"));
         let version = query.with(|query| query.get("v")).and_then(|version| version.parse::<i32>().ok());
-        renewed.track();
-        (org.get(), id, version)
+        (org.get(), id, version, renewed.get())
     };
-    let page = loading(source, |(org, id, version)| async move {
+    let page = loading(source, |(org, id, version, _)| async move {
         let agent = if id.is_none() { None } else { Some(agent_id(id)?) };
         load_agent(org, agent, version).await
     });

@@ -25,11 +25,10 @@ pub fn AgentVersionsPageView() -> impl IntoView {
     let (params, query) = (use_params_map(), use_query_map());
     let renewed = RwSignal::new(0_u32);
     let source = move || {
-        renewed.track();
         let version = |name: &str| query.with(|query| query.get(name)).and_then(|text| text.parse::<i32>().ok());
-        (org.get(), params.with(|params| params.get("id")), version("a"), version("b"))
+        (org.get(), params.with(|params| params.get("id")), version("a"), version("b"), renewed.get())
     };
-    let page = loading(source, |(org, id, a, b)| async move { load_agent_versions(org, agent_id(id)?, a, b).await });
+    let page = loading(source, |(org, id, a, b, _)| async move { load_agent_versions(org, agent_id(id)?, a, b).await });
     view! { <Loaded resource=page view=move |page| body(&org.get_untracked(), page, renewed)/> }.into_any()
 }
 

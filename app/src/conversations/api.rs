@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
 use agentflow::{
-    access::Permission,
+    access::{Ctx, Permission},
     agents,
     conversations::service::{self, Say},
 };
@@ -29,6 +29,10 @@ pub struct TrialPage {
     pub conversation: Conversation,
     /// The version that workflows use, to compare with.
     pub deployed: Option<i32>,
+    /// What the agent can change or send as it was last saved.
+    pub changes: Result<Changes, ApiError>,
+    /// The tools that it was last saved with.
+    pub tools: Vec<String>,
     /// Whether the one who looks may try the agent.
     pub can_try: bool,
     /// Whether the one who looks may keep what was said as a test case.
@@ -49,10 +53,14 @@ pub async fn load_trial(
         Some(id) => service::find(&grant, agent, id).await?,
         None => Conversation::default(),
     };
+    let tools: Vec<_> = detail.config.tools.into_keys().collect();
+    let changes = changes_with(&cx, agent, detail.deployed_version, tools.clone()).await;
     Ok(TrialPage {
         conversations: service::list(&grant, agent).await?,
         conversation: shown,
         deployed: detail.deployed_version,
+        changes,
+        tools,
         can_try: cx.role().may(Permission::Operate),
         can_build: cx.role().may(Permission::Build),
     })
@@ -75,8 +83,19 @@ pub async fn load_changes(
     #[server(default)] tools: Vec<String>,
 ) -> Result<Changes, ApiError> {
     let cx = door::ctx(&org).await?;
+    let deployed = agents::service::find(&cx.grant()?, agent).await?.agent.deployed_version;
+    changes_with(&cx, agent, deployed, tools).await
+}
+
+#[cfg(feature = "ssr")]
+async fn changes_with(
+    cx: &Ctx,
+    agent: AgentId,
+    deployed: Option<i32>,
+    tools: Vec<String>,
+) -> Result<Changes, ApiError> {
     let grant = cx.grant()?;
-    let deployed = match agents::service::find(&grant, agent).await?.agent.deployed_version {
+    let deployed = match deployed {
         Some(version) => agents::service::version(&grant, agent, version).await?.tools.into_keys().collect(),
         None => Vec::new(),
     };

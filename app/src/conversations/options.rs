@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use agentflow::kernel::AgentId;
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     SAY,
     api::{Changes, TrialPage, load_changes},
 };
-use crate::{error::ApiError, wire::loading};
+use crate::error::ApiError;
 
 /// The tools that are not off, as the form stands.
 pub type Tools = Memo<Vec<String>>;
@@ -20,19 +20,26 @@ pub fn options(org: StoredValue<String>, agent: AgentId, page: &TrialPage, tools
     if !page.can_try {
         return view! { <p class="hint">"Members, admins and owners can try the agent."</p> }.into_any();
     }
-    let changes =
-        loading(move || (org.get_value(), agent, tools.get()), |(org, agent, tools)| load_changes(org, agent, tools));
-    let deployed = page.deployed;
+    let (changes, deployed) = (RwSignal::new(page.changes.clone()), page.deployed);
+    let saved = page.tools.clone();
     // A tick was for what the switch named when it was set.
     let ticked = RwSignal::new(false);
     Effect::new(move |before: Option<Vec<String>>| {
         let now = tools.get();
-        if before.is_some_and(|before| before != now) {
+        if before.as_ref().unwrap_or(&saved) != &now {
             ticked.set(false);
+            let asked = now.clone();
+            spawn_local(async move {
+                let found = load_changes(org.get_value(), agent, asked.clone()).await;
+                // Of several answers the one to what stands in the form by now counts.
+                if tools.try_get_untracked() == Some(asked) {
+                    changes.set(found);
+                }
+            });
         }
         now
     });
-    let real = move || Suspend::new(async move { real(changes.await, deployed, ticked) });
+    let real = move || real(changes.get(), deployed, ticked);
     let beside = deployed.map(|version| {
         view! {
             <label class="trial-option">
@@ -41,7 +48,7 @@ pub fn options(org: StoredValue<String>, agent: AgentId, page: &TrialPage, tools
             </label>
         }
     });
-    view! { <div class="trial-options"><Transition>{real}</Transition>{beside}</div> }.into_any()
+    view! { <div class="trial-options">{real}{beside}</div> }.into_any()
 }
 
 /// The switch that names what is really done from then on.

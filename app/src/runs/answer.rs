@@ -2,11 +2,10 @@
 //! why it ended, its tokens by kind, its cost, and the provider's name for it.
 
 use agentflow::{
-    engine::{port::ModelAnswer, state::StepKind},
-    kernel::text,
+    engine::state::StepKind,
+    kernel::{Money, text},
 };
 use leptos::prelude::*;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::kit::{CopyButton, Kv, KvList};
@@ -39,29 +38,32 @@ pub fn ModelFacts(
     /// What came out of it.
     output: Option<Value>,
 ) -> impl IntoView {
-    let answer = output.as_ref().filter(|_| kind == StepKind::Model);
-    let Some(answer) = answer.and_then(|output| ModelAnswer::deserialize(output).ok()) else {
-        return ().into_any();
-    };
-    let (answered, tokens, first) = (answered_by(&answer), tokens(&answer), answer.first_token_ms);
+    let answer = output.as_ref().filter(|output| kind == StepKind::Model && output.get("model").is_some());
+    let Some(answer) = answer else { return ().into_any() };
+    let word = |name: &str| text_of(answer, name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let (answered, tokens) = (answered_by(answer), tokens(answer));
     let tried: Vec<_> = answer
-        .tried
-        .iter()
-        .map(|tried| view! { <li><code>{tried.model.clone()}</code>": "{tried.message.clone()}</li> })
+        .get("tried")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|tried| {
+            let [model, message] = ["model", "message"].map(|name| text_of(tried, name).unwrap_or_default().to_owned());
+            view! { <li><code>{model}</code>": "{message}</li> }
+        })
         .collect();
     let tried =
         (!tried.is_empty()).then(|| view! { <Kv name="Tried before"><ol class="tried-models">{tried}</ol></Kv> });
-    let ended = (!answer.stop_reason.is_empty())
-        .then(|| view! { <Kv name="Ended because"><code>{answer.stop_reason.clone()}</code></Kv> });
-    let first = first.map(|ms| {
-        view! { <Kv name="First word after">{text::duration(i64::from(ms))}</Kv> }
-    });
-    let request = answer.provider_request_id.clone().map(|id| {
+    let ended = word("stop_reason").map(|reason| view! { <Kv name="Ended because"><code>{reason}</code></Kv> });
+    let first = answer.get("first_token_ms").and_then(Value::as_i64);
+    let first = first.map(|ms| view! { <Kv name="First word after">{text::duration(ms)}</Kv> });
+    let request = word("provider_request_id").map(|id| {
         view! {
             <Kv name="Provider's id"><code>{id.clone()}</code>" "<CopyButton text=id label="Copy the provider's id"/></Kv>
         }
     });
-    let asked = answer.requested.clone().unwrap_or_else(|| answer.model.clone());
+    let asked = word("requested").or_else(|| word("model"));
+    let cost = Money(answer.pointer("/usage/cost").and_then(Value::as_i64).unwrap_or_default());
     view! {
         <section class="model-facts">
             <h3>"Model call"</h3>
@@ -71,7 +73,7 @@ pub fn ModelFacts(
                 {tried}
                 {ended}
                 <Kv name="Tokens">{tokens}</Kv>
-                <Kv name="Cost">{answer.usage.cost.to_string()}</Kv>
+                <Kv name="Cost">{cost.to_string()}</Kv>
                 {first}
                 {request}
             </KvList>
@@ -80,38 +82,43 @@ pub fn ModelFacts(
     .into_any()
 }
 
+fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value.get(name).and_then(Value::as_str)
+}
+
 /// The model that was called, with the name that its provider gives it where that is another one.
-fn answered_by(answer: &ModelAnswer) -> String {
-    match &answer.served {
-        Some(served) => format!("{} ({})", answer.model, served.0),
-        None => answer.model.clone(),
+fn answered_by(answer: &Value) -> String {
+    let model = text_of(answer, "model").unwrap_or_default();
+    match text_of(answer, "served") {
+        Some(served) => format!("{model} ({served})"),
+        None => model.to_owned(),
     }
 }
 
 /// `1,204 in (800 from the provider's cache), 340 out (120 of them reasoning)`.
-fn tokens(answer: &ModelAnswer) -> String {
-    let (usage, kinds) = (answer.usage, answer.tokens);
-    let mut read = Vec::new();
-    if kinds.cached > 0 {
-        read.push(format!("{} from the provider's cache", text::grouped(kinds.cached)));
-    }
-    if kinds.cache_write > 0 {
-        read.push(format!("{} put into it", text::grouped(kinds.cache_write)));
-    }
+fn tokens(answer: &Value) -> String {
+    let count = |place: &str| answer.pointer(place).and_then(Value::as_u64).unwrap_or_default();
+    let some = |place: &str| Some(count(place)).filter(|count| *count > 0).map(text::grouped);
+    let read: Vec<_> = [
+        some("/tokens/cached").map(|count| format!("{count} from the provider's cache")),
+        some("/tokens/cache_write").map(|count| format!("{count} put into it")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let read = if read.is_empty() { String::new() } else { format!(" ({})", read.join(", ")) };
-    let thought = match kinds.reasoning {
-        0 => String::new(),
-        count => format!(" ({} of them reasoning)", text::grouped(count)),
-    };
-    format!("{} in{read}, {} out{thought}", text::grouped(usage.tokens_in), text::grouped(usage.tokens_out))
+    let thought = some("/tokens/reasoning").map(|count| format!(" ({count} of them reasoning)")).unwrap_or_default();
+    let [tokens_in, tokens_out] = ["/usage/tokens_in", "/usage/tokens_out"].map(|place| text::grouped(count(place)));
+    format!("{tokens_in} in{read}, {tokens_out} out{thought}")
 }
 
 #[cfg(test)]
 mod tests {
     use agentflow::engine::{
         journal::Usage,
-        port::{Served, TokenKinds},
+        port::{ModelAnswer, Served, TokenKinds},
     };
+    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
@@ -120,13 +127,14 @@ mod tests {
     fn tokens_are_told_by_kind_where_there_are_kinds() {
         let usage = Usage { tokens_in: 1_204, tokens_out: 340, ..Usage::default() };
         let mut answer = ModelAnswer { usage, model: "openai/gpt-5".to_owned(), ..ModelAnswer::default() };
-        assert_eq!(tokens(&answer), "1,204 in, 340 out");
+        let recorded = |answer: &ModelAnswer| serde_json::to_value(answer).expect("JSON");
+        assert_eq!(tokens(&recorded(&answer)), "1,204 in, 340 out");
         answer.tokens = TokenKinds { cached: 800, cache_write: 100, reasoning: 120 };
         let words = "1,204 in (800 from the provider's cache, 100 put into it), 340 out (120 of them reasoning)";
-        assert_eq!(tokens(&answer), words);
-        assert_eq!(answered_by(&answer), "openai/gpt-5");
+        assert_eq!(tokens(&recorded(&answer)), words);
+        assert_eq!(answered_by(&recorded(&answer)), "openai/gpt-5");
         answer.served = Some(Box::new(Served("gpt-5-2026-08-07".to_owned())));
-        assert_eq!(answered_by(&answer), "openai/gpt-5 (gpt-5-2026-08-07)");
+        assert_eq!(answered_by(&recorded(&answer)), "openai/gpt-5 (gpt-5-2026-08-07)");
     }
 
     #[test]

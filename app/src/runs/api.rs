@@ -1,8 +1,8 @@
 //! Server functions of runs.
 
 use agentflow::{
-    engine::{journal::StoredEvent, state::StepId},
-    kernel::RunId,
+    engine::state::StepId,
+    kernel::{RunId, Timestamp},
     runs::{LogPage, LogQuery, Preview, RunDetail, StepDetail},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
@@ -15,6 +15,7 @@ use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use agentflow::{
     access::Permission,
+    engine::journal::StoredEvent,
     kernel::Error,
     runs::{Again, AgainFrom},
 };
@@ -26,6 +27,19 @@ pub struct Found {
     pub detail: RunDetail,
     /// Whether they may stop, retry and start runs: buttons that the server would refuse are not shown.
     pub may_operate: bool,
+}
+
+/// An event of a step, as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownEvent {
+    /// Its number in the run.
+    pub seq: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What happened.
+    pub name: String,
+    /// All of it.
+    pub data: Value,
 }
 
 /// A run with its tree.
@@ -66,9 +80,16 @@ pub async fn find_step(org: String, run: RunId, step: StepId, full: bool) -> Res
 /// # Errors
 /// `not_found`.
 #[server]
-pub async fn step_events(org: String, run: RunId, step: StepId) -> Result<Vec<StoredEvent>, ApiError> {
+pub async fn step_events(org: String, run: RunId, step: StepId) -> Result<Vec<ShownEvent>, ApiError> {
     let cx = door::ctx(&org).await?;
-    Ok(agentflow::runs::service::step_events(&cx.grant()?, run, &step).await?)
+    let events = agentflow::runs::service::step_events(&cx.grant()?, run, &step).await?;
+    let shown = |StoredEvent { seq, at, event }: StoredEvent| ShownEvent {
+        seq,
+        at,
+        name: event.name().to_owned(),
+        data: serde_json::to_value(&event).unwrap_or_default(),
+    };
+    Ok(events.into_iter().map(shown).collect())
 }
 
 /// A window on a run's log.

@@ -3,7 +3,7 @@
 
 use agentflow::{
     engine::{
-        journal::{RunView, StepView, StoredEvent},
+        journal::{RunView, StepView},
         state::{StepError, StepId, StepState},
     },
     kernel::{ApprovalId, Error, RunId, text},
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     answer::{ModelFacts, Said},
-    api,
+    api::{self, ShownEvent},
     asked::{Asked, FetchedApproval},
     facts::{AgainFromHere, PartOf, Rules, Situation},
     line::{base, encoded},
@@ -84,7 +84,7 @@ pub enum Content {
     /// Lines of the log.
     Logs(LogPage),
     /// Events.
-    Events(Vec<StoredEvent>),
+    Events(Vec<ShownEvent>),
     /// Nothing has to be fetched.
     Known,
 }
@@ -525,7 +525,7 @@ fn Timing(model: RunModel, step: StepView) -> impl IntoView {
 }
 
 #[component]
-fn Events(model: RunModel, events: Vec<StoredEvent>) -> impl IntoView {
+fn Events(model: RunModel, events: Vec<ShownEvent>) -> impl IntoView {
     let zero = model.data.with_untracked(|data| data.summary.created_at);
     if events.is_empty() {
         return view! { <p class="quiet">"Nothing has happened to this step yet."</p> }.into_any();
@@ -534,17 +534,16 @@ fn Events(model: RunModel, events: Vec<StoredEvent>) -> impl IntoView {
         .into_iter()
         .map(|event| {
             let after = text::duration((event.at - zero).num_milliseconds());
-            let data = serde_json::to_value(&event.event).unwrap_or_default();
             let label = format!("Event {}", event.seq);
             view! {
                 <li>
                     <details>
                         <summary>
                             <span class="event-seq">{event.seq}</span>
-                            <code>{event.event.name()}</code>
+                            <code>{event.name}</code>
                             <span class="event-at">"+"{after}</span>
                         </summary>
-                        <Json value=data label/>
+                        <Json value=event.data label/>
                     </details>
                 </li>
             }

@@ -38,10 +38,9 @@ pub fn ToolEditPage() -> impl IntoView {
     let source = move || {
         let id = params.with(|params| params.get("id"));
         let version = query.with(|query| query.get("v")).and_then(|version| version.parse::<i32>().ok());
-        renewed.track();
-        (org.get(), id, version)
+        (org.get(), id, version, renewed.get())
     };
-    let page = loading(source, |(org, id, version)| async move {
+    let page = loading(source, |(org, id, version, _)| async move {
         let tool = match id {
             None => None,
             Some(text) => Some(text.parse::<CustomToolId>().map_err(|_| ApiError(Error::not_found("tool")))?),

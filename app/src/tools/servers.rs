@@ -30,11 +30,8 @@ pub fn ServerEditPage() -> impl IntoView {
     let org = Signal::stored(use_org());
     let params = use_params_map();
     let renewed = RwSignal::new(0_u32);
-    let source = move || {
-        renewed.track();
-        (org.get(), params.with(|params| params.get("id")))
-    };
-    let page = loading(source, |(org, id)| async move {
+    let source = move || (org.get(), params.with(|params| params.get("id")), renewed.get());
+    let page = loading(source, |(org, id, _)| async move {
         let server = match id {
             None => None,
             Some(text) => Some(text.parse::<McpServerId>().map_err(|_| ApiError(Error::not_found("MCP server")))?),

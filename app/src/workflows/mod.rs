@@ -51,13 +51,12 @@ fn use_workflow(renewed: RwSignal<u32>) -> Loading<WorkflowPage> {
     let params = use_params_map();
     let query = use_query_map();
     let source = move || {
-        renewed.track();
         let version = query.with(|query| query.get("v")).and_then(|version| version.parse::<i32>().ok());
         // A change leads back here with its step's name: another address, so loaded again.
         let changed = query.with(|query| query.get("changed"));
-        (org.get(), params.with(|params| params.get("id")), version, changed)
+        (org.get(), params.with(|params| params.get("id")), version, changed, renewed.get())
     };
-    loading(source, |(org, id, version, _)| async move { load_workflow(org, workflow_id(id)?, version).await })
+    loading(source, |(org, id, version, ..)| async move { load_workflow(org, workflow_id(id)?, version).await })
 }
 
 /// The address of a workflow.
