@@ -188,7 +188,8 @@ test('AGB-5 the draft and the deployed version answer side by side', async ({ pa
   await expect(log(page)).toContainText(/Against the deployed version: cost [+−]\$0\.000000, time/);
 });
 
-test('AGB-6 deploying is never greyed out: it tells what is wrong, and the focus goes there', async ({ page }) => {
+test('AGB-6 deploying is never greyed out: it tells what is wrong, and the focus goes there', async ({ page, expected }) => {
+  expected.push(/status of 422/);
   const { slug } = await signUp(page);
   await agent(page, slug);
   await page.getByLabel('Turns').fill('many');

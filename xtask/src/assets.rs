@@ -162,7 +162,7 @@ fn terse(glue: &str) -> String {
     short
 }
 
-/// How a module is made small: twice, since the second time finds what the first has made possible. Rust's code reads and
+/// How a module is made small: again and again, since each time finds what the one before has made possible. Rust's code reads and
 /// writes nothing that is not there, so it stops on purpose or not at all; and the first bytes of the memory are the end of
 /// the stack, where no value of its own has an address.
 const SMALL: [&str; 4] = ["-Oz", "-Oz", "--low-memory-unused", "--ignore-implicit-traps"];
@@ -170,8 +170,10 @@ const SMALL: [&str; 4] = ["-Oz", "-Oz", "--low-memory-unused", "--ignore-implici
 /// Makes a module small.
 fn optimise(optimiser: &Path, file: &Path) -> Result {
     let small = file.with_extension("small");
-    shell::run(Command::new(optimiser).args(SMALL).args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
-    fs::write(file, tables_as_exported(&fs::read(&small)?)?)?;
+    for _ in 0..2 {
+        shell::run(Command::new(optimiser).args(SMALL).args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
+        fs::write(file, tables_as_exported(&fs::read(&small)?)?)?;
+    }
     Ok(fs::remove_file(&small)?)
 }
 
