@@ -110,7 +110,8 @@ fn changes(plan: &Plan) -> BTreeSet<String> {
 
 /// The plan of a trial, without what its agent may call.
 fn plan_of(agent: &str, spec: AgentSpec) -> Result<Plan> {
-    Ok(Plan { graph: graph(agent)?, agents: BTreeMap::from([(agent.to_owned(), spec)]), ..Plan::default() })
+    let agents = BTreeMap::from([(agent.to_owned(), spec)]);
+    Ok(Plan { graph: graph(agent)?, agents, trial: true, ..Plan::default() })
 }
 
 /// What a trial runs: the agent, asked what the run was given.

@@ -79,6 +79,22 @@ async fn a_message_is_a_run_and_what_was_said_is_remembered() {
 }
 
 #[tokio::test]
+async fn what_instructions_name_is_told_by_its_name_where_no_workflow_gives_it() {
+    let world = World::new().await;
+    world.work();
+    let cx = Office::new(&world, "Acme").await.owner;
+    let config = AgentConfig { instructions: "Calculate for {{ input.customer }}.".into(), ..mailer() };
+    let agent = agents::service::create(&cx.grant().unwrap(), config).await.unwrap();
+    for for_real in [None, Some(named(["email_send"]))] {
+        let say = Say { for_real, ..say(agent.id, None, "What is 6 * 7?") };
+        let id = service::say(&cx.grant().unwrap(), say).await.unwrap();
+        let reply = answered(&cx, agent.id, id).await.turns.remove(0).reply;
+        assert_eq!(reply.state, RunState::Succeeded, "{:?}", reply.text);
+        assert!(reply.text.as_deref().unwrap().contains("42"), "{:?}", reply.text);
+    }
+}
+
+#[tokio::test]
 async fn what_a_tool_would_send_is_simulated_unless_it_is_switched_on() {
     let world = World::new().await;
     world.work();
