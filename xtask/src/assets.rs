@@ -172,22 +172,25 @@ fn optimise(optimiser: &Path, file: &Path) -> Result {
     let small = file.with_extension("small");
     for _ in 0..2 {
         shell::run(Command::new(optimiser).args(SMALL).args(WASM_FEATURES).arg(file).arg("-o").arg(&small))?;
-        fs::write(file, tables_as_exported(&fs::read(&small)?)?)?;
+        fs::write(file, tables_as_exported(fs::read(&small)?)?)?;
     }
     Ok(fs::remove_file(&small)?)
 }
 
 /// wasm-opt 108, which Debian 12 and Ubuntu 24.04 have, writes every exported table as the first one: the glue's table of
-/// JavaScript values becomes that of functions. Here the export names its own table again.
-fn tables_as_exported(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut module = walrus::Module::from_buffer(bytes).map_err(|error| format!("wasm-opt: {error}"))?;
-    let values =
-        module.tables.iter().find(|table| table.element_ty == walrus::RefType::EXTERNREF).map(walrus::Table::id);
-    let export = module.exports.iter_mut().find(|export| export.name == "__wbindgen_externrefs");
+/// JavaScript values becomes that of functions. Here the export names its own table again, and nothing else changes: a
+/// module that is written anew is larger.
+fn tables_as_exported(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    const NAME: &[u8] = b"\x15__wbindgen_externrefs\x01";
+    let module = walrus::Module::from_buffer(&bytes).map_err(|error| format!("wasm-opt: {error}"))?;
+    let values = module.tables.iter().position(|table| table.element_ty == walrus::RefType::EXTERNREF);
+    // An export is a name with its length before it, that it is a table, and which one: a byte as long as they are few.
+    let export = bytes.windows(NAME.len()).position(|some| some == NAME).map(|at| at + NAME.len());
     // A chunk has neither.
-    let (Some(values), Some(export)) = (values, export) else { return Ok(bytes.to_vec()) };
-    export.item = walrus::ExportItem::Table(values);
-    Ok(module.emit_wasm())
+    if let (Some(values), Some(index)) = (values, export.and_then(|at| bytes.get_mut(at))) {
+        *index = u8::try_from(values).ok().filter(|values| *values < 0x80).ok_or("wasm-opt: too many tables")?;
+    }
+    Ok(bytes)
 }
 
 /// Where wasm-opt is, on release. Without one the module is larger, and everything works.
