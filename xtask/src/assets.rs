@@ -44,6 +44,8 @@ pub fn assemble(wasm: &Path, site: &Path, mode: Mode) -> Result {
     shell::files(&places::root().join("public"), &mut public);
     let optimiser = optimiser(mode);
     let mut state = vec![module.clone(), css.clone().into_bytes(), optimiser.is_some().to_string().into_bytes()];
+    // How it is put together counts as well.
+    state.push(include_bytes!("assets.rs").to_vec());
     for file in &public {
         state.push(file.to_string_lossy().into_owned().into_bytes());
         state.push(fs::read(file)?);
