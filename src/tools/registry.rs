@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
-    ToolInfo, ask_human, calculator, catalog, context, csv, current_time, custom, database_query, email_send, files,
-    html_to_text, http_request, json_query, settings::ToolSettings, shell, store, text_extract, web_search,
+    ToolInfo, ask_human, calculator, catalog, context, csv, current_time, custom, database_query, deed::classed,
+    email_send, files, html_to_text, http_request, json_query, settings::ToolSettings, shell, store, text_extract,
+    web_search,
 };
 use crate::{
     credentials::Vault,
@@ -58,8 +59,7 @@ impl ToolContext<'_> {
             let mut tx = self.db.tenant(self.scope.org).await?;
             store::allowed_domains(&mut tx).await
         };
-        let of_org =
-            of_org.await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.code, error.message))?;
+        let of_org = of_org.await.map_err(classed)?;
         let of_agent = self.guardrails.map(|rails| Domains::of(&rails.allowed_domains)).unwrap_or_default();
         Ok(of_agent.and(&of_org))
     }
