@@ -6,25 +6,60 @@ use agentflow::{
     engine::state::{ErrorClass, StepError},
     tools::database_query::{Question, ask},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream, UnixStream},
 };
 
 use crate::world::{World, base_url};
 
-/// A world whose operator allows the tests' cluster.
-async fn world() -> World {
-    let base = base_url();
-    let host = format!("{}:{}", base.host_str().unwrap(), base.port().unwrap_or(5432));
-    World::with(&[("AGENTFLOW_ALLOWED_HOSTS", &host)]).await
+/// A port of this machine that leads to the tests' cluster, which itself may listen on a socket alone.
+async fn door() -> String {
+    let cluster: PgConnectOptions = base_url().as_str().parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let cluster = cluster.clone();
+            // Whoever hangs up ends it: what is left unsaid then is nobody's failure.
+            tokio::spawn(async move {
+                if let Some(folder) = cluster.get_socket() {
+                    let socket = folder.join(format!(".s.PGSQL.{}", cluster.get_port()));
+                    copy_bidirectional(&mut caller, &mut UnixStream::connect(socket).await?).await
+                } else {
+                    let server = (cluster.get_host(), cluster.get_port());
+                    copy_bidirectional(&mut caller, &mut TcpStream::connect(server).await?).await
+                }
+            });
+        }
+    });
+    address
 }
 
-async fn asks(world: &World, sql: &str, params: &[Value], max_rows: usize) -> Result<Value, StepError> {
+/// A world whose operator allows the door to its database, and the address of the database through it.
+async fn world() -> (World, SecretString) {
+    let door = door().await;
+    let world = World::with(&[("AGENTFLOW_ALLOWED_HOSTS", &door)]).await;
+    let address = through(&door, &world);
+    (world, address)
+}
+
+fn through(door: &str, world: &World) -> SecretString {
+    let database: PgConnectOptions = world.database_url().parse().unwrap();
+    format!("postgres://{}@{door}/{}", database.get_username(), database.get_database().unwrap()).into()
+}
+
+async fn asks(
+    (world, address): &(World, SecretString),
+    sql: &str,
+    params: &[Value],
+    max_rows: usize,
+) -> Result<Value, StepError> {
     let question = Question { sql, params, max_rows, timeout: Duration::from_secs(1) };
-    ask(&SecretString::from(world.database_url()), question, &world.deps().egress).await
+    ask(address, question, &world.deps().egress).await
 }
 
 #[tokio::test]
@@ -84,7 +119,7 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
         ("", "database.query"),
         (") as x; --", "database.query"),
     ];
-    let mut owner = world.owner().await;
+    let mut owner = world.0.owner().await;
     sqlx::raw_sql(
         "create sequence seq; insert into organizations (id, slug, name) values (gen_random_uuid(), 's', 'S')",
     )
@@ -119,7 +154,7 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
 async fn a_database_is_an_address_like_any_other() {
     let world = World::new().await;
     let question = || Question { sql: "select 1", params: &[], max_rows: 1, timeout: Duration::from_secs(1) };
-    let mut refused = vec![world.database_url().to_owned()];
+    let mut refused = vec![through(&door().await, &world).expose_secret().to_owned()];
     refused.extend(
         ["127.1", "localhost", "10.0.0.1", "169.254.169.254", "%2Fvar%2Frun", "[::1]", "0x7f000001"]
             .map(|host| format!("postgres://a:b@{host}:5544/x")),
