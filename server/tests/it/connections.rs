@@ -24,6 +24,7 @@ use crate::{
     models::scope,
     office::Office,
     people::Person,
+    vectors::{self, Canaries, Flaw},
     world::{Reply, World},
 };
 
@@ -144,12 +145,25 @@ async fn one_whose_test_fails_is_saved_only_when_that_is_wanted_and_says_why() {
 
 #[tokio::test]
 async fn an_address_of_this_network_is_not_called_with_a_key() {
-    let canary = FakeModel::start().await;
+    let canaries = Canaries::listen().await;
     let (world, _) = with_key(&[]).await;
     let mut ada = world.sign_up("Ada").await;
-    let refused = add(&mut ada, "Inside", &canary.base_url(), KEY).await;
-    assert!(refused.status == 422 && refused.text().contains("cannot be called"), "{}", refused.text());
-    assert!(canary.calls().is_empty());
+    for vector in vectors::addresses(canaries.port()) {
+        let refused = add(&mut ada, "Inside", &vector.text, KEY).await;
+        assert_eq!(refused.status, 422, "{vector}: {}", refused.text());
+        let (field, words) = match vector.flaw {
+            // Those that are read come as far as the test.
+            Flaw::Inside | Flaw::Loose => ("anyway", "This address cannot be called."),
+            Flaw::Name => ("anyway", "The test failed: "),
+            Flaw::User | Flaw::Unfit => ("base_url", "Enter "),
+        };
+        let told = refused.json();
+        let fault = &told["fields"][0];
+        assert_eq!(fault["field"], field, "{vector}: {fault}");
+        assert!(fault["message"].as_str().unwrap().contains(words), "{vector}: {fault}");
+    }
+    assert!(connections(&mut ada).await.is_empty());
+    assert_eq!(canaries.visitors(), 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
 };
 
-use crate::world::{World, base_url};
+use crate::{
+    vectors::{self, Canaries, Flaw},
+    world::{World, base_url},
+};
 
 /// A port of this machine that leads to the tests' cluster, which itself may listen on a socket alone.
 async fn door() -> String {
@@ -153,16 +156,27 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
 #[tokio::test]
 async fn a_database_is_an_address_like_any_other() {
     let world = World::new().await;
-    let question = || Question { sql: "select 1", params: &[], max_rows: 1, timeout: Duration::from_secs(1) };
-    let mut refused = vec![through(&door().await, &world).expose_secret().to_owned()];
-    refused.extend(
-        ["127.1", "localhost", "10.0.0.1", "169.254.169.254", "%2Fvar%2Frun", "[::1]", "0x7f000001"]
-            .map(|host| format!("postgres://a:b@{host}:5544/x")),
-    );
-    for address in refused {
-        let error = ask(&SecretString::from(address.clone()), question(), &world.deps().egress).await.unwrap_err();
-        assert_eq!((error.class, error.code.as_str()), (ErrorClass::BadInput, "egress.refused"), "{address}");
+    let canaries = Canaries::listen().await;
+    let asked = async |address: &str| {
+        let question = Question { sql: "select 1", params: &[], max_rows: 1, timeout: Duration::from_secs(1) };
+        let error = ask(&SecretString::from(address), question, &world.deps().egress).await.unwrap_err();
+        (error.class, error.code)
+    };
+    let ours = asked(through(&door().await, &world).expose_secret()).await;
+    assert_eq!((ours.0, ours.1.as_str()), (ErrorClass::BadInput, "egress.refused"));
+    // At any port: here the host alone stands between the call and the listener.
+    for host in vectors::hosts() {
+        let (class, code) = asked(&format!("postgres://a:b@{}:{}/x", host.text, canaries.port())).await;
+        let wanted = match code.as_str() {
+            // A name that this machine does not know.
+            "egress.unreachable" if host.flaw == Flaw::Name => (ErrorClass::Unavailable, "egress.unreachable"),
+            // What stands in brackets and is no address.
+            _ if host.flaw == Flaw::Unfit && host.text.starts_with('[') => (ErrorClass::Auth, "database.address"),
+            _ => (ErrorClass::BadInput, "egress.refused"),
+        };
+        assert_eq!((class, code.as_str()), wanted, "{host}");
     }
+    assert_eq!(canaries.visitors(), 0);
 }
 
 #[tokio::test]

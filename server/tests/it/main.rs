@@ -63,6 +63,7 @@ mod stream;
 mod tenancy;
 mod tidy;
 mod tools;
+mod vectors;
 mod web_search;
 mod workflows;
 mod world;

@@ -33,11 +33,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    egress::Canary,
     models::scope,
     node_kinds::through,
     office::{Office, any as any_input},
     people::Person,
+    vectors::{self, Canaries, Flaw},
     world::World,
 };
 
@@ -404,29 +404,27 @@ async fn what_a_server_floods_with_is_refused() {
 #[tokio::test]
 async fn no_server_is_where_nothing_may_be_called() {
     let (desk, liar, address) = Desk::with_liar(json!([echo("Good.")])).await;
-    let canary = Canary::at("127.0.0.1:0").await.unwrap();
-    let port = canary.port();
+    let canaries = Canaries::listen().await;
+    let port = canaries.port();
     let grant = || desk.acme.owner.grant::<right::Deploy>().unwrap();
-    for url in [
-        format!("http://127.0.0.1:{port}/mcp"),
-        format!("http://localhost:{port}/mcp"),
-        format!("http://[::1]:{port}/mcp"),
-        format!("http://[::ffff:127.0.0.1]:{port}/mcp"),
-        format!("http://2130706433:{port}/"),
-        "http://169.254.169.254/latest/meta-data/".to_owned(),
-        "http://metadata.google.internal/".to_owned(),
-        "http://user:pass@example.com/".to_owned(),
-        "file:///etc/passwd".to_owned(),
-        "mcp.example.com".to_owned(),
-    ] {
-        let form = ServerForm { url: url.clone(), ..by_url(address) };
-        let error = service::create(&grant(), &form).await.unwrap_err();
-        assert_eq!((error.kind, error.fields[0].field.as_str()), (Kind::Invalid, "url"), "{url}");
+    for vector in vectors::addresses(port) {
+        let form = ServerForm { url: vector.text.clone(), ..by_url(address) };
+        let added = service::create(&grant(), &form).await;
+        // A name is looked up only when the server is looked at.
+        if vector.flaw == Flaw::Name
+            && let Ok(server) = &added
+        {
+            assert!(server.error.is_some(), "{vector}");
+            service::remove(&grant(), server.id).await.unwrap();
+            continue;
+        }
+        let error = added.unwrap_err();
+        assert_eq!((error.kind, error.fields[0].field.as_str()), (Kind::Invalid, "url"), "{vector}");
     }
     liar.is(Mood::Leads(format!("http://127.0.0.1:{port}/mcp")));
     let detail = desk.adds(&by_url(address)).await;
     assert!(detail.server.error.is_some() && detail.tools.is_empty());
-    assert_eq!(canary.visitors(), 0);
+    assert_eq!(canaries.visitors(), 0);
     // By command nothing is started, unless the operator allows it.
     let form = ServerForm { kind: "command".into(), command: "touch\n/tmp/never".into(), ..by_url(address) };
     let error = service::create(&grant(), &form).await.unwrap_err();

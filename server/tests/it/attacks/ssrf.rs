@@ -17,111 +17,38 @@ use super::{Called, Lair, Outside, calls};
 use crate::{
     egress::Canary,
     mcp::{Liar, Mood, by_url, echo},
+    vectors::{self, Canaries, Flaw},
 };
 
 /// As many as one answer may ask for.
 const AT_ONCE: usize = 16;
 
-/// The ways to write an address of this machine, of a network of ours, or of a cloud's metadata.
-const HOSTS: [&str; 39] = [
-    "127.0.0.1",
-    "127.1",
-    "127.0.1",
-    "127.255.255.254",
-    "0",
-    "0.0.0.0",
-    "0x7f.1",
-    "0x7f000001",
-    "2130706433",
-    "017700000001",
-    "0177.0.0.01",
-    "[::]",
-    "[::1]",
-    "[0:0:0:0:0:0:0:1]",
-    "[::127.0.0.1]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]",
-    "[::ffff:0:127.0.0.1]",
-    "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]",
-    "[fe80::1]",
-    "localhost",
-    "LOCALHOST",
-    "localhost.",
-    "a.localhost",
-    "ip6-localhost",
-    "ip6-loopback",
-    "１２７.0.0.1",
-    "127。0。0。1",
-    "①②⑦.0.0.1",
-    "ok@127.0.0.1",
-    "ok:ok@127.0.0.1",
-    "example.com@127.0.0.1",
-    "169.254.169.254",
-    "[::ffff:a9fe:a9fe]",
-    "[fd00:ec2::254]",
-    "metadata.google.internal",
-    "10.0.0.7",
-    "192.168.0.1",
-];
-
-/// Whole addresses that are none, or none of ours.
-fn odd(port: u16) -> Vec<String> {
-    vec![
-        format!("http://127.0.0.1:{port}#@example.com/"),
-        format!("http://127.0.0.1:{port}\\@example.com/"),
-        format!("http:\\\\127.0.0.1:{port}\\"),
-        format!("http:127.0.0.1:{port}/"),
-        format!("http:///127.0.0.1:{port}/"),
-        format!("//127.0.0.1:{port}/"),
-        format!("http://127.0.0.1\t:{port}/"),
-        format!("http://127.0.0.1:{port}/\r\nHost: example.com"),
-        format!("http://127.0.0.1:{port}%2F@example.com/"),
-        format!("ws://127.0.0.1:{port}/"),
-        format!("gopher://127.0.0.1:{port}/_GET%20/"),
-        format!("ftp://127.0.0.1:{port}/"),
-        format!("dict://127.0.0.1:{port}/stat"),
-        "file:///etc/passwd".to_owned(),
-        "unix:/var/run/docker.sock".to_owned(),
-        "data:text/plain,hello".to_owned(),
-        "javascript:fetch('http://127.0.0.1/')".to_owned(),
-        "http://example.com:22/".to_owned(),
-        "http://example.com:5432/".to_owned(),
-        "https://example.com:6379/".to_owned(),
-        "http://[::1".to_owned(),
-        String::new(),
-    ]
-}
-
-/// On the usual port and on the canary's.
-fn all(port: u16) -> Vec<String> {
-    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let hosts = HOSTS.iter().copied().chain([name.trim()]).filter(|host| !host.is_empty());
-    let usual = hosts.flat_map(|host| [format!("http://{host}/"), format!("http://{host}:{port}/latest/meta-data/")]);
-    usual.chain(odd(port)).collect()
-}
-
 #[track_caller]
 fn refused(called: &Called) {
-    // A name that this machine does not know has no address; what is no address at all does not fit the tool.
-    let codes = ["egress.refused", "egress.unreachable", "tool.arguments", "http.request", "tool.request"];
+    // A header that may not be set ends it before the address is looked at.
+    let codes = ["egress.refused", "http.request"];
     assert_eq!(called.state, "failed", "{called:?}");
     assert!(codes.contains(&called.code.as_str()), "{called:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_address_that_a_model_writes_leads_to_anything_private() {
-    // Where only the address stands between the call and the listener. Not everybody may listen there.
-    let usual = Canary::at("0.0.0.0:80").await;
-    let (four, six) = (Canary::at("127.0.0.1:0").await.unwrap(), Canary::at("[::1]:0").await);
+    let canaries = Canaries::listen().await;
     let lair = Lair::open(&[]).await;
-    let mut urls = all(four.port());
-    urls.extend(six.iter().flat_map(|six| all(six.port())));
-    for some in urls.chunks(AT_ONCE) {
-        let wanted: Vec<_> = some.iter().map(|url| ("http_request", json!({ "url": url }))).collect();
+    for some in vectors::addresses(canaries.port()).chunks(AT_ONCE) {
+        let wanted: Vec<_> = some.iter().map(|vector| ("http_request", json!({ "url": vector.text }))).collect();
         let (_, called) = lair.runs(json!({ "http_request": "allowed" }), vec![calls(&wanted)]).await;
         assert_eq!(called.len(), some.len());
-        called.iter().for_each(refused);
+        for (vector, called) in some.iter().zip(&called) {
+            let code = match called.code.as_str() {
+                // A name that this machine does not know.
+                "egress.unreachable" if vector.flaw == Flaw::Name => "egress.unreachable",
+                // Nothing does not fit the tool.
+                _ if vector.text.is_empty() => "tool.arguments",
+                _ => "egress.refused",
+            };
+            assert_eq!((called.state.as_str(), called.code.as_str()), ("failed", code), "{vector}: {called:?}");
+        }
     }
     // The metadata service that wants to be asked for a token first, and headers that name another host.
     let put = json!({ "url": "http://169.254.169.254/latest/api/token", "method": "PUT",
@@ -135,8 +62,7 @@ async fn no_address_that_a_model_writes_leads_to_anything_private() {
     let (_, called) = lair.runs(json!({ "http_request": "allowed" }), vec![calls(&wanted)]).await;
     assert_eq!(called.len(), 5);
     called.iter().for_each(refused);
-    assert_eq!(four.visitors() + six.map_or(0, |six| six.visitors()), 0);
-    assert_eq!(usual.map_or(0, |usual| usual.visitors()), 0);
+    assert_eq!(canaries.visitors(), 0);
 }
 
 /// A server that leads wherever its query says, with the status that its path says.
