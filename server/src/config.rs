@@ -30,6 +30,7 @@
 //! | `AGENTFLOW_SANDBOX_PAUSE_MS` | the pause after each word that the sandbox model writes | `12` |
 //! | `AGENTFLOW_ALLOWED_HOSTS` | `host:port`, by commas, that tools may call although it is private | none |
 //! | `AGENTFLOW_SEARCH_URL` | a SearXNG server that answers in JSON: the tool web_search asks it | web_search is not set up |
+//! | `AGENTFLOW_SEARCH_COST` | what a search costs, in dollars: budgets count it | 0.005 with Brave, else 0 |
 //! | `AGENTFLOW_BRAVE_API_KEY`, `AGENTFLOW_BRAVE_BASE_URL` | a key of Brave Search instead, and another address of it | web_search is not set up |
 //! | `AGENTFLOW_SHELL` | `bubblewrap`: the tool shell runs commands in a sandbox made by it | `off` |
 //! | `AGENTFLOW_MCP_COMMANDS` | `1`: admins may add MCP servers that are started here by a command | only servers by URL |

@@ -195,16 +195,16 @@ fn fit(applying: &[Applying], accounts: &[Account], most: Money) -> (Fit, Vec<Bu
 fn in_words(budget: &Applying, spent: Money, most: Money) -> String {
     let limit = budget.limit;
     let why = match &budget.subject {
-        Subject::Call => format!("One model call may cost {limit} at most, and this one could cost {most}."),
-        Subject::Run => format!(
-            "One run may cost {limit} at most. This one has cost {spent}, and its next model call could cost {most}."
-        ),
+        Subject::Call => format!("One call may cost {limit} at most, and this one could cost {most}."),
+        Subject::Run => {
+            format!("One run may cost {limit} at most. This one has cost {spent}, and its next call could cost {most}.")
+        }
         subject => {
             let title = title(subject, None, budget.period);
             let resets =
                 budget.resets_at.map(|at| format!(" It begins anew on {}.", at.format("%-d %b %Y, %H:%M UTC")));
             format!(
-                "The budget “{title}” has no room for the next model call, which could cost {most}: {spent} of {limit} \
+                "The budget “{title}” has no room for the next call, which could cost {most}: {spent} of {limit} \
                  is spent.{}",
                 resets.unwrap_or_default(),
             )
@@ -306,10 +306,10 @@ mod tests {
         let words = in_words(&budget(1, 12_500_000, true), Money(12_400_000), Money(200_000));
         assert_eq!(
             words,
-            "The budget “Whole organization, per day” has no room for the next model call, which could cost $0.20: $12.40 \
+            "The budget “Whole organization, per day” has no room for the next call, which could cost $0.20: $12.40 \
              of $12.50 is spent. It begins anew on 27 Nov 2026, 00:00 UTC. An admin or owner can let the task go on."
         );
         let call = Applying { subject: Subject::Call, period: Period::Each, ..budget(1, 100_000, true) };
-        assert!(in_words(&call, Money::ZERO, Money(200_000)).starts_with("One model call may cost $0.10 at most"));
+        assert!(in_words(&call, Money::ZERO, Money(200_000)).starts_with("One call may cost $0.10 at most"));
     }
 }

@@ -3,7 +3,6 @@
 use super::{Budget, Period, Subject, store};
 use crate::{
     access::{Grant, right},
-    approvals::amount::typed_micros,
     db::TenantTx,
     kernel::{BudgetId, Checks, Error, Money, Result},
 };
@@ -92,10 +91,8 @@ pub async fn remove(grant: &Grant<right::Deploy>, id: BudgetId) -> Result<()> {
 
 /// A limit as it was typed: in dollars, with or without their sign.
 fn read_limit(typed: &str) -> Result<Money> {
-    let typed = typed.trim();
-    typed_micros(typed.strip_prefix('$').unwrap_or(typed))
-        .filter(|micros| *micros > 0)
-        .map(Money)
+    Money::parse(typed)
+        .filter(|limit| *limit > Money::ZERO)
         .ok_or_else(|| Error::invalid("limit", "Enter an amount in dollars above 0, such as 50 or 1,000.50."))
 }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     expressions::{self, Expressions, Work},
     guardrails::{Guard, Known},
-    kernel::{Error, Kind, text},
+    kernel::{Error, Kind, Money, text},
     limits::{LimitKey, Limits},
     mail::Mail,
     mcp::Connections,
@@ -222,6 +222,7 @@ impl Effects for Performer {
         {
             return Ok(later);
         }
+        let price = if let Call::Tool(call) = &call { self.tools.cost(call) } else { Money::ZERO };
         let mut held = None;
         let mut bound = None;
         let mut lowered = None;
@@ -238,6 +239,12 @@ impl Effects for Performer {
                 progress(Progress::Log(LogLevel::Warn, tried.message.clone()));
             }
             bound = call.max_tokens.filter(|_| own.is_none());
+        } else {
+            match self.budgets.reserve(scope, price).await? {
+                Admission::Free => {}
+                Admission::Held(reservation) => held = Some(reservation),
+                Admission::Later(later) => return Ok(later),
+            }
         }
         let is_lowered = lowered.is_some();
         let mut result = self.call(call, scope, progress).await;
@@ -246,12 +253,12 @@ impl Effects for Performer {
             answer.tried.insert(0, tried);
         }
         if let Some(reservation) = held {
-            let (all, usage) = match &result {
-                Ok(Answer::Model(answer)) => (answer.spent(), answer.usage),
-                Err(error) => (error.used(), Usage::default()),
-                _ => Default::default(),
+            let (cost, usage) = match &result {
+                Ok(Answer::Model(answer)) => (answer.spent().cost, answer.usage),
+                Ok(_) => (price, Usage::default()),
+                Err(error) => (error.used().cost, Usage::default()),
             };
-            reservation.settle(all.cost).await;
+            reservation.settle(cost).await;
             if let Some(most) = bound.filter(|most| usage.tokens_out >= *most) {
                 let most = text::grouped(most);
                 let line = format!("The answer was cut off: under a budget it has {most} tokens at most.");
@@ -265,7 +272,10 @@ impl Effects for Performer {
         if let (Some((key, seconds)), Ok(answer), false) = (&remembered, &result, is_lowered) {
             self.cache.keep(scope.org, key, answer, *seconds).await;
         }
-        result
+        if price.is_zero() {
+            return result;
+        }
+        result.map(|answer| Answer::Paid { answer: Box::new(answer), cost: price })
     }
 
     async fn place(&self, call: &Call, scope: &CallScope) -> Option<Box<dyn Place>> {

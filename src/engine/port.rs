@@ -14,7 +14,7 @@ use super::{
     plan::{Guardrails, ModelOptions, ToolSource},
     state::{StepError, StepId},
 };
-use crate::kernel::{OrgId, RunId, Timestamp, text};
+use crate::kernel::{Money, OrgId, RunId, Timestamp, text};
 
 /// A message of a conversation with a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -255,6 +255,9 @@ pub struct ToolCall {
     /// Whether only what it would do is told: it is a trial, and the tool has effects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
+    /// What the call costs, where the run's plan says so.
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
+    pub cost: Money,
 }
 
 /// A task that an agent has done, as it remembers it.
@@ -361,6 +364,14 @@ pub enum Answer {
     /// The answer of an earlier call that was the same, out of the cache. It cost nothing. Never written down as such.
     #[serde(skip)]
     Cached(Box<Answer>),
+    /// The answer of a tool that costs so much. Never written down as such.
+    #[serde(skip)]
+    Paid {
+        /// The answer.
+        answer: Box<Answer>,
+        /// What it costs.
+        cost: Money,
+    },
     /// The call did not go out, because the other side asked to be left alone: the engine makes the same call again at
     /// that moment.
     Later {

@@ -22,6 +22,45 @@ impl Money {
     pub const fn micros(self) -> i64 {
         self.0
     }
+
+    /// The amount that a person typed, in dollars, with or without their sign: `1`, `$0.0025`, `1,000.50`.
+    #[must_use]
+    pub fn parse(typed: &str) -> Option<Self> {
+        let typed = typed.trim();
+        typed_micros(typed.strip_prefix('$').unwrap_or(typed)).map(Self)
+    }
+
+    /// The amount as [`Money::parse`] reads it, in full: `1.50`, `0.000001`.
+    #[must_use]
+    pub fn typed(self) -> String {
+        let micros = self.0.max(0);
+        let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        let short = text.trim_end_matches('0');
+        let decimals = short.len() - short.find('.').map_or(short.len(), |dot| dot + 1);
+        format!("{short}{}", "0".repeat(2_usize.saturating_sub(decimals)))
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The millionths of a number from 0 on that a person typed, exact, with or without spaces or commas between thousands. A
+/// comma anywhere else may mean decimals: such a number is none.
+#[must_use]
+pub fn typed_micros(typed: &str) -> Option<i64> {
+    let number: String = typed.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let (whole, part) = number.split_once('.').unwrap_or((&number, ""));
+    let are_thousands = whole.split(',').skip(1).all(|group| group.len() == 3);
+    let whole = whole.replace(',', "");
+    let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let is_number = whole.len() + part.len() > 0 && digits(&whole) && digits(part);
+    if !are_thousands || !is_number || whole.len() > 12 || part.len() > 6 {
+        return None;
+    }
+    format!("{whole}{part:0<6}").parse().ok()
 }
 
 impl Add for Money {
@@ -68,7 +107,29 @@ impl fmt::Display for Money {
 
 #[cfg(test)]
 mod tests {
-    use super::Money;
+    use super::{Money, typed_micros};
+
+    #[test]
+    fn a_comma_that_may_mean_decimals_is_refused() {
+        assert_eq!(typed_micros("20,000.00"), Some(20_000_000_000));
+        assert_eq!(typed_micros("1,234,567"), Some(1_234_567_000_000));
+        for unclear in ["1000,00", "1,5", "1.000,00", ",", "-1", ""] {
+            assert_eq!(typed_micros(unclear), None, "{unclear}");
+        }
+    }
+
+    #[test]
+    fn money_is_read_exactly() {
+        for (text, micros) in [("1", 1_000_000), ("$1.50", 1_500_000), (".000001", 1), ("1,200.25", 1_200_250_000)] {
+            assert_eq!(Money::parse(text), Some(Money(micros)), "{text}");
+        }
+        for text in ["", "$", "-1", "1.0000001", "1.2.3", "12 dollars", "9999999999999", "1,5", "$$5"] {
+            assert_eq!(Money::parse(text), None, "{text}");
+        }
+        assert_eq!(Money(1_500_000).typed(), "1.50");
+        assert_eq!(Money(1_000_000).typed(), "1.00");
+        assert_eq!(Money(1).typed(), "0.000001");
+    }
 
     #[test]
     fn amounts_read_as_people_write_them() {

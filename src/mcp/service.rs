@@ -18,7 +18,7 @@ use crate::{
         port::CallScope,
         state::{ErrorClass, StepError},
     },
-    kernel::{CredentialId, Error, FieldError, McpServerId, OrgId, Result, text},
+    kernel::{CredentialId, Error, FieldError, McpServerId, Money, OrgId, Result, text},
     tools::{
         self, Listed,
         custom::{self, auth::Access},
@@ -186,6 +186,7 @@ pub(crate) async fn offered(tx: &mut TenantTx) -> Result<Vec<Listed>> {
                 description: tool.definition.description,
                 effect: tool.effect,
                 from: server.name.clone(),
+                cost: Money::ZERO,
             }
         }));
     }
@@ -204,6 +205,7 @@ fn spec(server: &McpServer, tool: McpTool) -> ToolSpec {
         timeout_s: TIMEOUT_S,
         at_most_once: false,
         repeatable: false,
+        cost: Money::ZERO,
     }
 }
 

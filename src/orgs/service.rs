@@ -6,10 +6,9 @@ use super::{Membership, OrgSettings, store};
 use crate::{
     access::{Actor, Ctx, Grant, OrgRef, Role, right},
     accounts::service::SignedIn,
-    approvals::amount::typed_micros,
     db::IdentityTx,
     deps::Deps,
-    kernel::{Error, OrgId, Result, UserId, text},
+    kernel::{Error, OrgId, Result, UserId, money::typed_micros, text},
 };
 
 /// The longest that ended runs are kept, unless it is for ever: ten years.

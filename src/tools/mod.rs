@@ -52,7 +52,10 @@ use serde_json::Value;
 
 pub use catalog::{catalog, find};
 
-use crate::engine::plan::{Flow, ToolEffect, ToolSource, ToolSpec};
+use crate::{
+    engine::plan::{Flow, ToolEffect, ToolSource, ToolSpec},
+    kernel::Money,
+};
 
 /// A tool as it is described to people, builders and models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +80,9 @@ pub struct ToolInfo {
     /// Whether it changes nothing and answers the same arguments the same, whenever and in whichever run.
     #[serde(default)]
     pub repeatable: bool,
+    /// What a call costs, as the operator has said: `registry::Tools::catalog`. Nothing where it is free.
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
+    pub cost: Money,
     /// What the operator has to do before it can be called, a sentence; nothing where it can be called. Of the catalog's
     /// tools, those that are set up are known at start: `registry::Tools::catalog`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +102,9 @@ pub struct Listed {
     pub effect: ToolEffect,
     /// Where it comes from, in a word or two: `Built in`, `REST`, the name of an MCP server.
     pub from: String,
+    /// What a call costs; nothing where it is free or not known.
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
+    pub cost: Money,
 }
 
 /// The tools that are part of the product, as runs keep them, by name.
@@ -117,6 +126,7 @@ impl From<&ToolInfo> for ToolSpec {
             timeout_s: tool.timeout_s,
             at_most_once: false,
             repeatable: tool.repeatable,
+            cost: tool.cost,
         }
     }
 }

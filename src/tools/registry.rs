@@ -22,7 +22,10 @@ use crate::{
     },
     expressions::Expressions,
     guardrails::Domains,
-    kernel::text::{duration, shortened},
+    kernel::{
+        Money,
+        text::{duration, shortened},
+    },
     mail::Mail,
     mcp, schema,
 };
@@ -103,7 +106,7 @@ impl Tools {
         .flatten()
         .collect::<Vec<_>>();
         all.extend(http_request::tool());
-        all.extend(settings.search.clone().and_then(web_search::tool));
+        all.extend(settings.search.clone().and_then(|service| web_search::tool(service, settings.search_cost)));
         let mut fault = None;
         if settings.shell {
             match Box::pin(shell::tool()).await {
@@ -125,8 +128,20 @@ impl Tools {
     /// The tools that are built in, and of each that cannot be called what has to be done first.
     #[must_use]
     pub fn catalog(&self) -> Vec<ToolInfo> {
-        let as_it_is = |tool: &ToolInfo| ToolInfo { set_up: self.set_up.get(&tool.name).cloned(), ..tool.clone() };
+        let as_it_is = |tool: &ToolInfo| {
+            let known = self.by_name.get(&tool.name).map_or(tool, |there| there.info());
+            ToolInfo { set_up: self.set_up.get(&tool.name).cloned(), ..known.clone() }
+        };
         catalog().iter().map(as_it_is).collect()
+    }
+
+    /// What a call costs: of a built-in tool as the operator has said, of another as the run's plan says.
+    #[must_use]
+    pub fn cost(&self, call: &ToolCall) -> Money {
+        match call.source {
+            ToolSource::BuiltIn => self.by_name.get(&call.tool).map_or(Money::ZERO, |tool| tool.info().cost),
+            _ => call.cost,
+        }
     }
 
     /// Calls a tool: an unknown one, and arguments that do not fit, are refused before anything happens; a result that

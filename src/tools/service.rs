@@ -8,7 +8,7 @@ use crate::{
     agents,
     db::TenantTx,
     engine::plan::ToolSpec,
-    kernel::Result,
+    kernel::{Money, Result},
     mcp, workflows,
 };
 
@@ -51,27 +51,36 @@ pub async fn for_agents(grant: &Grant<right::View>) -> Result<Vec<Listed>> {
 
 fn called(from: &str, (name, spec): (String, ToolSpec)) -> Listed {
     let title = format!("{from}: {name}");
-    Listed { name: spec.name, title, description: spec.description, effect: spec.effect, from: from.to_owned() }
+    let (from, cost) = (from.to_owned(), Money::ZERO);
+    Listed { name: spec.name, title, description: spec.description, effect: spec.effect, from, cost }
 }
 
-async fn listed(grant: &Grant<right::View>, tx: &mut TenantTx) -> Result<Vec<Listed>> {
-    let built_in = grant.deps().tools.catalog().into_iter().map(|tool| Listed {
+/// The tools that are part of the product, as they are set up here.
+#[must_use]
+pub fn built_in(grant: &Grant<right::View>) -> Vec<Listed> {
+    let listed = grant.deps().tools.catalog().into_iter().map(|tool| Listed {
         name: tool.name,
         title: if tool.set_up.is_some() { format!("{} (not set up)", tool.title) } else { tool.title },
         // Of one that cannot be called it is said what has to be done first.
         description: tool.set_up.map_or(tool.description.clone(), |how| format!("{} {how}", tool.description)),
         effect: tool.effect,
         from: "Built in".to_owned(),
+        cost: tool.cost,
     });
+    listed.collect()
+}
+
+async fn listed(grant: &Grant<right::View>, tx: &mut TenantTx) -> Result<Vec<Listed>> {
     let own = custom::service::deployed(tx).await?.into_iter().map(|tool| Listed {
         name: tool.name,
         title: tool.config.title,
         description: tool.config.description,
         effect: tool.config.effect,
         from: "REST".to_owned(),
+        cost: tool.config.cost,
     });
     let mut all: Vec<Listed> = Vec::new();
-    for tool in built_in.chain(own).chain(mcp::service::offered(tx).await?) {
+    for tool in built_in(grant).into_iter().chain(own).chain(mcp::service::offered(tx).await?) {
         if !all.iter().any(|there| there.name == tool.name) {
             all.push(tool);
         }

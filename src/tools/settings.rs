@@ -3,14 +3,23 @@
 use secrecy::SecretString;
 use url::Url;
 
+use crate::kernel::Money;
+
 /// Where Brave's search is, unless the operator names another address.
 const BRAVE: &str = "https://api.search.brave.com";
+
+/// What Brave takes for a search, as listed on 2026-11-27: five dollars for a thousand.
+const BRAVE_COST: Money = Money(5_000);
+/// No search costs more: a thousand dollars.
+const MAX_COST: Money = Money(1_000_000_000);
 
 /// What the operator allows and sets up for tools.
 #[derive(Debug, Clone, Default)]
 pub struct ToolSettings {
     /// Who searches the web.
     pub search: Option<SearchService>,
+    /// What a search costs.
+    pub search_cost: Money,
     /// Whether commands may be run in a sandbox.
     pub shell: bool,
 }
@@ -60,6 +69,14 @@ impl ToolSettings {
                 "AGENTFLOW_SEARCH_URL and AGENTFLOW_BRAVE_API_KEY are both set; one service searches.".to_owned(),
             );
         }
+        let search_cost = match text("AGENTFLOW_SEARCH_COST") {
+            None if brave.is_some() => BRAVE_COST,
+            None => Money::ZERO,
+            Some(text) => Money::parse(&text).filter(|cost| *cost <= MAX_COST).unwrap_or_else(|| {
+                wrong.push(format!("AGENTFLOW_SEARCH_COST is “{text}” and not an amount in dollars, such as 0.005."));
+                Money::ZERO
+            }),
+        };
         let shell = match text("AGENTFLOW_SHELL").as_deref() {
             None | Some("off") => false,
             Some("bubblewrap") => true,
@@ -71,7 +88,7 @@ impl ToolSettings {
         let search = searxng
             .map(|base| SearchService::Searxng { base })
             .or_else(|| brave.map(|(key, base)| SearchService::Brave { base, key: SecretString::from(key) }));
-        if wrong.is_empty() { Ok(Self { search, shell }) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self { search, search_cost, shell }) } else { Err(wrong) }
     }
 }
 
@@ -91,11 +108,17 @@ mod tests {
             read(&[("AGENTFLOW_SEARCH_URL", "http://localhost:8080"), ("AGENTFLOW_SHELL", "bubblewrap")]).unwrap();
         assert!(matches!(some.search, Some(SearchService::Searxng { .. })) && some.shell);
         let brave = read(&[("AGENTFLOW_BRAVE_API_KEY", "k")]).unwrap();
+        assert_eq!([none.search_cost, some.search_cost, brave.search_cost], [Money::ZERO, Money::ZERO, Money(5_000)]);
+        assert_eq!(read(&[("AGENTFLOW_SEARCH_COST", "0.01")]).unwrap().search_cost, Money(10_000));
         assert!(
             matches!(brave.search, Some(SearchService::Brave { base, .. }) if base.as_str() == "https://api.search.brave.com/")
         );
-        let wrong = [("AGENTFLOW_SEARCH_URL", "localhost"), ("AGENTFLOW_SHELL", "yes")];
-        assert_eq!(read(&wrong).unwrap_err().len(), 2);
+        let wrong = [
+            ("AGENTFLOW_SEARCH_URL", "localhost"),
+            ("AGENTFLOW_SHELL", "yes"),
+            ("AGENTFLOW_SEARCH_COST", "half a cent"),
+        ];
+        assert_eq!(read(&wrong).unwrap_err().len(), 3);
         let both = [("AGENTFLOW_SEARCH_URL", "http://localhost:8080"), ("AGENTFLOW_BRAVE_API_KEY", "k")];
         assert_eq!(read(&both).unwrap_err().len(), 1);
     }

@@ -20,26 +20,27 @@ use crate::{
         state::{ErrorClass, StepError},
     },
     guardrails::outside::visible,
-    kernel::text::shortened,
+    kernel::{Money, text::shortened},
 };
 
 /// The most bytes of a service's answer.
 const MAX_BYTES: usize = 2 << 20;
 
 struct WebSearch {
-    info: &'static ToolInfo,
+    info: ToolInfo,
     service: SearchService,
 }
 
 /// The tool.
-pub(super) fn tool(service: SearchService) -> Option<Box<dyn Tool>> {
-    catalog::find("web_search").map(|info| Box::new(WebSearch { info, service }) as Box<dyn Tool>)
+pub(super) fn tool(service: SearchService, cost: Money) -> Option<Box<dyn Tool>> {
+    let info = ToolInfo { cost, ..catalog::find("web_search")?.clone() };
+    Some(Box::new(WebSearch { info, service }))
 }
 
 #[async_trait]
 impl Tool for WebSearch {
     fn info(&self) -> &ToolInfo {
-        self.info
+        &self.info
     }
 
     async fn call(&self, arguments: Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {

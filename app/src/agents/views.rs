@@ -91,5 +91,9 @@ pub async fn tool_choices(grant: &Grant<right::View>) -> Result<Vec<ToolChoice>>
 }
 
 fn choice(tool: Listed) -> ToolChoice {
-    ToolChoice { name: tool.name, title: tool.title, description: tool.description, effect: tool.effect }
+    let description = match tool.cost.is_zero() {
+        true => tool.description,
+        false => format!("{} A call costs {}.", tool.description, tool.cost),
+    };
+    ToolChoice { name: tool.name, title: tool.title, description, effect: tool.effect }
 }

@@ -165,6 +165,8 @@ fn CallView(org: StoredValue<String>, reply: Memo<Option<Reply>>, call: Memo<Opt
         }
         if call.usage.tokens() > 0 {
             facts.push(format!("{} tokens", text::grouped(call.usage.tokens())));
+        }
+        if call.usage.tokens() > 0 || !call.usage.cost.is_zero() {
             facts.push(call.usage.cost.to_string());
         }
         let glyph = match call.state {

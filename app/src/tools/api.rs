@@ -17,7 +17,11 @@ use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use crate::{door, wire::in_form};
 #[cfg(feature = "ssr")]
-use agentflow::{access::Permission, mcp::service as mcp, tools::custom::service as custom};
+use agentflow::{
+    access::Permission,
+    mcp::service as mcp,
+    tools::{self, custom::service as custom},
+};
 
 /// All tools, by where they come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +77,7 @@ pub struct ServerPage {
 pub async fn list_tools(org: String) -> Result<ToolsPage, ApiError> {
     let cx = door::ctx(&org).await?;
     Ok(ToolsPage {
-        built_in: views::built_in(),
+        built_in: tools::service::built_in(&cx.grant()?),
         own: custom::list(&cx.grant()?).await?,
         servers: mcp::list(&cx.grant()?).await?,
         can_build: cx.role().may(Permission::Build),

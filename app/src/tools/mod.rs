@@ -8,6 +8,7 @@ pub mod views;
 
 use agentflow::{
     engine::plan::ToolEffect,
+    kernel::Money,
     mcp::{McpServer, McpServerDetail, ToolState},
     tools::{Listed, custom::CustomTool},
 };
@@ -105,7 +106,7 @@ fn own_table(org: &str, tools: Vec<CustomTool>, words: &str) -> AnyView {
                         <span class="sub"><code>{tool.name}</code></span>
                     </th>
                     <td data-label="What it does">{first_line(&tool.config.description)}</td>
-                    <td data-label="Effect">{effect_text(tool.config.effect)}</td>
+                    <td data-label="Effect">{effect_text(tool.config.effect)}{price(tool.config.cost)}</td>
                     <td data-label="Version">{version_words(tool.version, tool.deployed_version)}</td>
                     <td data-label="State">{deployed_badge(tool.version, tool.deployed_version)}</td>
                 </tr>
@@ -165,7 +166,7 @@ fn built_in_table(tools: Vec<Listed>) -> AnyView {
                 <tr>
                     <th scope="row">{tool.title}<span class="sub"><code>{tool.name}</code></span></th>
                     <td data-label="What it does">{tool.description}</td>
-                    <td data-label="Effect">{effect_text(tool.effect)}</td>
+                    <td data-label="Effect">{effect_text(tool.effect)}{price(tool.cost)}</td>
                 </tr>
             }
         })
@@ -186,6 +187,11 @@ fn effect_text(effect: ToolEffect) -> AnyView {
         ToolEffect::Destructive => Status::new("Cannot be undone", Glyph::Irreversible, Family::Danger),
     };
     view! { <StatusText status=Signal::stored(status)/> }.into_any()
+}
+
+/// What a call costs, below what it does.
+fn price(cost: Money) -> Option<AnyView> {
+    (!cost.is_zero()).then(|| view! { <span class="sub">{format!("{cost} a call")}</span> }.into_any())
 }
 
 /// How a server is, as far as is known.

@@ -201,6 +201,8 @@ fn fields(page: &ToolPage) -> AnyView {
                     hint="From 400 on a status is a failure, but for these: 404, 409."/>
                 <Field name="form[timeout_s]" label="Seconds for a call" class="short" inputmode="numeric" value=form.timeout_s
                     hint="1 to 120."/>
+                <Field name="form[cost]" label="Cost of a call in dollars" optional=true class="short" inputmode="decimal"
+                    value=form.cost hint="What its service takes, such as 0.005. Budgets and limits count it for every answer."/>
             </div>
         </Card>
     }

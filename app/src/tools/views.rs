@@ -6,26 +6,11 @@ use agentflow::{
     engine::plan::ToolEffect,
     kernel::{Error, Result},
     mcp::{McpServerDetail, ServerForm},
-    tools::{
-        self, Listed,
-        custom::{CustomToolConfig, CustomToolDetail, form::ToolForm},
-    },
+    tools::custom::{CustomToolConfig, CustomToolDetail, form::ToolForm},
 };
 use serde_json::{Map, Value, json};
 
 use super::api::{ServerPage, ToolPage};
-
-/// The tools that are part of the product.
-pub fn built_in() -> Vec<Listed> {
-    let listed = tools::catalog().iter().map(|tool| Listed {
-        name: tool.name.clone(),
-        title: tool.title.clone(),
-        description: tool.description.clone(),
-        effect: tool.effect,
-        from: String::new(),
-    });
-    listed.collect()
-}
 
 /// The form of a REST tool.
 pub async fn tool(cx: &Ctx, detail: Option<CustomToolDetail>) -> Result<ToolPage> {

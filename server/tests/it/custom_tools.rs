@@ -14,7 +14,7 @@ use agentflow::{
         port::{Answer, Call, CallScope, Effects, ToolCall},
         state::{ErrorClass, RunState, StepError},
     },
-    kernel::{CredentialId, Kind},
+    kernel::{CredentialId, Kind, Money},
     tools::{
         self,
         custom::{CustomTool, CustomToolConfig, Entry, Method, service},
@@ -38,6 +38,7 @@ use crate::{
     node_kinds::through,
     office::{Office, any as any_input},
     people::Person,
+    spending::budget,
     vectors::{self, Canaries, Flaw},
     world::World,
 };
@@ -251,8 +252,7 @@ async fn what_may_not_be_called_is_not_called_by_a_tool_either() {
     for vector in vectors::addresses(port) {
         let config = CustomToolConfig { url: vector.text.clone(), query: Vec::new(), ..lookup(desk.address) };
         let saved = service::save(&owner.grant().unwrap(), tool.id, tool.version, config.clone()).await;
-        // A tab within the host is none any more once the address is read.
-        if !matches!(vector.flaw, Flaw::Inside | Flaw::Name) && !vector.text.contains('\t') {
+        if !matches!(vector.flaw, Flaw::Inside | Flaw::Name) {
             let error = saved.unwrap_err();
             assert_eq!((error.kind, error.fields[0].field.as_str()), (Kind::Invalid, "url"), "{vector}");
             let error = service::test(&owner.grant().unwrap(), config, json!({ "id": "1" })).await.unwrap_err();
@@ -334,6 +334,33 @@ async fn answers_are_mapped_checked_and_classed() {
     assert_eq!(desk.crm.seen().len(), before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_call_costs_counts_and_a_budget_holds_it_back() {
+    let desk = Desk::open().await;
+    desk.world.work();
+    desk.deployed("rating", CustomToolConfig { cost: Money(10_000), ..lookup(desk.address) }).await;
+    let step =
+        json!({ "id": "rate", "kind": "tool", "tool": "rating", "arguments": { "id": "1" }, "after": ["start"] });
+    let workflow = desk.acme.workflow("Rate", any_input(), through(&[step], "{{ steps.rate.output.first }}")).await;
+    budget(&desk.acme, "organization", "day", "0.015").await;
+    let run = desk.acme.start(workflow, json!({})).await;
+    let done = desk.acme.until(run, RunState::Succeeded).await;
+    assert_eq!((done.output, done.view.usage.cost), (Some(json!(7)), Money(10_000)));
+
+    // Half a cent is left.
+    let run = desk.acme.start(workflow, json!({})).await;
+    let asked = desk.acme.asked(run).await;
+    assert!(asked.message.contains("$0.015"), "{}", asked.message);
+    assert_eq!(desk.crm.seen().len(), 1);
+    let mut program = desk.world.program(&desk.acme.key(Role::Admin).await);
+    let decide = format!("/api/v1/approvals/{}/decide", asked.id);
+    let reply = program.post_json(&decide, &json!({ "decision": "approve" })).await;
+    assert!(reply.status.0.is_success(), "{}", reply.text());
+    assert_eq!(desk.acme.until(run, RunState::Succeeded).await.view.usage.cost, Money(10_000));
+    let standing = agentflow::budgets::service::list(&desk.acme.owner.grant().unwrap()).await.unwrap()[0].standing;
+    assert_eq!((standing.spent, standing.reserved), (Money(20_000), Money::ZERO));
+}
+
 #[tokio::test]
 async fn a_tool_belongs_to_its_organization_and_its_roles() {
     let desk = Desk::open().await;
@@ -387,6 +414,7 @@ async fn the_pages_work_without_a_script() {
         ("form[method]", "GET"),
         ("form[url]", url.as_str()),
         ("form[timeout_s]", "20"),
+        ("form[cost]", "0.02"),
     ];
     let wrong: Vec<_> = form
         .into_iter()
@@ -426,6 +454,7 @@ async fn the_pages_work_without_a_script() {
     // What the page is made of comes along after it, for the browser.
     let seen = list.text().split("</main>").next().unwrap();
     assert!(seen.contains("crm_lookup") && !seen.contains("calculator"), "filtered");
+    assert!(seen.contains("$0.02 a call"), "{seen}");
     assert_eq!(ada.sends::<ListTools>(&[]).await.json()["own"][0]["deployed_version"], 1);
     for page in ["tools/new", "tools/servers/new", "agents/new", "workflows"] {
         let html = ada.client.get(&format!("/o/{}/{page}", ada.org)).await;

@@ -278,7 +278,7 @@ async fn each_call_each_run_and_each_agent_has_its_own_account() {
     let (one, other) = (RunId::new(), RunId::new());
     let error = refused(&budgets, &scope(org, one, "a"), 201).await;
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Budget, "budget.spent"));
-    assert!(error.message.starts_with("One model call may cost"), "{}", error.message);
+    assert!(error.message.starts_with("One call may cost"), "{}", error.message);
     held(&budgets, &scope(org, one, "a"), 200).await.settle(Money(100)).await;
     let error = refused(&budgets, &scope(org, one, "b"), 151).await;
     assert!(error.message.starts_with("One run may cost"), "{}", error.message);

@@ -15,7 +15,7 @@ use agentflow::{
         port::{Answer, Call, CallScope, Effects, Evaluation, ToolCall},
         state::{ErrorClass, StepError, StepId},
     },
-    kernel::{OrgId, RunId},
+    kernel::{Money, OrgId, RunId},
 };
 use app::outbox::api::LoadOutbox;
 use axum::{
@@ -67,12 +67,22 @@ impl Runner {
 
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, StepError> {
+        self.paid_call(tool, arguments).await.map(|(output, _)| output)
+    }
+
+    /// The same, with what it costs.
+    pub async fn paid_call(&self, tool: &str, arguments: Value) -> Result<(Value, Money), StepError> {
         let call = Call::Tool(ToolCall { tool: tool.to_owned(), arguments, ..ToolCall::default() });
-        match self.performer.perform(call, &self.scope, &|_| {}).await? {
-            Answer::Tool { output } => Ok(output),
-            Answer::AskHuman { question } => Ok(json!({ "asks": question })),
+        let (answer, cost) = match self.performer.perform(call, &self.scope, &|_| {}).await? {
+            Answer::Paid { answer, cost } => (*answer, cost),
+            answer => (answer, Money::ZERO),
+        };
+        let output = match answer {
+            Answer::Tool { output } => output,
+            Answer::AskHuman { question } => json!({ "asks": question }),
             other => panic!("{other:?}"),
-        }
+        };
+        Ok((output, cost))
     }
 
     async fn evaluate(&self, template: Value) -> Result<Value, StepError> {

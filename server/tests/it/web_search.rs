@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use agentflow::engine::state::ErrorClass;
+use agentflow::{engine::state::ErrorClass, kernel::Money};
 use axum::{
     Json, Router,
     http::{HeaderMap, StatusCode, Uri, header},
@@ -68,10 +68,17 @@ async fn the_service_that_the_operator_has_set_up_is_asked() {
         assert_eq!((error.class, error.code.as_str()), (class, code));
         assert_eq!(error.retry_after_ms, (query == "busy").then_some(7_000));
     }
-    let (_world, ada) = runner(&[("AGENTFLOW_BRAVE_API_KEY", "k1"), ("AGENTFLOW_BRAVE_BASE_URL", &base)]).await;
-    assert_eq!(ada.call("web_search", json!({ "query": "x" })).await.unwrap()["results"][0]["snippet"], "words");
+    let brave = [("AGENTFLOW_BRAVE_API_KEY", "k1"), ("AGENTFLOW_BRAVE_BASE_URL", base.as_str())];
+    let (_world, ada) = runner(&brave).await;
+    let (found, cost) = ada.paid_call("web_search", json!({ "query": "x" })).await.unwrap();
+    assert_eq!((&found["results"][0]["snippet"], cost), (&json!("words"), Money(5_000)));
     let last = seen.lock().unwrap().last().cloned().unwrap();
     assert_eq!(last, ("/res/v1/web/search?q=x&count=10&text_decorations=false".to_owned(), "k1".to_owned()));
+    // The operator may pay another price; the list of tools says it.
+    let (world, ada) = runner(&[brave.as_slice(), &[("AGENTFLOW_SEARCH_COST", "0.003")]].concat()).await;
+    assert_eq!(ada.paid_call("web_search", json!({ "query": "x" })).await.unwrap().1, Money(3_000));
+    let listed = world.deps().tools.catalog().into_iter().find(|tool| tool.name == "web_search").unwrap();
+    assert_eq!(listed.cost, Money(3_000));
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl AgentForm {
             },
             max_turns: config.limits.max_turns.to_string(),
             max_tokens: config.limits.max_tokens.to_string(),
-            max_cost: dollars(config.limits.max_cost),
+            max_cost: config.limits.max_cost.typed(),
             timeout_s: config.limits.timeout_s.to_string(),
             task_s: typed(config.limits.task_s),
             injection: match guardrails.injection {
@@ -120,7 +120,7 @@ impl AgentForm {
             max_tokens: faults.whole("max_tokens", &self.max_tokens),
             timeout_s: faults.whole("timeout_s", &self.timeout_s),
             task_s: faults.whole_or_none("task_s", &self.task_s),
-            max_cost: amount(&self.max_cost).unwrap_or_else(|| {
+            max_cost: Money::parse(&self.max_cost).unwrap_or_else(|| {
                 faults.add("max_cost", "Enter an amount in dollars, such as 1.00.");
                 Money(1)
             }),
@@ -260,27 +260,6 @@ fn typed(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-pub(crate) fn dollars(amount: Money) -> String {
-    let micros = amount.micros().max(0);
-    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    let short = text.trim_end_matches('0');
-    let decimals = short.len() - short.find('.').map_or(short.len(), |dot| dot + 1);
-    format!("{short}{}", "0".repeat(2_usize.saturating_sub(decimals)))
-}
-
-/// `1`, `1.5`, `$0.0025`: exact, without a detour over floating point.
-pub(crate) fn amount(text: &str) -> Option<Money> {
-    let text = text.trim().trim_start_matches('$').trim().replace(',', "");
-    let (whole, part) = text.split_once('.').unwrap_or((text.as_str(), ""));
-    let digits = |text: &str| text.chars().all(|digit| digit.is_ascii_digit());
-    if (whole.is_empty() && part.is_empty()) || whole.len() > 9 || part.len() > 6 || !digits(whole) || !digits(part) {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let part: i64 = format!("{part:0<6}").parse().ok()?;
-    Some(Money(whole * 1_000_000 + part))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -288,19 +267,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn money_is_read_exactly() {
-        for (text, micros) in [("1", 1_000_000), ("$1.50", 1_500_000), (".000001", 1), ("1,200.25", 1_200_250_000)] {
-            assert_eq!(amount(text), Some(Money(micros)), "{text}");
-        }
-        for text in ["", "$", "-1", "1.0000001", "1.2.3", "12 dollars", "99999999999"] {
-            assert_eq!(amount(text), None, "{text}");
-        }
-        assert_eq!(dollars(Money(1_500_000)), "1.50");
-        assert_eq!(dollars(Money(1_000_000)), "1.00");
-        assert_eq!(dollars(Money(1)), "0.000001");
-    }
 
     #[test]
     fn an_agent_survives_its_form() {

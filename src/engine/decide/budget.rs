@@ -1,6 +1,6 @@
 //! Budgets: what the model calls of a node, and of all that is below it, may use together. The most that a call may use is
-//! reserved before it begins; what it used counts once it has ended. Both stand in the steps, so after a crash the sums
-//! are the same.
+//! reserved before it begins; what it used counts once it has ended, and so does what tools cost. Both stand in the steps,
+//! so after a crash the sums are the same.
 
 use super::{Decider, limits::AtLimit, mend::is_effort};
 use crate::{
@@ -80,7 +80,8 @@ impl Decider<'_> {
     /// What was used below a step, and what is reserved there.
     pub(super) fn account(&self, owner: &StepId) -> (Usage, Usage) {
         let (mut used, mut reserved) = (Usage::default(), Usage::default());
-        for step in self.m.steps.values().filter(|step| step.kind == StepKind::Model && owner.holds(&step.id)) {
+        let costs = |kind| matches!(kind, StepKind::Model | StepKind::Tool);
+        for step in self.m.steps.values().filter(|step| costs(step.kind) && owner.holds(&step.id)) {
             // What was taken over was paid for by another run.
             if !step.detail.reused {
                 used += step.usage;
@@ -148,9 +149,9 @@ impl Decider<'_> {
         }
     }
 
-    /// Whether a person let an agent, or whatever it stands in, go on beyond the organization's budgets.
-    pub(super) fn is_beyond_budget(&self, agent: &StepId) -> bool {
-        let mut at = Some(agent.clone());
+    /// Whether a person let a step, or whatever it stands in, go on beyond the organization's budgets.
+    pub(super) fn is_beyond_budget(&self, step: &StepId) -> bool {
+        let mut at = Some(step.clone());
         while let Some(id) = at {
             if self.m.steps.get(&id).is_some_and(|step| step.detail.beyond_budget) {
                 return true;

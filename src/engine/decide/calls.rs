@@ -50,7 +50,7 @@ impl Decider<'_> {
         self.m.in_flight.insert(id.clone());
         self.touch(id);
         let (org, run, fence) = (self.m.org, self.m.run, self.m.fence);
-        let (agent, beyond_budget) = self.agent_over(id);
+        let (agent, beyond_budget) = (self.agent_over(id), self.is_beyond_budget(id));
         let scope = CallScope {
             org,
             run,
@@ -89,7 +89,8 @@ impl Decider<'_> {
         let guardrails = chosen_by.and_then(|agent| Some(self.spec_of(&self.plan, &agent)?.guardrails.clone()));
         let arguments = step.input.clone().unwrap_or_default();
         let simulated = spec.is_some_and(|spec| self.is_simulated(spec, &arguments));
-        ToolCall { tool, arguments, source, guardrails, simulated }
+        let cost = spec.map(|spec| spec.cost).unwrap_or_default();
+        ToolCall { tool, arguments, source, guardrails, simulated, cost }
     }
 
     /// Whether a tool only tells what it would do: the run is a trial, and the call would change or send something.
@@ -100,12 +101,9 @@ impl Decider<'_> {
         self.plan.simulate && !looks && !delegates
     }
 
-    /// The key of the agent whose task a call is part of, and whether a person let that go on beyond the budgets.
-    fn agent_over(&self, id: &StepId) -> (Option<String>, bool) {
-        let Some(agent) = id.parent().filter(|above| self.spec_of(&self.plan, above).is_some()) else {
-            return (None, false);
-        };
-        (self.agent_key(&agent), self.is_beyond_budget(&agent))
+    /// The key of the agent whose task a call is part of.
+    fn agent_over(&self, id: &StepId) -> Option<String> {
+        self.agent_key(&id.parent().filter(|above| self.spec_of(&self.plan, above).is_some())?)
     }
 
     /// How long one attempt may take.
@@ -210,6 +208,12 @@ impl Decider<'_> {
             Answer::Cached(answer) => {
                 if let Some(step) = self.m.steps.get_mut(id) {
                     step.detail.cached = true;
+                }
+                self.answered(id, *answer);
+            }
+            Answer::Paid { answer, cost } => {
+                if let Some(step) = self.m.steps.get_mut(id) {
+                    step.usage.cost += cost;
                 }
                 self.answered(id, *answer);
             }

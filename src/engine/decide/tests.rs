@@ -77,6 +77,7 @@ fn plan(graph: Value) -> Plan {
         timeout_s: 10,
         at_most_once: false,
         repeatable: effect == ToolEffect::Read,
+        cost: Money::ZERO,
         ..ToolSpec::default()
     };
     let agent = AgentSpec {

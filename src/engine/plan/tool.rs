@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kernel::{CustomToolId, McpServerId};
+use crate::kernel::{CustomToolId, McpServerId, Money};
 
 /// What a tool does to the world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,4 +123,7 @@ pub struct ToolSpec {
     /// may be remembered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeatable: bool,
+    /// What a call costs, as whoever set the tool up has said. Of a built-in one the operator says it, at the call.
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
+    pub cost: Money,
 }

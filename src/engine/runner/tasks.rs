@@ -64,7 +64,7 @@ fn make_storable(answer: &mut Answer) {
         }
         Answer::Tool { output } => text::clean(output),
         Answer::AskHuman { question } => *question = text::without_nul(std::mem::take(question)),
-        Answer::Cached(answer) => make_storable(answer),
+        Answer::Cached(answer) | Answer::Paid { answer, .. } => make_storable(answer),
         Answer::Later { why, .. } => *why = text::without_nul(std::mem::take(why)),
     }
 }

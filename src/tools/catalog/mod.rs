@@ -15,7 +15,10 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::ToolInfo;
-use crate::engine::plan::{Flow, ToolEffect};
+use crate::{
+    engine::plan::{Flow, ToolEffect},
+    kernel::Money,
+};
 
 static CATALOG: LazyLock<Vec<ToolInfo>> = LazyLock::new(|| {
     vec![
@@ -68,6 +71,7 @@ fn tool(name: &str, title: &str, effect: ToolEffect, timeout_s: u64, description
         output: Value::Null,
         timeout_s,
         repeatable: false,
+        cost: Money::ZERO,
         set_up: None,
     }
 }

@@ -37,6 +37,9 @@ impl<'a> Address<'a> {
         if origin.contains('@') {
             return Err("An address here has no user name or password. Use a credential.".to_owned());
         }
+        if origin.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+            return Err("An address has no spaces, line ends or backslashes.".to_owned());
+        }
         let mut address = Self { origin, segments: vec![Vec::new()], query: None, expressions: Vec::new() };
         for piece in template::pieces(rest)? {
             match piece {

@@ -65,6 +65,8 @@ pub struct ToolForm {
     pub timeout_s: String,
     /// Statuses that are answers, by commas.
     pub statuses: String,
+    /// Dollars, or nothing.
+    pub cost: String,
     /// The arguments of a test, as JSON.
     pub arguments: String,
 }
@@ -88,7 +90,7 @@ mod convert {
     use super::{EntryRow, ParameterRow, TYPES, ToolForm};
     use crate::{
         engine::plan::ToolEffect,
-        kernel::{Error, FieldError, Result},
+        kernel::{Error, FieldError, Money, Result},
         tools::custom::{CustomToolConfig, Entry, Method, no_parameters},
     };
 
@@ -120,6 +122,7 @@ mod convert {
                 output: if config.output.is_null() { String::new() } else { pretty(&config.output) },
                 timeout_s: config.timeout_s.to_string(),
                 statuses: config.statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
+                cost: if config.cost.is_zero() { String::new() } else { config.cost.typed() },
                 arguments: String::new(),
             }
         }
@@ -173,6 +176,13 @@ mod convert {
                 fault("statuses", "Enter statuses such as 404, with commas between them.");
                 Vec::new()
             });
+            let cost = match self.cost.trim() {
+                "" => Money::ZERO,
+                text => Money::parse(text).unwrap_or_else(|| {
+                    fault("cost", "Enter an amount in dollars, such as 0.005.");
+                    Money::ZERO
+                }),
+            };
             let credential = match self.credential.trim() {
                 "" => None,
                 text => text.parse().ok().or_else(|| {
@@ -199,6 +209,7 @@ mod convert {
                 output,
                 timeout_s,
                 statuses,
+                cost,
             })
         }
 
@@ -314,6 +325,7 @@ mod convert {
                 url: "https://api.example.com/{{ input.id }}".into(),
                 query: vec![Entry { name: "q".into(), value: "{{ input.q }}".into() }],
                 statuses: vec![404, 410],
+                cost: Money(5_000),
                 ..CustomToolConfig::default()
             };
             let form = ToolForm::of(&config);
@@ -337,13 +349,23 @@ mod convert {
                 output: "{".into(),
                 timeout_s: "soon".into(),
                 statuses: "none".into(),
+                cost: "a lot".into(),
                 credential: "cred_x".into(),
                 ..ToolForm::default()
             };
             let fields: Vec<String> = form.config().unwrap_err().fields.into_iter().map(|fault| fault.field).collect();
             assert_eq!(
                 fields,
-                ["method", "output", "parameters.00.name", "parameters.02.name", "timeout_s", "statuses", "credential"]
+                [
+                    "method",
+                    "output",
+                    "parameters.00.name",
+                    "parameters.02.name",
+                    "timeout_s",
+                    "statuses",
+                    "cost",
+                    "credential"
+                ]
             );
         }
     }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::plan::ToolEffect,
-    kernel::{CredentialId, CustomToolId, FieldError, Timestamp, VersionLine},
+    kernel::{CredentialId, CustomToolId, FieldError, Money, Timestamp, VersionLine},
 };
 
 /// The most seconds that a call may take.
@@ -32,6 +32,8 @@ const MAX_ENTRIES: usize = 30;
 const MAX_LINE: usize = 4_000;
 /// The most characters of a body's template.
 const MAX_BODY: usize = 64 << 10;
+/// The most that a call may cost.
+const MAX_COST: Money = Money(1_000_000_000);
 /// The most characters of a description.
 const MAX_DESCRIPTION: usize = 4_000;
 
@@ -121,6 +123,9 @@ pub struct CustomToolConfig {
     pub timeout_s: u64,
     /// Statuses of 400 and above that are an answer and no failure.
     pub statuses: Vec<u16>,
+    /// What its service takes for a call; nothing where it is free.
+    #[serde(skip_serializing_if = "Money::is_zero")]
+    pub cost: Money,
 }
 
 impl Default for CustomToolConfig {
@@ -140,6 +145,7 @@ impl Default for CustomToolConfig {
             output: Value::Null,
             timeout_s: 30,
             statuses: Vec::new(),
+            cost: Money::ZERO,
         }
     }
 }
@@ -195,6 +201,9 @@ impl CustomToolConfig {
         }
         if self.statuses.len() > 20 || self.statuses.iter().any(|status| !(400..=599).contains(status)) {
             fault("statuses".to_owned(), "Enter at most 20 statuses between 400 and 599.");
+        }
+        if !(Money::ZERO..=MAX_COST).contains(&self.cost) {
+            fault("cost".to_owned(), "A call can cost between $0 and $1,000.");
         }
         out
     }

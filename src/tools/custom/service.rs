@@ -180,6 +180,7 @@ fn spec(tool: &CustomTool) -> ToolSpec {
         timeout_s: config.timeout_s,
         at_most_once: false,
         repeatable: false,
+        cost: config.cost,
     }
 }
 

@@ -10,12 +10,11 @@ use super::{
 };
 use crate::{
     access::Role,
-    agents::form::convert::{amount, dollars},
     engine::plan::{
         Alternative, Approval, Branch, BranchName, Budget, Cache, Gate, Http, Join, MAX_QUORUM, MAX_ROUNDS, Node,
         NodeKey, NodeKind, OnError, OnExpiry, Port, RetryPolicy, ToolAlternative, validate::MAX_SECONDS,
     },
-    kernel::{Error, FieldError, Result},
+    kernel::{Error, FieldError, Money, Result},
     tools,
 };
 
@@ -47,7 +46,7 @@ impl StepForm {
             alternatives: node.alternatives.iter().map(alternative_line).collect::<Vec<_>>().join("\n"),
             requires_approval: node.requires_approval.as_str().to_owned(),
             at_most_once: flag(node.at_most_once),
-            budget: text(node.budget.and_then(|budget| budget.cost).map(dollars)),
+            budget: text(node.budget.and_then(|budget| budget.cost).map(Money::typed)),
             cache_h: node.cache.seconds().map(hours).unwrap_or_default(),
             locks: node.locks.join("\n"),
             lock_s: text(node.lock_s.map(|seconds| seconds.to_string())),
@@ -427,7 +426,7 @@ impl Reader {
         let tokens = before.and_then(|before| before.budget?.tokens);
         let cost = match text.trim() {
             "" => None,
-            text => amount(text).or_else(|| {
+            text => Money::parse(text).or_else(|| {
                 self.fault("budget", "Enter an amount in dollars, such as 1.00, or leave it empty.");
                 None
             }),

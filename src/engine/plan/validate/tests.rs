@@ -2,13 +2,17 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::engine::plan::{ASK_HUMAN, ToolEffect};
+use crate::{
+    engine::plan::{ASK_HUMAN, ToolEffect},
+    kernel::Money,
+};
 
 fn faults(graph: &Graph) -> Vec<Fault> {
     let agents = BTreeSet::from(["writer".to_owned()]);
     let tool = ToolSpec {
         at_most_once: false,
         repeatable: false,
+        cost: Money::ZERO,
         name: "post".into(),
         description: String::new(),
         parameters: json!({
