@@ -1,4 +1,4 @@
-//! Budgets: what an organization may spend on model calls, in all, for an agent or a workflow, by day and by month, and in
+//! Budgets: what an organization may spend on models and tools, in all, for an agent or a workflow, by day and by month, and in
 //! one call or one run. The most that a call may cost is reserved before it goes out, what it did cost is counted after
 //! it. Where the next call does not fit, its task waits for an admin. `docs/budgets.md` says how they are counted.
 //!
@@ -26,7 +26,7 @@ pub(crate) use store::{period_of, subject_of};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// Each model call by itself.
+    /// Each call of a model or tool by itself.
     Call,
     /// Each run by itself.
     Run,
@@ -210,7 +210,7 @@ impl Budget {
 pub fn title(subject: &Subject, name: Option<&str>, period: Period) -> String {
     let period = period.words();
     match (subject, name) {
-        (Subject::Call, _) => "Each model call".to_owned(),
+        (Subject::Call, _) => "Each call".to_owned(),
         (Subject::Run, _) => "Each run".to_owned(),
         (Subject::Organization, _) => format!("Whole organization, {period}"),
         (Subject::Agent(key), name) => format!("Agent “{}”, {period}", name.unwrap_or(key)),

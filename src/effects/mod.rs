@@ -15,13 +15,14 @@ use crate::{
     egress::Egress,
     engine::{
         journal::{LogLevel, Usage},
+        plan::template,
         port::{
             Answer, BUDGET_SPENT, Call, CallScope, Effects, Evaluation, MAX_ANSWER, MemoryCall, MemoryDeed,
             ModelAnswer, ModelCall, PastTask, Place, Progress, ToolCall, Tried,
         },
         state::{ErrorClass, StepError},
     },
-    expressions::{self, Expressions, Work},
+    expressions::{Expressions, Work},
     guardrails::{Guard, Known},
     kernel::{Error, Kind, Money, text},
     limits::{LimitKey, Limits},
@@ -297,7 +298,7 @@ impl Effects for Performer {
     async fn evaluate(&self, evaluation: Evaluation) -> Result<Value, StepError> {
         let Evaluation { template, scope, now, seed, org, run } = evaluation;
         let mut scope = if let Value::Object(scope) = scope { scope } else { Map::new() };
-        if expressions::mentions(&template, "context") {
+        if template::mentions(&template, "context") {
             let context = shared_context::load(&self.db, org, run).await.map_err(as_step_error)?;
             scope.insert("context".to_owned(), Value::Object(context));
         }

@@ -16,7 +16,7 @@ use rquickjs::{
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value};
 
-use super::{Fault, MAX_EXPRESSION, MAX_MEMORY, MAX_MS, MAX_NESTING, MAX_RESULT, NAMES, Work, mentions};
+use super::{Fault, MAX_EXPRESSION, MAX_MEMORY, MAX_MS, MAX_NESTING, MAX_RESULT, NAMES, Work};
 use crate::{
     engine::plan::template::{self, Piece},
     schema::is_shallow,
@@ -82,7 +82,7 @@ impl<'js> Filling<'js, '_> {
     fn prepare(&self, work: &Work) -> Result<(), Fault> {
         let mut data: Map<String, Value> = NAMES
             .iter()
-            .filter(|name| mentions(&work.template, name))
+            .filter(|name| template::mentions(&work.template, name))
             .filter_map(|name| Some(((*name).to_owned(), self.scope.get(*name)?.clone())))
             .collect();
         let now = work.now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);

@@ -109,33 +109,7 @@ impl Expressions {
 /// Whether any text of a template begins an expression.
 #[must_use]
 pub fn has_expressions(template: &Value) -> bool {
-    any_text(template, &|text| text.contains("{{"))
-}
-
-/// Whether an expression of a template may read a name: the name stands in it as a word of its own.
-#[must_use]
-pub fn mentions(template: &Value, name: &str) -> bool {
-    any_text(template, &|text| {
-        template::pieces(text).is_ok_and(|pieces| {
-            pieces.iter().any(|piece| matches!(piece, template::Piece::Expression(code) if has_word(code, name)))
-        })
-    })
-}
-
-fn any_text(template: &Value, holds: &dyn Fn(&str) -> bool) -> bool {
-    let mut found = false;
-    template::for_each_text(template, &mut |text| found = found || holds(text));
-    found
-}
-
-fn has_word(code: &str, word: &str) -> bool {
-    let part =
-        |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$');
-    // An escaped letter in a name could hide it: then everything counts as mentioned.
-    code.contains("\\u")
-        || code.match_indices(word).any(|(place, _)| {
-            !part(code[..place].chars().next_back()) && !part(code[place + word.len()..].chars().next())
-        })
+    !template::is_constant(template)
 }
 
 #[cfg(test)]

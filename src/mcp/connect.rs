@@ -373,6 +373,8 @@ pub(super) fn failed(error: &(dyn StdError + 'static)) -> StepError {
         match inner.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
             Some(StreamableHttpError::ResponseBodyTooLarge { .. }) => return Failure::TooLarge.into(),
             Some(StreamableHttpError::AuthRequired(_) | StreamableHttpError::InsufficientScope(_)) => return auth(),
+            // The library does not give it as its source.
+            Some(StreamableHttpError::Client(client)) => return failed(client),
             _ => {}
         }
         cause = inner.source();

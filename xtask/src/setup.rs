@@ -17,8 +17,13 @@ const RUSTUP_LIMIT_S: &str = "600";
 /// When something that is needed cannot be had, with what to do.
 pub fn setup(tests: bool) -> Result {
     let database_is_named = places::variable("DATABASE_URL").is_some() && !tests;
-    let wanted =
-        [(Need::Postgres, !database_is_named), (Need::WasmOpt, true), (Need::Node, tests), (Need::Browser, tests)];
+    let wanted = [
+        (Need::Postgres, !database_is_named),
+        (Need::WasmOpt, true),
+        (Need::Node, tests),
+        (Need::Browser, tests),
+        (Need::Bubblewrap, tests && cfg!(target_os = "linux")),
+    ];
     let missing: Vec<Need> =
         wanted.into_iter().filter(|(need, wanted)| *wanted && !need.is_there()).map(|(need, _)| need).collect();
     if !missing.is_empty() {
@@ -33,6 +38,7 @@ enum Need {
     WasmOpt,
     Node,
     Browser,
+    Bubblewrap,
 }
 
 impl Need {
@@ -42,6 +48,7 @@ impl Need {
             Self::WasmOpt => "wasm-opt (makes the browser's half smaller)",
             Self::Node => "Node and npm (for the tests in a browser)",
             Self::Browser => "Chromium (for the tests in a browser)",
+            Self::Bubblewrap => "bubblewrap (for the tests of commands in a sandbox)",
         }
     }
 
@@ -51,6 +58,7 @@ impl Need {
             Self::WasmOpt => shell::which("wasm-opt").is_some(),
             Self::Node => shell::which("node").is_some() && shell::which("npm").is_some(),
             Self::Browser => browser().is_some(),
+            Self::Bubblewrap => shell::which("bwrap").is_some(),
         }
     }
 
@@ -60,6 +68,10 @@ impl Need {
             Self::Postgres if shell::which("npm").is_some() => packed_postgres(),
             Self::WasmOpt => {
                 eprintln!("Going on without wasm-opt: the browser loads larger files.");
+                Ok(())
+            }
+            Self::Bubblewrap => {
+                eprintln!("Going on without bubblewrap: commands in a sandbox are not tested.");
                 Ok(())
             }
             Self::Postgres => Err("PostgreSQL 15 or newer is missing. Install it, or npm, or name a database in \
@@ -79,6 +91,7 @@ impl Need {
             Self::WasmOpt => &["binaryen"],
             Self::Node => &["nodejs", "npm"],
             Self::Browser => &["chromium"],
+            Self::Bubblewrap => &["bubblewrap"],
         }
     }
 
@@ -89,6 +102,8 @@ impl Need {
             Self::WasmOpt => &["binaryen"],
             Self::Node => &["node"],
             Self::Browser => &["--cask", "chromium"],
+            // It is Linux's alone, and not wanted elsewhere.
+            Self::Bubblewrap => &[],
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn load_budgets(org: String) -> Result<BudgetsPage, ApiError> {
         let fixed = [
             (Subject::Organization, "The whole organization"),
             (Subject::Run, "Each run"),
-            (Subject::Call, "Each model call"),
+            (Subject::Call, "Each call"),
         ];
         subjects.extend(fixed.map(|(subject, words)| (subject.to_string(), words.to_owned())));
         let agents = agents::list(&view).await?.into_iter();

@@ -37,7 +37,7 @@ pub fn BudgetsPageView() -> impl IntoView {
             crumbs
             about=|| view! {
                 <p class="muted">
-                    "What may be spent on model calls. A call goes out only where the most that it can cost fits into every \
+                    "What may be spent on model calls and on tools that cost something. A call goes out only where the most that it can cost fits into every \
                      budget; else its task waits until an admin or owner lets it go on."
                 </p>
             }

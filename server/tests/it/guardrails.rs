@@ -22,7 +22,7 @@ use agentflow::{
     guardrails::outside,
     kernel::OrgId,
 };
-use app::settings::api::UpdateAllowedDomains;
+use app::{integrations::api::AddCredential, settings::api::UpdateAllowedDomains};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -273,6 +273,14 @@ async fn an_organization_lists_the_hosts_of_all_its_tools() {
         let refused = call(&world, &scope, request(url.clone(), rails), &heard).await.unwrap_err();
         assert_eq!(refused.code, "guardrails.domain", "{url}");
     }
+    // A database is somewhere, too.
+    let address = format!("postgres://ada:secret-word-1@127.0.0.1:{port}/crm");
+    let database = [("org", org.as_str()), ("name", "CRM"), ("kind", "postgres"), ("secret", &address)];
+    assert_eq!(ada.client.post_form(AddCredential::PATH, &database).await.status, 200);
+    let runner = Runner::of(&world, &org).await;
+    let question = json!({ "connection": "CRM", "sql": "select 1" });
+    let refused = runner.call("database_query", question.clone()).await.unwrap_err();
+    assert_eq!(refused.code, "guardrails.domain");
     assert_eq!(visits.load(Ordering::SeqCst), 0);
     call(&world, &scope, request(direct, None), &heard).await.unwrap();
     let page = ada.client.get(&format!("/o/{org}/settings")).await;
@@ -280,6 +288,9 @@ async fn an_organization_lists_the_hosts_of_all_its_tools() {
     assert_eq!(ada.client.post_form(UpdateAllowedDomains::PATH, &named(" ")).await.status, 200);
     call(&world, &scope, request(away, None), &heard).await.unwrap();
     assert_eq!(visits.load(Ordering::SeqCst), 2);
+    // It is called now, and is no database.
+    let error = runner.call("database_query", question).await.unwrap_err();
+    assert!(error.code.starts_with("database."), "{error:?}");
 }
 
 #[tokio::test]

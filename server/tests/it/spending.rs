@@ -494,7 +494,7 @@ async fn admins_set_budgets_by_forms_and_all_others_only_see_them() {
     let page = ada.client.get(&format!("/o/{}/settings/budgets", ada.org)).await;
     let text = page.text();
     assert_eq!(page.status, 200);
-    assert!(text.contains("Whole organization, per day") && text.contains("Each model call"), "{text}");
+    assert!(text.contains("Whole organization, per day") && text.contains("Each call"), "{text}");
     assert!(text.contains("$0.00 of $1,000.00, 0\u{a0}%") && text.contains("$0.10 at most"), "{text}");
 
     for role in [Role::Member, Role::Viewer] {

@@ -360,8 +360,8 @@ impl Decider<'_> {
             ToolPermission::NeedsApproval => tool.name != ASK_HUMAN,
             ToolPermission::Policy => tool.effect != ToolEffect::Read,
         };
-        let combines =
-            spec.guardrails.rule_of_two && tool.flow.outbound && self.m.seen.untrusted && self.m.seen.private;
+        let has_both = || (self.m.seen.untrusted && self.m.seen.private) || self.plan.reads_context();
+        let combines = spec.guardrails.rule_of_two && tool.flow.outbound && has_both();
         let is_held = !self.is_simulated(tool, &request.arguments) && (by_permission || combines);
         if (is_held || tool.name == ASK_HUMAN) && self.asked_for(agent, call) >= MAX_ASKS {
             let message = format!("People were asked {MAX_ASKS} times already, which is the most for a task.");

@@ -458,6 +458,14 @@ pub struct Plan {
     pub trial: bool,
 }
 
+impl Plan {
+    /// Whether an expression in it may read the shared context, which other runs write, too.
+    #[must_use]
+    pub fn reads_context(&self) -> bool {
+        serde_json::to_value(self).map_or(true, |plan| template::mentions(&plan, "context"))
+    }
+}
+
 /// A workflow inside of another one's run, as the run keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubWorkflow {

@@ -204,6 +204,27 @@ pub fn is_constant(value: &Value) -> bool {
     constant
 }
 
+/// Whether an expression of a template may read a name: the name stands in it as a word of its own, and is no field of
+/// something else.
+#[must_use]
+pub fn mentions(template: &Value, name: &str) -> bool {
+    let mut found = false;
+    for_each_text(template, &mut |text| found |= expressions(text).into_iter().any(|code| has_word(code, name)));
+    found
+}
+
+fn has_word(code: &str, word: &str) -> bool {
+    let part =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$');
+    let is_field = |before: &str| before.ends_with('.') && !before.ends_with("...");
+    // An escaped letter in a name could hide it: then everything counts as mentioned.
+    code.contains("\\u")
+        || code.match_indices(word).any(|(place, _)| {
+            let (before, after) = (&code[..place], &code[place + word.len()..]);
+            !part(before.chars().next_back()) && !part(after.chars().next()) && !is_field(before.trim_end())
+        })
+}
+
 /// The node keys that an expression reads as `steps.KEY` (or `steps["KEY"]`).
 #[must_use]
 pub fn steps_read(expression: &str) -> BTreeSet<String> {
@@ -238,8 +259,17 @@ pub fn steps_read(expression: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_what_is_mentioned_counts() {
+        assert!(mentions(&json!({ "a": ["{{ context.key }}"] }), "context"));
+        assert!(mentions(&json!("{{ cont\\u0065xt.key }}"), "context"));
+        assert!(!mentions(&json!("context {{ contexts + mycontext + input.context + input?. context }}"), "context"));
+        assert!(mentions(&json!("{{ [...context.list] }}"), "context"));
+    }
 
     #[test]
     fn a_template_splits_into_text_and_expressions() {

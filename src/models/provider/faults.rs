@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
-    egress::retry_after_ms,
+    egress::{self, Failure, retry_after_ms},
     engine::state::{ErrorClass, StepError},
     kernel::text::shortened,
 };
@@ -70,6 +70,9 @@ pub(super) fn too_large(provider: &str) -> StepError {
 fn by_cause(cause: &(dyn StdError + Send + Sync + 'static), provider: &str, key: Option<&SecretString>) -> StepError {
     if let Some(inner) = cause.downcast_ref::<Error>() {
         return by_error(inner, provider, key);
+    }
+    if egress::failure(cause) == Some(Failure::Refused) {
+        return Failure::Refused.into();
     }
     let timed_out =
         cause.is::<StreamTimeout>() || cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout);

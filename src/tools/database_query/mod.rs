@@ -58,6 +58,9 @@ pub struct Question<'a> {
 async fn query(arguments: &Value, context: &ToolContext<'_>) -> Result<Answer, StepError> {
     let name = text(arguments, "connection");
     let found = context.vault.find(context.scope.org, name, CredentialKind::Postgres).await?;
+    if !context.domains().await?.allow(&found.host) {
+        return Err(Failure::NotListed.into());
+    }
     let opened = context
         .vault
         .open(&Use {

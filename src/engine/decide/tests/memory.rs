@@ -165,24 +165,28 @@ fn a_memory_that_cannot_be_read_fails_the_task_and_one_that_cannot_be_added_to_d
 }
 
 #[test]
-fn what_is_remembered_counts_for_the_rule_of_two() {
-    let mut world = World::new(keyed("Send it", Value::Null), json!({ "customer": 7 }), |_, step, _| match step {
-        "ask.memory-recall" => {
-            Ok(Answer::Tool { output: json!({ "tasks": [{ "prompt": "Hello", "answer": "Good day" }] }) })
-        }
-        "ask.model1" => said("", vec![wants("send")]),
-        "ask.model2" => said("Sent.", Vec::new()),
-        _ => Ok(Answer::Tool { output: Value::Null }),
-    });
-    with_helper(&mut world, |helper| {
-        helper.memory = Memory::Key;
-        helper.tools.insert("send".to_owned(), ToolPermission::Allowed);
-    });
-    let mut plan = (*world.machine.plan).clone();
-    plan.tools.get_mut("send").unwrap().flow.outbound = true;
-    world.machine.plan = Arc::new(plan);
-    assert_eq!(world.run(), RunState::Waiting, "a person is asked");
-    assert!(world.machine.steps[&StepId::from_text("ask.tool1_1")].detail.approval.is_some());
+fn what_other_runs_have_left_counts_for_the_rule_of_two() {
+    let recalled = json!({ "tasks": [{ "prompt": "Hello", "answer": "Good day" }] });
+    for (memory, reads) in [(Memory::Key, "input.context"), (Memory::None, "context.notes")] {
+        let mut graph = keyed("Send it", Value::Null);
+        graph["nodes"].as_array_mut().unwrap().last_mut().unwrap()["output"] = json!(format!("{{{{ {reads} }}}}"));
+        let recalled = recalled.clone();
+        let mut world = World::new(graph, json!({ "customer": 7 }), move |_, step, _| match step {
+            "ask.memory-recall" => Ok(Answer::Tool { output: recalled.clone() }),
+            "ask.model1" => said("", vec![wants("send")]),
+            "ask.model2" => said("Sent.", Vec::new()),
+            _ => Ok(Answer::Tool { output: Value::Null }),
+        });
+        with_helper(&mut world, |helper| {
+            helper.memory = memory;
+            helper.tools.insert("send".to_owned(), ToolPermission::Allowed);
+        });
+        let mut plan = (*world.machine.plan).clone();
+        plan.tools.get_mut("send").unwrap().flow.outbound = true;
+        world.machine.plan = Arc::new(plan);
+        assert_eq!(world.run(), RunState::Waiting, "{reads}: a person is asked");
+        assert!(world.machine.steps[&StepId::from_text("ask.tool1_1")].detail.approval.is_some());
+    }
 }
 
 #[test]
