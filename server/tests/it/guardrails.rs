@@ -40,6 +40,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     crash::client,
+    credentials::with_key,
     fake_model::FakeModel,
     models::scope,
     office::{Office, start},
@@ -254,7 +255,7 @@ async fn what_leads_out_of_the_allowed_domains_goes_nowhere() {
 async fn an_organization_lists_the_hosts_of_all_its_tools() {
     let (port, visits) = echo().await;
     let hosts = format!("127.0.0.1:{port},localhost:{port}");
-    let world = world_of("http://127.0.0.1:9/v1", &[("AGENTFLOW_ALLOWED_HOSTS", &hosts)]).await;
+    let (world, _) = with_key(&[("AGENTFLOW_ALLOWED_HOSTS", &hosts)]).await;
     let mut ada = world.sign_up("Ada").await;
     let mut mia = world.joins("Mia", &ada.org.clone(), Role::Member).await;
     let org = ada.org.clone();
