@@ -236,6 +236,9 @@ pub enum Event {
     StepCancelled {
         /// The step.
         step: StepId,
+        /// What its attempts had used.
+        #[serde(default, skip_serializing_if = "Usage::is_none")]
+        usage: Usage,
     },
     /// An attempt failed and another will follow.
     #[serde(rename = "step.retrying")]
@@ -357,6 +360,37 @@ pub enum Event {
 }
 
 impl Event {
+    /// The names of all of them, as in the API: what a browser listens to.
+    pub const NAMES: [&str; 27] = [
+        "run.queued",
+        "run.started",
+        "run.waiting",
+        "run.paused",
+        "run.resumed",
+        "run.cancelling",
+        "run.succeeded",
+        "run.failed",
+        "run.cancelled",
+        "step.started",
+        "step.progress",
+        "step.waiting",
+        "step.tool_use",
+        "step.tool_result",
+        "step.succeeded",
+        "step.skipped",
+        "step.failed",
+        "step.cancelled",
+        "step.retrying",
+        "step.attempt_failed",
+        "step.uncertain",
+        "approval.requested",
+        "approval.decided",
+        "approval.reopened",
+        "approval.voted",
+        "approval.escalated",
+        "log",
+    ];
+
     /// The name in the API and in the table: the serde tag.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -405,7 +439,7 @@ impl Event {
             Self::StepProgress { step, .. }
             | Self::StepToolUse { step, .. }
             | Self::StepToolResult { step, .. }
-            | Self::StepCancelled { step }
+            | Self::StepCancelled { step, .. }
             | Self::StepRetrying { step, .. }
             | Self::StepAttemptFailed { step, .. }
             | Self::ApprovalRequested { step, .. }
@@ -438,4 +472,24 @@ pub struct StoredEvent {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Event;
+
+    #[test]
+    fn the_names_are_those_of_all_events() {
+        // An event that is not known is read as `Unknown`; one that is, wants its fields.
+        let is_known = |name: &&str| !matches!(serde_json::from_value(json!({ "type": name })), Ok(Event::Unknown));
+        assert!(Event::NAMES.iter().all(is_known) && !is_known(&"step.dreamt"));
+        let named = include_str!("journal.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \""));
+        let mut named: Vec<_> = named.map(|(_, name)| name.trim_end_matches("\",")).collect();
+        named.retain(|name| name.starts_with(|first: char| first.is_ascii_lowercase()) && *name != "unknown");
+        assert_eq!(named, Event::NAMES);
+    }
 }

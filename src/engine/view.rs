@@ -1,6 +1,8 @@
 //! The view of a run: the fold of its journal. The server folds what is stored; the browser begins with that and applies
 //! the events that follow.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -178,6 +180,18 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// The number of the last event that is in this view.
     pub last_seq: i64,
+    #[serde(skip)]
+    places: Places,
+}
+
+/// Where each step stands among the steps. It is made anew for a view that came from elsewhere, and says nothing of its own.
+#[derive(Debug, Clone, Default)]
+struct Places(HashMap<StepId, usize>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Default for RunView {
@@ -191,6 +205,7 @@ impl Default for RunView {
             usage: Usage::default(),
             steps: Vec::new(),
             last_seq: 0,
+            places: Places::default(),
         }
     }
 }
@@ -284,9 +299,11 @@ impl RunView {
             Event::StepSkipped { step } => {
                 self.enter(step, StepState::Skipped).finished_at = Some(at);
             }
-            Event::StepCancelled { step } => {
+            Event::StepCancelled { step, usage } => {
+                self.usage += *usage;
                 if let Some(view) = self.find(step) {
                     view.goes_on(at);
+                    view.usage += *usage;
                     view.state = StepState::Cancelled;
                     view.finished_at = Some(at);
                     view.wake_at = None;
@@ -357,18 +374,25 @@ impl RunView {
         self.finished_at = Some(at);
     }
 
+    /// Where a step stands among the steps.
+    fn place(&mut self, id: &StepId) -> Option<usize> {
+        if self.places.0.len() != self.steps.len() {
+            self.places.0 = self.steps.iter().enumerate().map(|(place, step)| (step.id.clone(), place)).collect();
+        }
+        self.places.0.get(id).copied()
+    }
+
     fn find(&mut self, id: &StepId) -> Option<&mut StepView> {
-        self.steps.iter_mut().rev().find(|step| step.id == *id)
+        let place = self.place(id)?;
+        self.steps.get_mut(place)
     }
 
     fn enter(&mut self, head: &StepHead, state: StepState) -> &mut StepView {
-        let place = match self.steps.iter().rposition(|step| step.id == head.id) {
-            Some(place) => place,
-            None => {
-                self.steps.push(StepView::new(head, state));
-                self.steps.len() - 1
-            }
-        };
+        let place = self.place(&head.id).unwrap_or_else(|| {
+            self.steps.push(StepView::new(head, state));
+            self.places.0.insert(head.id.clone(), self.steps.len() - 1);
+            self.steps.len() - 1
+        });
         let view = &mut self.steps[place];
         view.state = state;
         view.about.clone_from(&head.about);

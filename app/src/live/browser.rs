@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use agentflow::engine::journal::StoredEvent;
+use agentflow::engine::journal::{Event, StoredEvent};
 use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{EventSource, MessageEvent, js_sys};
@@ -14,34 +14,6 @@ const BATCH: Duration = Duration::from_millis(100);
 const FIRST_PAUSE_MS: f64 = 500.0;
 const LONGEST_PAUSE_MS: f64 = 30_000.0;
 const PARTIAL: &str = "step.partial";
-/// The names of a run's events, as in the API.
-const RUN_EVENTS: [&str; 25] = [
-    "run.queued",
-    "run.started",
-    "run.waiting",
-    "run.paused",
-    "run.resumed",
-    "run.cancelling",
-    "run.succeeded",
-    "run.failed",
-    "run.cancelled",
-    "step.started",
-    "step.progress",
-    "step.waiting",
-    "step.tool_use",
-    "step.tool_result",
-    "step.succeeded",
-    "step.skipped",
-    "step.failed",
-    "step.cancelled",
-    "step.retrying",
-    "approval.requested",
-    "approval.decided",
-    "approval.reopened",
-    "approval.voted",
-    "approval.escalated",
-    "log",
-];
 const RUNS: &str = "runs";
 const APPROVALS: &str = "approvals";
 /// The number that was asked for is unknown: the run's events follow from the first.
@@ -168,7 +140,7 @@ fn open() {
     let Some(address) = address else { return };
     let Ok(source) = EventSource::new(&address) else { return };
     let on_message = Closure::new(receive);
-    for name in RUN_EVENTS.into_iter().chain([PARTIAL, RUNS, APPROVALS, RESET]) {
+    for name in Event::NAMES.into_iter().chain([PARTIAL, RUNS, APPROVALS, RESET]) {
         // Adding a listener to a fresh source cannot fail.
         let _ = source.add_event_listener_with_callback(name, on_message.as_ref().unchecked_ref());
     }

@@ -93,8 +93,8 @@ pub fn failing_run() -> Vec<StoredEvent> {
         (5_000, started(&tool, 3)),
         (5_500, failed(&tool, None)),
         (5_510, failed(&triage, Some("triage.lookup1"))),
-        (5_600, Event::StepCancelled { step: second.id.clone() }),
-        (5_600, Event::StepCancelled { step: each.id.clone() }),
+        (5_600, Event::StepCancelled { step: second.id.clone(), usage: Usage::default() }),
+        (5_600, Event::StepCancelled { step: each.id.clone(), usage: Usage::default() }),
         (
             5_700,
             Event::RunFailed {

@@ -305,7 +305,11 @@ fn keep_in_sight(
         let Some(tree) = place.get() else { return selected };
         look();
         let line = selected.and_then(|key| model.lines.with_untracked(|lines| lines.place(key)));
-        if let Some(line) = line
+        let is_windowed = model.lines.with_untracked(|lines| lines.rows.len() > WINDOW);
+        if let Some(key) = selected.filter(|_| before != Some(selected) && !is_windowed) {
+            // A short tree scrolls with its page. A line that has just been opened is drawn first.
+            request_animation_frame(move || center(&line_id(key)));
+        } else if let Some(line) = line
             && before != Some(selected)
         {
             #[expect(clippy::cast_precision_loss, reason = "lines are far fewer than 2^52")]
@@ -319,6 +323,18 @@ fn keep_in_sight(
         }
         selected
     });
+}
+
+/// Scrolls the page to a line that is out of its sight.
+fn center(id: &str) {
+    let Some(line) = document().get_element_by_id(id) else { return };
+    let (place, bar) = (line.get_bounding_client_rect(), 64.0);
+    let height = window().inner_height().ok().and_then(|height| height.as_f64()).unwrap_or(f64::MAX);
+    if place.top() < bar || place.bottom() > height {
+        let how = web_sys::ScrollIntoViewOptions::new();
+        how.set_block(web_sys::ScrollLogicalPosition::Center);
+        line.scroll_into_view_with_scroll_into_view_options(&how);
+    }
 }
 
 /// The keys of trees everywhere, and those of the run page.

@@ -48,7 +48,7 @@ pub use suspects::suspected_calls;
 use serde_json::{Value, json};
 
 use super::{
-    journal::{Event, LogLevel},
+    journal::{Event, LogLevel, Usage},
     machine::{Detail, Effect, Input, Machine, Step, Turn},
     plan::Plan,
     state::{ErrorClass, RunState, StepError, StepId, StepKind, StepState},
@@ -334,10 +334,12 @@ impl Decider<'_> {
                 continue;
             }
             self.keep_what_was_written(&id);
+            let mut usage = Usage::default();
             if let Some(step) = self.m.steps.get_mut(&id) {
                 // Of attempts that broke off before.
-                self.turn.usage += step.usage;
-                self.m.usage += step.usage;
+                usage = step.usage;
+                self.turn.usage += usage;
+                self.m.usage += usage;
                 step.state = StepState::Cancelled;
                 step.wake_at = None;
                 if step.detail.approval.is_some() {
@@ -346,7 +348,7 @@ impl Decider<'_> {
                 }
             }
             self.turn.touched.insert((ordinal, id.clone()));
-            self.turn.events.push(Event::StepCancelled { step: id });
+            self.turn.events.push(Event::StepCancelled { step: id, usage });
         }
     }
 
@@ -403,7 +405,7 @@ impl Decider<'_> {
             output: None,
             error: None,
             detail,
-            usage: super::journal::Usage::default(),
+            usage: Usage::default(),
             queued_at: self.now,
             wake_at: None,
         };

@@ -303,6 +303,7 @@ impl World {
         for event in &self.events {
             assert!(view.apply(event));
         }
+        assert_eq!(view.usage, self.machine.usage, "what is seen is what is counted");
         view
     }
 
@@ -491,6 +492,24 @@ fn a_deadline_ends_the_run_and_everything_in_it() {
     assert_eq!(world.run(), RunState::Failed);
     assert_eq!(world.machine.error.clone().unwrap().code, "run.deadline");
     assert!(world.view().steps.iter().all(|step| step.state.is_end()));
+}
+
+#[test]
+fn what_a_step_has_used_counts_though_it_is_stopped_before_its_next_attempt() {
+    let graph = json!({ "nodes": [
+        { "id": "ask", "kind": "agent", "agent": "helper", "prompt": "Hello" },
+        { "id": "end", "kind": "end", "after": ["ask"] },
+    ] });
+    let used = Usage { tokens_in: 5, tokens_out: 1, cost: Money(3) };
+    let mut world = World::new(graph, Value::Null, move |_, _, _| {
+        let mut error = StepError::new(ErrorClass::Unavailable, "x", "cut off");
+        error.set_used(used);
+        Err(error)
+    });
+    world.machine.deadline_at = Some(Timestamp::UNIX_EPOCH + TimeDelta::milliseconds(100));
+    assert_eq!(world.run(), RunState::Failed);
+    assert_eq!(world.view().step(&StepId::from_text("ask.model1")).unwrap().state, StepState::Cancelled);
+    assert_eq!(world.view().usage, used);
 }
 
 #[test]
