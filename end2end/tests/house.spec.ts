@@ -42,7 +42,7 @@ test('the files of a page are packed, kept for ever, and of the right kind', asy
 test('a chunk that does not come is asked for again, and the page works meanwhile', async ({ page, expected }) => {
   const person = await signUp(page);
   expected.push(/ERR_FAILED/, /Failed to fetch/);
-  const lose = (chunk: string) => page.route(new RegExp(`split_${chunk}\\.wasm$`), (route) => route.abort(), { times: 1 });
+  const lose = (chunk: string) => page.route(new RegExp(`/${chunk}\\.bin$`), (route) => route.abort(), { times: 1 });
   // On the way to a page: it is opened as a document instead.
   await lose('build');
   await page.getByRole('link', { name: 'Agents' }).first().click();
@@ -50,7 +50,7 @@ test('a chunk that does not come is asked for again, and the page works meanwhil
   await ready(page);
   expect(new URL(page.url()).pathname).toBe(`/o/${person.slug}/agents`);
   // With the page: until it comes, what one sees works as it came.
-  const list = /split_list\.wasm$/;
+  const list = /\/list\.bin$/;
   await page.route(list, (route) => route.abort());
   await page.goto(`/o/${person.slug}/runs`);
   await page.getByRole('link', { name: 'Agents' }).first().click();

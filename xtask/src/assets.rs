@@ -19,7 +19,7 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::{
     Result,
     build::{Mode, write},
-    places, shell,
+    bundles, places, shell,
     stamp::{self, Stamp},
 };
 
@@ -45,7 +45,7 @@ pub fn assemble(wasm: &Path, site: &Path, mode: Mode) -> Result {
     let optimiser = optimiser(mode);
     let mut state = vec![module.clone(), css.clone().into_bytes(), optimiser.is_some().to_string().into_bytes()];
     // How it is put together counts as well.
-    state.push(include_bytes!("assets.rs").to_vec());
+    state.extend([include_str!("assets.rs"), include_str!("bundles.rs"), include_str!("split.js")].map(Into::into));
     for file in &public {
         state.push(file.to_string_lossy().into_owned().into_bytes());
         state.push(fs::read(file)?);
@@ -131,6 +131,10 @@ fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<Code> {
             }
         }
     }
+    let chunks = bundles::bundle(&work, &split.prefetch_map)?;
+    let mut files = Vec::new();
+    shell::files(&work, &mut files);
+    files.sort();
     let contents = files.iter().map(fs::read).collect::<std::io::Result<Vec<_>>>()?;
     let folder = format!("pkg/{}", stamp::of_bytes(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>()));
     for (file, content) in files.iter().zip(contents) {
@@ -138,10 +142,9 @@ fn bind(module: &[u8], site: &Path, optimiser: Option<&Path>) -> Result<Code> {
     }
     fs::remove_dir_all(&work)?;
     let address = |name: &str| format!("/{folder}/{name}");
-    let chunks = split
-        .prefetch_map
-        .iter()
-        .map(|(chunk, files)| (chunk.clone(), files.iter().map(|file| address(&format!("{file}.wasm"))).collect()));
+    let chunks = chunks
+        .into_iter()
+        .map(|(chunk, bundles)| (chunk, bundles.iter().map(|bundle| address(&format!("{bundle}.bin"))).collect()));
     Ok(Code {
         js: address("agentflow.js"),
         wasm: address("agentflow_bg.wasm"),

@@ -2,6 +2,7 @@
 
 mod assets;
 mod build;
+mod bundles;
 mod checks;
 mod cluster;
 mod contrast;
