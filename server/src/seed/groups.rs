@@ -50,7 +50,7 @@ pub async fn items(ground: &Ground, seed: u64, count: usize, failing: usize) -> 
             })
         })
         .collect();
-    run(ground, workflow, json!({ "items": items })).await
+    run(ground, workflow, json!({ "count": count, "items": items })).await
 }
 
 async fn run(ground: &Ground, workflow: WorkflowId, input: Value) -> Result<RunId, Trouble> {

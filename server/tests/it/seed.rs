@@ -98,6 +98,7 @@ async fn groups_are_made_by_real_runs_with_exactly_as_many_failures() {
         assert_eq!(of_kind(&detail, StepKind::Item, StepState::Failed), 3);
         assert_eq!(of_kind(&detail, StepKind::Item, StepState::Succeeded), 9);
         assert_eq!(detail.output, Some(json!({ "shared": 9, "failed": 3 })));
+        assert_eq!(detail.summary.title, "12 orders");
         made.push((content(office, many).await, content(office, items).await));
     }
     assert_eq!(made[0], made[1]);
