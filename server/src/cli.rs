@@ -1,4 +1,5 @@
-//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `bench`, `completions`.
+//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `bench`, `seed`,
+//! `completions`.
 
 use std::{future::Future, process::ExitCode};
 
@@ -12,6 +13,7 @@ use crate::{
     admin::Admin,
     bench,
     config::Config,
+    seed::Seed,
     startup::{self, Trouble},
     workers::Role,
 };
@@ -41,6 +43,9 @@ enum Command {
     Admin(Admin),
     /// Measure what the engine costs, on a PostgreSQL of its own beside its limits
     Bench(bench::Options),
+    /// Make large cases for tests and measurements, in an organization that is there
+    #[command(subcommand)]
+    Seed(Seed),
     /// Evaluate expressions from standard input; the server starts itself so
     #[command(name = worker::COMMAND, hide = true)]
     EvaluateExpressions,
@@ -68,6 +73,7 @@ impl Cli {
             Command::Doctor => with_config(startup::doctor),
             Command::Admin(admin) => with_config(|config| admin.run(config)),
             Command::Bench(options) => with_config(|config| bench::run(config, options)),
+            Command::Seed(seed) => with_config(|config| seed.run(config)),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "agentflow", &mut std::io::stdout());
                 ExitCode::SUCCESS

@@ -12,6 +12,7 @@ pub mod live;
 pub mod master_key;
 pub mod postgres;
 pub mod rest;
+pub mod seed;
 pub mod shutdown;
 pub mod startup;
 pub mod state;

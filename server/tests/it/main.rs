@@ -56,6 +56,7 @@ mod recorded;
 mod rehearsals;
 mod runs;
 mod seams;
+mod seed;
 mod shell;
 mod smoke;
 mod spending;
