@@ -253,6 +253,13 @@ impl Effects for Performer {
             answer.requested = Some(tried.model.clone());
             answer.tried.insert(0, tried);
         }
+        // What came and could not be taken was answered, too.
+        if let Err(error) = &mut result
+            && error.class == ErrorClass::InvalidOutput
+            && !price.is_zero()
+        {
+            error.set_used(Usage { cost: price, ..Usage::default() });
+        }
         if let Some(reservation) = held {
             let (cost, usage) = match &result {
                 Ok(Answer::Model(answer)) => (answer.spent().cost, answer.usage),

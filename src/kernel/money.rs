@@ -53,7 +53,9 @@ impl Money {
 pub fn typed_micros(typed: &str) -> Option<i64> {
     let number: String = typed.chars().filter(|letter| !letter.is_whitespace()).collect();
     let (whole, part) = number.split_once('.').unwrap_or((&number, ""));
-    let are_thousands = whole.split(',').skip(1).all(|group| group.len() == 3);
+    let first = whole.split(',').next().unwrap_or_default();
+    let are_thousands = whole.split(',').skip(1).all(|group| group.len() == 3)
+        && (first == whole || ((1..=3).contains(&first.len()) && !first.starts_with('0')));
     let whole = whole.replace(',', "");
     let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
     let is_number = whole.len() + part.len() > 0 && digits(&whole) && digits(part);
@@ -113,7 +115,7 @@ mod tests {
     fn a_comma_that_may_mean_decimals_is_refused() {
         assert_eq!(typed_micros("20,000.00"), Some(20_000_000_000));
         assert_eq!(typed_micros("1,234,567"), Some(1_234_567_000_000));
-        for unclear in ["1000,00", "1,5", "1.000,00", ",", "-1", ""] {
+        for unclear in ["1000,00", "1,5", "1.000,00", ",", "-1", "", "0,005", "1234,567", ",123"] {
             assert_eq!(typed_micros(unclear), None, "{unclear}");
         }
     }

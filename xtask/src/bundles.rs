@@ -35,12 +35,17 @@ pub fn bundle(folder: &Path, needs: &HashMap<String, Vec<String>>) -> Result<BTr
         shares.iter().filter(|(_, chunks)| takes(chunks)).map(|(number, _)| *number).collect()
     };
     write_bundle(folder, SHARED, &of(&|chunks| chunks.len() >= COMMON), None)?;
-    let names = given(&fs::read_to_string(folder.join("split.js"))?)?;
+    let glue_of_split = fs::read_to_string(folder.join("split.js"))?;
+    let (names, props) =
+        (given(&glue_of_split, "const {", "} = initSync(")?, given(&glue_of_split, "__wasm_split: {", "} }")?);
     let mut glue = String::new();
     for line in GLUE.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//")) {
-        let _ = writeln!(glue, "{}", line.trim_start().replace("NAMES", &names));
+        let _ = writeln!(glue, "{}", line.trim_start().replace("NAMES", &names).replace("PROPS", &props));
     }
     let chunks: BTreeSet<&str> = needs.keys().map(String::as_str).collect();
+    if chunks.contains(SHARED) {
+        return Err(format!("a chunk is called {SHARED}, as the bundle of what chunks share").into());
+    }
     for chunk in &chunks {
         let modules = of(&|chunks| chunks.len() < COMMON && chunks.contains(chunk));
         write_bundle(folder, chunk, &modules, Some(&format!("split_{chunk}")))?;
@@ -64,7 +69,7 @@ fn write_bundle(folder: &Path, name: &str, shared: &[u32], own: Option<&str>) ->
     let modules = shared.chain(own.map(|own| (0, own.to_owned())));
     let (mut head, mut bodies) = (Vec::new(), Vec::new());
     for (number, module) in modules {
-        let body = fs::read(folder.join(format!("{module}.wasm")))?;
+        let body = fs::read(folder.join(format!("{module}.wasm"))).map_err(|error| format!("{module}: {error}"))?;
         head.extend([number, u32::try_from(body.len())?]);
         bodies.extend(body);
     }
@@ -74,9 +79,12 @@ fn write_bundle(folder: &Path, name: &str, shared: &[u32], own: Option<&str>) ->
     Ok(fs::write(folder.join(format!("{name}.bin")), bytes)?)
 }
 
-/// The names of what the entry gives to its chunks, as the split's own glue has them: `const { a, b, } = initSync(…)`.
-fn given(glue: &str) -> Result<String> {
-    let names = glue.lines().find_map(|line| line.trim().strip_prefix("const { ")?.split_once("} = initSync("));
-    let (names, _) = names.ok_or("the split into chunks: its glue has another form")?;
-    Ok(names.trim().trim_end_matches(',').to_owned())
+/// What the split's own glue has between two marks: of what the entry gives to its chunks the names, as in
+/// `const { a, b, } = initSync(…)`, and what it adds to them, as in `__wasm_split: { c: 1, }`. It ends with a comma, or is
+/// nothing.
+fn given(glue: &str, from: &str, to: &str) -> Result<String> {
+    let inside = glue.split_once(from).and_then(|(_, rest)| rest.split_once(to));
+    let (inside, _) = inside.ok_or("the split into chunks: its glue has another form")?;
+    let inside = inside.trim().trim_end_matches(',');
+    Ok(if inside.is_empty() { String::new() } else { format!("{inside},") })
 }

@@ -9,7 +9,7 @@ let imports;
 const shared = () => {
   if (!imports) {
     const { NAMES } = initSync();
-    imports = { __wasm_split: { NAMES } };
+    imports = { __wasm_split: { PROPS NAMES } };
   }
   return imports;
 };

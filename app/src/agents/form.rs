@@ -151,7 +151,7 @@ fn fields(page: &AgentPage, chosen: Chosen) -> AnyView {
     view! {
         <Card title="What it is">
             <div class="fields">
-                <Field name="form[name]" label="Name" value=form.name longest=80/>
+                <Field name="form[name]" label="Name" value=form.name longest=80 hint="What people call it."/>
                 <Field name="form[role]" label="Role" optional=true value=form.role hint="In a few words, such as: sales assistant."/>
             </div>
         </Card>
@@ -314,7 +314,7 @@ fn guardrails_card(page: &AgentPage) -> AnyView {
                 />
                 <Select
                     name="form[rule_of_two]" label="Strangers' text, private data and sending" choices=asks value=rule_of_two
-                    hint="What happens when one task has read strangers' text and private data, and is about to send something out."
+                    hint="What happens when one run has read strangers' text and private data, or its workflow reads the shared context, and the agent is about to send something out."
                 />
                 <Field
                     name="form[max_input_chars]" label="Longest task" optional=true class="short" inputmode="numeric" value=max_input_chars

@@ -93,7 +93,7 @@ pub async fn tool_choices(grant: &Grant<right::View>) -> Result<Vec<ToolChoice>>
 fn choice(tool: Listed) -> ToolChoice {
     let description = match tool.cost.is_zero() {
         true => tool.description,
-        false => format!("{} A call costs {}.", tool.description, tool.cost),
+        false => format!("{}. A call costs {}.", tool.description.trim_end_matches('.'), tool.cost),
     };
     ToolChoice { name: tool.name, title: tool.title, description, effect: tool.effect }
 }

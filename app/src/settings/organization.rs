@@ -89,7 +89,7 @@ fn hosts(org: String, settings: &OrgSettings, role: Role) -> AnyView {
             <input type="hidden" name="org" value=org/>
             <TextArea
                 name="allowed_domains" label="Hosts that tools may call" optional=true rows=3 class="mono" value=named
-                hint="One on a line, such as example.com with all below it. Web requests, your own tools, tool servers and databases: no others are called, whoever uses them. Empty: all public ones. An agent's guardrails can list fewer."
+                hint="One on a line, such as example.com with all below it. Web requests, your own tools, tool servers and databases reach no other hosts, whoever uses them. Empty: all public ones. An agent's guardrails can list fewer."
             />
             <Submit look=Look::Default>"Save hosts"</Submit>
         </Form>

@@ -406,7 +406,7 @@ fn trouble(page: &StepPage) -> Option<AnyView> {
         let value = form.budget.clone();
         view! {
             <Field name="form[budget]" label="Budget ($)" optional=true class="short" inputmode="decimal" value
-                hint="What all model calls in it may cost together. When it is used up, a person is asked. Empty: no limit but the agents' own."/>
+                hint="What all model calls and paid tools in it may cost together. When it is used up, a person is asked. Empty: no limit but the agents' own."/>
         }
     });
     let gate = works.then(|| {

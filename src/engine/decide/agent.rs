@@ -28,6 +28,9 @@ const WHOLE_TURNS: u32 = 2;
 /// Why a call is held back that the agent's permissions alone would let go.
 const COMBINES: &str = "Held back because this run has read text from outside and private data, and this call sends \
                         something out: look for what should not leave.";
+/// The same where it is not known what the run has read.
+const READS_CONTEXT: &str = "Held back because this workflow reads the shared context, which other runs write, and this \
+                             call sends something out: look for what should not leave.";
 
 impl Decider<'_> {
     /// The agent of a step: its node's, or the one that does it instead.
@@ -360,15 +363,17 @@ impl Decider<'_> {
             ToolPermission::NeedsApproval => tool.name != ASK_HUMAN,
             ToolPermission::Policy => tool.effect != ToolEffect::Read,
         };
-        let has_both = || (self.m.seen.untrusted && self.m.seen.private) || self.plan.reads_context();
-        let combines = spec.guardrails.rule_of_two && tool.flow.outbound && has_both();
-        let is_held = !self.is_simulated(tool, &request.arguments) && (by_permission || combines);
+        let combines = (spec.guardrails.rule_of_two && tool.flow.outbound).then_some(()).and_then(|()| {
+            let has_both = self.m.seen.untrusted && self.m.seen.private;
+            has_both.then_some(COMBINES).or_else(|| self.plan.reads_context().then_some(READS_CONTEXT))
+        });
+        let is_held = !self.is_simulated(tool, &request.arguments) && (by_permission || combines.is_some());
         if (is_held || tool.name == ASK_HUMAN) && self.asked_for(agent, call) >= MAX_ASKS {
             let message = format!("People were asked {MAX_ASKS} times already, which is the most for a task.");
             return self.fail(call, StepError::new(ErrorClass::BadInput, "tools.too_many_approvals", message));
         }
         if is_held {
-            return self.ask_for_tool(call, spec, tool, request, combines.then_some(COMBINES));
+            return self.ask_for_tool(call, spec, tool, request, combines);
         }
         match kind_of_call(Some(tool)) {
             StepKind::Tool => self.start_attempt(call),

@@ -495,24 +495,6 @@ fn a_deadline_ends_the_run_and_everything_in_it() {
 }
 
 #[test]
-fn what_a_step_has_used_counts_though_it_is_stopped_before_its_next_attempt() {
-    let graph = json!({ "nodes": [
-        { "id": "ask", "kind": "agent", "agent": "helper", "prompt": "Hello" },
-        { "id": "end", "kind": "end", "after": ["ask"] },
-    ] });
-    let used = Usage { tokens_in: 5, tokens_out: 1, cost: Money(3) };
-    let mut world = World::new(graph, Value::Null, move |_, _, _| {
-        let mut error = StepError::new(ErrorClass::Unavailable, "x", "cut off");
-        error.set_used(used);
-        Err(error)
-    });
-    world.machine.deadline_at = Some(Timestamp::UNIX_EPOCH + TimeDelta::milliseconds(100));
-    assert_eq!(world.run(), RunState::Failed);
-    assert_eq!(world.view().step(&StepId::from_text("ask.model1")).unwrap().state, StepState::Cancelled);
-    assert_eq!(world.view().usage, used);
-}
-
-#[test]
 fn a_stopped_run_starts_nothing_more() {
     let mut world = World::new(branching(), json!({ "amount": 50 }), echo);
     world.run();

@@ -462,7 +462,7 @@ impl Plan {
     /// Whether an expression in it may read the shared context, which other runs write, too.
     #[must_use]
     pub fn reads_context(&self) -> bool {
-        serde_json::to_value(self).map_or(true, |plan| template::mentions(&plan, "context"))
+        serde_json::to_value(self).map_or(true, |plan| template::reads(&plan, "context"))
     }
 }
 

@@ -204,24 +204,33 @@ pub fn is_constant(value: &Value) -> bool {
     constant
 }
 
-/// Whether an expression of a template may read a name: the name stands in it as a word of its own, and is no field of
-/// something else.
+/// Whether an expression of a template has a name as a word of its own: whoever fills it in must know it.
 #[must_use]
 pub fn mentions(template: &Value, name: &str) -> bool {
+    has_code(template, &|code| has_word(code, name, &|_| false))
+}
+
+/// The same, but for the fields of something else: `input.context` does not read the context.
+#[must_use]
+pub fn reads(template: &Value, name: &str) -> bool {
+    let is_field = |before: &str| before.ends_with('.') && !before.ends_with("..") && !before.ends_with("globalThis.");
+    has_code(template, &|code| has_word(code, name, &is_field))
+}
+
+fn has_code(template: &Value, is_so: &dyn Fn(&str) -> bool) -> bool {
     let mut found = false;
-    for_each_text(template, &mut |text| found |= expressions(text).into_iter().any(|code| has_word(code, name)));
+    for_each_text(template, &mut |text| found |= expressions(text).into_iter().any(is_so));
     found
 }
 
-fn has_word(code: &str, word: &str) -> bool {
+fn has_word(code: &str, word: &str, passes: &dyn Fn(&str) -> bool) -> bool {
     let part =
         |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$');
-    let is_field = |before: &str| before.ends_with('.') && !before.ends_with("...");
     // An escaped letter in a name could hide it: then everything counts as mentioned.
     code.contains("\\u")
         || code.match_indices(word).any(|(place, _)| {
             let (before, after) = (&code[..place], &code[place + word.len()..]);
-            !part(before.chars().next_back()) && !part(after.chars().next()) && !is_field(before.trim_end())
+            !part(before.chars().next_back()) && !part(after.chars().next()) && !passes(before)
         })
 }
 
@@ -267,8 +276,12 @@ mod tests {
     fn only_what_is_mentioned_counts() {
         assert!(mentions(&json!({ "a": ["{{ context.key }}"] }), "context"));
         assert!(mentions(&json!("{{ cont\\u0065xt.key }}"), "context"));
-        assert!(!mentions(&json!("context {{ contexts + mycontext + input.context + input?. context }}"), "context"));
-        assert!(mentions(&json!("{{ [...context.list] }}"), "context"));
+        assert!(!mentions(&json!("context {{ contexts + mycontext }}"), "context"));
+        assert!(mentions(&json!("{{ // All of it.\n context.list }}"), "context"));
+        for read in ["[...context.list]", "1 + context.n", "globalThis.context", "// All.\n context.list"] {
+            assert!(reads(&json!(format!("{{{{ {read} }}}}")), "context"), "{read}");
+        }
+        assert!(!reads(&json!("{{ input.context + input?.context + mycontext }}"), "context"));
     }
 
     #[test]

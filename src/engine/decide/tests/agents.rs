@@ -226,6 +226,49 @@ fn strangers_text_and_private_data_do_not_go_out_unseen() {
 }
 
 #[test]
+fn what_a_step_has_used_counts_though_it_is_stopped_before_its_next_attempt() {
+    let graph = json!({ "nodes": [
+        { "id": "ask", "kind": "agent", "agent": "helper", "prompt": "Hello" },
+        { "id": "end", "kind": "end", "after": ["ask"] },
+    ] });
+    let used = Usage { tokens_in: 5, tokens_out: 1, cost: Money(3) };
+    let mut world = World::new(graph, Value::Null, move |_, _, _| {
+        let mut error = StepError::new(ErrorClass::Unavailable, "x", "cut off");
+        error.set_used(used);
+        Err(error)
+    });
+    world.machine.deadline_at = Some(Timestamp::UNIX_EPOCH + TimeDelta::milliseconds(100));
+    assert_eq!(world.run(), RunState::Failed);
+    assert_eq!(world.view().step(&StepId::from_text("ask.model1")).unwrap().state, StepState::Cancelled);
+    assert_eq!(world.view().usage, used);
+}
+
+#[test]
+fn what_tools_cost_counts_for_the_task_and_holds_the_next_model_call() {
+    let paid = |output| {
+        let answer = Box::new(Answer::Tool { output });
+        Ok(Answer::Paid { answer, cost: Money(700) })
+    };
+    let tools = [(reading("page"), ToolPermission::Allowed)];
+    for (limit, calls) in [(1_500, 2), (600, 1)] {
+        let mut world = world(&tools, move |_, step, _| match step {
+            "ask.model1" => said("", vec![request("page", json!({ "url": "a" }))]),
+            "ask.model2" => said("Done.", Vec::new()),
+            _ => paid(json!("text")),
+        });
+        let mut plan = (*world.machine.plan).clone();
+        plan.agents.get_mut("helper").unwrap().limits.max_cost = Money(limit);
+        world.machine.plan = Arc::new(plan);
+        let end = world.run();
+        assert_eq!(
+            (world.times("ask.model1") + world.times("ask.model2"), end == RunState::Succeeded),
+            (calls, calls == 2)
+        );
+        assert_eq!(world.machine.steps[&StepId::from_text("ask.tool1_1")].usage.cost, Money(700));
+    }
+}
+
+#[test]
 fn nobody_is_asked_for_leave_without_end() {
     let mut world = world(&[], |_, step, _| match step.contains("model") {
         true => said("", (0..16).map(|n| request("send", json!({ "n": n }))).collect()),
