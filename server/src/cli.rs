@@ -1,5 +1,4 @@
-//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `bench`, `seed`,
-//! `completions`.
+//! The command line: `agentflow serve` (the default), `migrate`, `doctor`, `admin`, `bench`, `seed`, `completions`.
 
 use std::{future::Future, process::ExitCode};
 
@@ -43,7 +42,7 @@ enum Command {
     Admin(Admin),
     /// Measure what the engine costs, on a PostgreSQL of its own beside its limits
     Bench(bench::Options),
-    /// Make large cases for tests and measurements, in an organization that is there
+    /// Make large cases for tests and measurements, in an existing organization
     #[command(subcommand)]
     Seed(Seed),
     /// Evaluate expressions from standard input; the server starts itself so

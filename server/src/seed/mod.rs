@@ -111,7 +111,7 @@ impl Seed {
                 ("an emission", Vec::new())
             }
         };
-        eprintln!("Made {what} in {:.1} s; {} runs.", begun.elapsed().as_secs_f64(), runs.len().max(1));
+        eprintln!("Made {what} in {:.1} s.", begun.elapsed().as_secs_f64());
         runs.into_iter().for_each(|run| tell(state, &ground, run));
         Ok(())
     }
