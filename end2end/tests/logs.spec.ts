@@ -214,6 +214,6 @@ test('the log can be read and taken along with JavaScript off @plain', async ({ 
   await page.getByRole('link', { name: 'Newer lines' }).click();
   await expect.poll(numbers).toEqual(all.slice(-1_000, -500));
   const download = page.waitForEvent('download');
-  await page.getByRole('link', { name: 'Download log' }).click();
+  await page.getByRole('link', { name: 'Download the log as .txt' }).click();
   expect((await download).suggestedFilename()).toMatch(/^run_.+\.log\.txt$/);
 });

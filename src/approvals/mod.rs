@@ -21,7 +21,7 @@ pub use amount::Amount;
 use crate::{
     access::Role,
     engine::state::StepId,
-    kernel::{ApiKeyId, ApprovalId, Money, RunId, Timestamp, UserId, WorkflowId},
+    kernel::{ApiKeyId, ApprovalId, Cursor, Money, RunId, Timestamp, UserId, WorkflowId},
 };
 
 /// What is asked.
@@ -309,6 +309,9 @@ pub struct ApprovalFilter {
     pub workflow: Option<WorkflowId>,
     /// That the one who asks may decide, or has decided.
     pub mine: bool,
+    /// After this place in the list, where an inbox is read page by page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Cursor>,
 }
 
 /// The inbox: what waits, and what was decided a moment ago.
@@ -316,8 +319,8 @@ pub struct ApprovalFilter {
 pub struct Inbox {
     /// What waits, the nearest deadline first.
     pub pending: Vec<Approval>,
-    /// Whether more waits than is shown.
-    pub more: bool,
+    /// Where those come that are not shown any more: of what waits, or of what was decided, whichever was asked for.
+    pub next: Option<Cursor>,
     /// Decided lately, the newest first.
     pub decided: Vec<Approval>,
     /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.

@@ -46,33 +46,32 @@ pub async fn list(
     if filter.decided {
         let before = cursor.map(moment_of).transpose()?;
         let rows = store::decided(&mut tx, viewer, filter, before, i64::from(limit) + 1).await?;
-        return Ok(Page::cut(rows, limit as usize, |row| {
-            row.decision.as_ref().map(|decision| decision.at.timestamp_micros().to_string()).unwrap_or_default()
-        }));
+        return Ok(Page::cut(rows, limit as usize, moment_in_words));
     }
     let place = cursor.map(place_of).transpose()?;
     let rows = store::pending(&mut tx, viewer, filter, place, i64::from(limit) + 1).await?;
-    Ok(Page::cut(rows, limit as usize, |row| {
-        let expires_at = row.expires_at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
-        format!("{expires_at}.{}.{}", row.created_at.timestamp_micros(), row.id)
-    }))
+    Ok(Page::cut(rows, limit as usize, place_in_words))
 }
 
 /// What waits, and what was decided a moment ago.
 ///
 /// # Errors
-/// When the database does not answer.
+/// `malformed` for a place that is none.
 pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) -> Result<Inbox> {
     let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let mut pending = store::pending(&mut tx, viewer, filter, None, INBOX + 1).await?;
-    let more = pending.len() as i64 > INBOX;
-    pending.truncate(INBOX as usize);
+    let after = filter.after.as_ref();
+    let place = after.filter(|_| !filter.decided).map(place_of).transpose()?;
+    let before = after.filter(|_| filter.decided).map(moment_of).transpose()?;
     let decisions = if filter.decided { INBOX } else { DECIDED };
-    let decided = store::decided(&mut tx, viewer, filter, None, decisions).await?;
+    let pending = store::pending(&mut tx, viewer, filter, place, INBOX + 1).await?;
+    let decided = store::decided(&mut tx, viewer, filter, before, decisions + 1).await?;
+    let pending = Page::cut(pending, INBOX as usize, place_in_words);
+    let decided = Page::cut(decided, decisions as usize, moment_in_words);
     let undo_window_s = undo_window(&mut tx, viewer).await?;
     let now = store::now(&mut tx).await?;
-    Ok(Inbox { pending, more, decided, undo_window_s, now })
+    let next = if filter.decided { decided.next } else { pending.next };
+    Ok(Inbox { pending: pending.items, next, decided: decided.items, undo_window_s, now })
 }
 
 /// One approval.
@@ -494,6 +493,15 @@ fn place_of(cursor: &Cursor) -> Result<Place> {
         Some(Place { expires_at, created_at: moment(created_at)?, id: id.parse().ok()? })
     };
     parse().ok_or_else(Cursor::invalid)
+}
+
+fn place_in_words(row: &Approval) -> String {
+    let expires_at = row.expires_at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
+    format!("{expires_at}.{}.{}", row.created_at.timestamp_micros(), row.id)
+}
+
+fn moment_in_words(row: &Approval) -> String {
+    row.decision.as_ref().map(|decision| decision.at.timestamp_micros().to_string()).unwrap_or_default()
 }
 
 fn moment_of(cursor: &Cursor) -> Result<Timestamp> {

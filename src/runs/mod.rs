@@ -7,6 +7,8 @@ pub mod control;
 #[cfg(feature = "ssr")]
 pub mod follow;
 #[cfg(feature = "ssr")]
+pub mod logs;
+#[cfg(feature = "ssr")]
 mod rules;
 #[cfg(feature = "ssr")]
 pub mod service;
@@ -141,6 +143,9 @@ pub struct LogLine {
     /// The line.
     pub message: String,
 }
+
+/// So many runs are counted that fit a filter.
+pub const COUNTED: i64 = 10_000;
 
 /// A window on a run's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

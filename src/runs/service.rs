@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    LogPage, LogQuery, RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
-    store::{self, LogWindow, Place, queue::Because},
+    RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
+    store::{self, Place, queue::Because},
 };
 use crate::{
     access::{Ctx, Grant, right},
@@ -30,8 +30,6 @@ use crate::{
 const TITLE_LENGTH: usize = 120;
 /// How long the key of a group may be as it is; longer ones are cut.
 const GROUP_KEY_BYTES: usize = 200;
-/// Lines of a log in one answer at most.
-const LOG_LINES: u32 = 500;
 /// How deep an input may nest.
 const INPUT_DEPTH: usize = 64;
 /// How large an input may be as JSON: 1 MiB.
@@ -116,16 +114,21 @@ pub async fn list(
 ) -> Result<Page<RunSummary>> {
     let limit = limit.clamp(1, 200);
     let place = cursor.map(place_of).transpose()?;
-    let filter = RunFilter {
-        q: filter.q.as_deref().and_then(search_text),
-        // No trigger is called so, and the database takes no text with a NUL.
-        trigger: filter.trigger.clone().map(text::without_nul),
-        ..filter.clone()
-    };
+    let filter = askable(filter);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let mut rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
     say_why_queued(grant, &mut tx, rows.iter_mut()).await?;
     Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))
+}
+
+/// A filter as the database can be asked by it.
+fn askable(filter: &RunFilter) -> RunFilter {
+    RunFilter {
+        q: filter.q.as_deref().and_then(search_text),
+        // No trigger is called so, and the database takes no text with a NUL.
+        trigger: filter.trigger.clone().map(text::without_nul),
+        ..filter.clone()
+    }
 }
 
 /// A window on the list of runs together with the moment of the answer.
@@ -141,6 +144,16 @@ pub async fn list_now(
     let page = list(grant, filter, cursor, limit).await?;
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     Ok((page, store::now(&mut tx).await?))
+}
+
+/// How many runs fit a filter; nothing beyond [`COUNTED`](super::COUNTED).
+///
+/// # Errors
+/// As [`list`].
+pub async fn count(grant: &Grant<right::View>, filter: &RunFilter) -> Result<Option<u64>> {
+    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
+    let count = store::count(&mut tx, &askable(filter), super::COUNTED + 1).await?;
+    Ok(Some(count).filter(|count| *count <= super::COUNTED.unsigned_abs()))
 }
 
 /// A run with its tree.
@@ -241,39 +254,6 @@ pub async fn step_events(grant: &Grant<right::ViewPayloads>, run: RunId, step: &
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     read_step(&mut tx, run, step).await?;
     store::events_of_step(&mut tx, run, step).await
-}
-
-/// A window on a run's log.
-///
-/// # Errors
-/// `not_found`.
-pub async fn logs(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuery) -> Result<LogPage> {
-    // No step's name holds a zero, and the database takes no text with one.
-    let step = query.step.as_ref().filter(|step| !step.as_str().contains('\0'));
-    let limit = query.limit.unwrap_or(LOG_LINES).clamp(1, LOG_LINES) as usize;
-    let window = match query.after {
-        Some(after) => LogWindow::After(after),
-        None => LogWindow::Before(query.before),
-    };
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    // The number is read first: what comes in between is then among the lines, or follows live, and never gets lost.
-    let (_, last_seq) = store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let mut lines = store::logs(&mut tx, run, window, query.level, step, limit as i64 + 1).await?;
-    let total = store::count_logs(&mut tx, run, query.level, step).await?;
-    let more = lines.len() > limit;
-    let (earlier, later) = match window {
-        LogWindow::After(after) => {
-            lines.truncate(limit);
-            (after > 0, more)
-        }
-        LogWindow::Before(before) => {
-            if more {
-                lines.remove(0);
-            }
-            (more, before.is_some())
-        }
-    };
-    Ok(LogPage { lines, earlier, later, total, last_seq })
 }
 
 /// A run's events after a number, in order, `limit` of them at most, and the number of the last event that there is.

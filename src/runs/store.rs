@@ -139,6 +139,48 @@ pub async fn list(tx: &mut TenantTx, filter: &RunFilter, place: Option<Place>, l
     rows.into_iter().map(RunSummary::try_from).collect()
 }
 
+/// How many runs fit the filter, counted up to `most`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(tx: &mut TenantTx, filter: &RunFilter, most: i64) -> Result<u64> {
+    let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
+    let ids = filter.q.as_deref().and_then(id_range);
+    let org = tx.org();
+    let count = sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from (
+          select
+          from runs r
+          where r.organization_id = $1
+            and (cardinality($2::text[]) = 0 or r.state = any($2))
+            and ($3::uuid is null or r.workflow_id = $3)
+            and ($4::text is null or r.trigger = $4)
+            and ($5::text is null
+                 or position(lower($5) in lower(r.title)) > 0
+                 or r.id between $6::uuid and $7::uuid)
+            and ($8::timestamptz is null or r.created_at >= $8)
+            and ($9::timestamptz is null or r.created_at < $9)
+          limit $10
+        ) fitting
+        "#,
+        org.uuid(),
+        &states,
+        filter.workflow.map(WorkflowId::uuid),
+        filter.trigger,
+        filter.q,
+        ids.map(|(first, _)| first.uuid()),
+        ids.map(|(_, last)| last.uuid()),
+        filter.from,
+        filter.to,
+        most,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
 /// One line of the list.
 ///
 /// # Errors

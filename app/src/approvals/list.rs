@@ -141,6 +141,24 @@ pub(super) fn DecidedRows(
     .into_any()
 }
 
+/// Links to the rest of a list that is longer than a page.
+#[component]
+pub(super) fn MorePages(org: String, place: Memo<Place>, state: State) -> impl IntoView {
+    move || {
+        let here = place.get();
+        let first = here.filter.after.is_some().then(|| {
+            let href = here.page(None).href(&org);
+            view! { <a class="btn" href=href>"First page"</a> }
+        });
+        let next = state.next.get().map(|next| {
+            let href = here.page(Some(next)).href(&org);
+            view! { <a class="btn" href=href rel="next">"Next page"</a> }
+        });
+        (first.is_some() || next.is_some())
+            .then(|| view! { <nav class="pager" aria-label="Pages">{first}{next}</nav> }.into_any())
+    }
+}
+
 fn decided_row(row: &Approval, org: &str, place: Memo<Place>, state: State, on_change: Callback<(Shown,)>) -> AnyView {
     let (id, to) = (row.id, org.to_owned());
     let href = move || place.get().select(id).href(&to);

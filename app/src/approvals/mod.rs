@@ -9,7 +9,7 @@ mod list;
 mod place;
 
 use agentflow::approvals::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Shown};
-use agentflow::kernel::{ApprovalId, WorkflowId, text};
+use agentflow::kernel::{ApprovalId, Cursor, WorkflowId, text};
 use leptos::{html, prelude::*};
 use leptos_router::{
     NavigateOptions,
@@ -20,7 +20,7 @@ use leptos_router::{
 use self::{
     api::InboxPage,
     card::ApprovalCard,
-    list::{DecidedRows, PendingRows},
+    list::{DecidedRows, MorePages, PendingRows},
     place::Place,
 };
 use crate::{
@@ -73,6 +73,8 @@ struct State {
     decided: RwSignal<Vec<Approval>>,
     /// One that the address names and no list has.
     other: RwSignal<Option<Approval>>,
+    /// Where those come that the list does not show.
+    next: RwSignal<Option<Cursor>>,
     /// What the clock of the last answer said, and the undo window.
     answer: RwSignal<(agentflow::kernel::Timestamp, Option<i32>)>,
 }
@@ -84,6 +86,7 @@ impl State {
             news: RwSignal::new(Vec::new()),
             decided: RwSignal::new(page.inbox.decided.clone()),
             other: RwSignal::new(page.selected.as_ref().map(|shown| shown.approval.clone())),
+            next: RwSignal::new(page.inbox.next.clone()),
             answer: RwSignal::new((page.inbox.now, page.inbox.undo_window_s)),
         }
     }
@@ -105,8 +108,9 @@ impl State {
 
     /// Takes a fresh answer in: rows change in place, new ones wait beside the list.
     fn merge(self, inbox: Inbox) -> usize {
-        let Inbox { pending, decided, undo_window_s, now, .. } = inbox;
+        let Inbox { pending, next, decided, undo_window_s, now } = inbox;
         self.answer.set((now, undo_window_s));
+        self.next.set(next);
         self.rows.update(|rows| {
             for row in rows.iter_mut() {
                 if let Some(fresh) = pending.iter().chain(&decided).find(|fresh| fresh.id == row.id) {
@@ -208,10 +212,15 @@ fn InboxBody(page: InboxPage, org: String, place: Memo<Place>) -> impl IntoView 
             <div class="inbox-lists">
                 <NewsPill state/>
                 {if decided_view {
-                    view! { <DecidedRows rows=state.decided org=org.clone() place state on_change heading="Decided"/> }.into_any()
+                    view! {
+                        <DecidedRows rows=state.decided org=org.clone() place state on_change heading="Decided"/>
+                        <MorePages org=org.clone() place state/>
+                    }
+                    .into_any()
                 } else {
                     view! {
                         <PendingRows org=org.clone() place state selected on_change/>
+                        <MorePages org=org.clone() place state/>
                         {move || state.rows.with(Vec::is_empty).then(|| empty(is_filtered, &place.get_untracked(), &empty_org))}
                         <DecidedRows rows=state.decided org=org.clone() place state on_change heading="Just decided"/>
                     }

@@ -2,7 +2,7 @@
 
 use agentflow::{
     approvals::{ApprovalFilter, ApprovalKind},
-    kernel::ApprovalId,
+    kernel::{ApprovalId, Cursor},
 };
 use leptos_router::params::ParamsMap;
 
@@ -27,6 +27,7 @@ impl Place {
                 kind: text("kind").and_then(ApprovalKind::parse),
                 workflow: text("workflow").and_then(|id| id.parse().ok()),
                 mine: text("mine").is_some(),
+                after: text("after").filter(|after| after.bytes().all(is_plain)).map(|after| Cursor(after.to_owned())),
             },
             selected: text("sel").and_then(|id| id.parse().ok()),
             confirm: text("confirm").is_some(),
@@ -47,6 +48,9 @@ impl Place {
         }
         if self.filter.mine {
             pairs.push(("mine", "true".to_owned()));
+        }
+        if let Some(Cursor(after)) = &self.filter.after {
+            pairs.push(("after", after.clone()));
         }
         if let Some(selected) = self.selected {
             pairs.push(("sel", selected.to_string()));
@@ -69,7 +73,12 @@ impl Place {
 
     /// The list of what waits, or of what was decided.
     pub fn in_view(&self, decided: bool) -> Self {
-        Self { filter: ApprovalFilter { decided, ..self.filter.clone() }, ..Self::default() }
+        Self { filter: ApprovalFilter { decided, after: None, ..self.filter.clone() }, ..Self::default() }
+    }
+
+    /// The page of the list that begins after a place; the first one without.
+    pub fn page(&self, after: Option<Cursor>) -> Self {
+        Self { filter: ApprovalFilter { after, ..self.filter.clone() }, ..Self::default() }
     }
 
     /// The same list without filters.
@@ -79,8 +88,13 @@ impl Place {
 
     /// Whether something is left out.
     pub fn is_filtered(&self) -> bool {
-        self.filter != self.unfiltered().filter
+        self.page(None).filter != self.unfiltered().filter
     }
+}
+
+/// Whether a letter needs no escape in an address.
+const fn is_plain(letter: u8) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-')
 }
 
 #[cfg(test)]
@@ -90,7 +104,13 @@ mod tests {
     #[test]
     fn an_address_is_read_as_it_is_written() {
         let place = Place {
-            filter: ApprovalFilter { decided: true, kind: Some(ApprovalKind::Tool), workflow: None, mine: true },
+            filter: ApprovalFilter {
+                decided: true,
+                kind: Some(ApprovalKind::Tool),
+                workflow: None,
+                mine: true,
+                after: None,
+            },
             selected: "apr_01jd0000000000000000000000".parse().ok(),
             confirm: false,
         };
@@ -103,13 +123,18 @@ mod tests {
         }
         assert_eq!(Place::read(&query), place);
         assert!(place.is_filtered() && !place.unfiltered().is_filtered());
+        let second = Place::default().page(Some(Cursor("1.2.apr_x".to_owned())));
+        assert_eq!(second.href("acme"), "/o/acme/approvals?after=1.2.apr_x");
+        assert!(!second.is_filtered() && second.in_view(true).filter.after.is_none());
         assert_eq!(Place::default().href("acme"), "/o/acme/approvals");
     }
 
     #[test]
     fn nonsense_in_an_address_is_left_out() {
         let mut query = ParamsMap::new();
-        for (name, value) in [("kind", "x"), ("workflow", "x"), ("sel", "x"), ("view", "x"), ("mine", "")] {
+        for (name, value) in
+            [("kind", "x"), ("workflow", "x"), ("sel", "x"), ("view", "x"), ("mine", ""), ("after", "a&b")]
+        {
             query.insert(name, value.to_owned());
         }
         assert_eq!(Place::read(&query), Place::default());

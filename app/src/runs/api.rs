@@ -99,7 +99,7 @@ pub async fn step_events(org: String, run: RunId, step: StepId) -> Result<Vec<Sh
 #[server(input = Json)]
 pub async fn run_logs(org: String, run: RunId, query: LogQuery) -> Result<LogPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    Ok(agentflow::runs::service::logs(&cx.grant()?, run, query).await?)
+    Ok(agentflow::runs::logs::page(&cx.grant()?, run, query).await?)
 }
 
 /// Stops a run, holds it, or lets it go on: `stop`, `pause`, `resume`; or retries it from the steps that did not succeed,

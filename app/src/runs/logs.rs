@@ -70,14 +70,15 @@ impl LogFilter {
         level && step
     }
 
+    /// The lines that are wanted, as entries of an address, each with a sign before it.
+    fn wanted(&self) -> String {
+        let level = self.level.map(|level| format!("&level={}", level.as_str().to_ascii_lowercase()));
+        let step = self.step.as_ref().map(|step| format!("&of={}", encoded(step.as_str())));
+        level.unwrap_or_default() + &step.unwrap_or_default()
+    }
+
     fn address(&self, model: RunModel) -> String {
-        let mut address = format!("{}?view=logs", base(model));
-        if let Some(level) = self.level {
-            address.push_str(&format!("&level={}", level.as_str().to_ascii_lowercase()));
-        }
-        if let Some(step) = &self.step {
-            address.push_str(&format!("&of={}", encoded(step.as_str())));
-        }
+        let mut address = format!("{}?view=logs{}", base(model), self.wanted());
         if let Some(before) = self.before {
             address.push_str(&format!("&before={before}"));
         }
@@ -331,9 +332,14 @@ fn Bar(log: Log, filter: LogFilter, alive: RwSignal<bool>) -> impl IntoView {
             <p class="log-state">{state_text(log, alive)}</p>
             <nav aria-label="Level"><ul class="log-levels">{levels}</ul></nav>
             {step}
-            <a class="btn btn-quiet btn-small" href=format!("{}/log.txt", base(model)) download rel="external">
-                <Icon glyph=Glyph::Download/>"Download log"
-            </a>
+            <span class="log-files">
+                <Icon glyph=Glyph::Download/>
+                {["txt", "jsonl", "csv"].map(|form| {
+                    let href = format!("{}/log.{form}?{}", base(model), filter.wanted().trim_start_matches('&'));
+                    let label = format!("Download the log as .{form}");
+                    view! { <a href=href download rel="external" aria-label=label>{format!(".{form}")}</a> }
+                })}
+            </span>
         </div>
     }
     .into_any()

@@ -306,7 +306,12 @@ fn keep_in_sight(
         look();
         let line = selected.and_then(|key| model.lines.with_untracked(|lines| lines.place(key)));
         let is_windowed = model.lines.with_untracked(|lines| lines.rows.len() > WINDOW);
-        if let Some(key) = selected.filter(|_| before != Some(selected) && !is_windowed) {
+        if !is_windowed {
+            let named = || window().location().search().is_ok_and(|query| query.contains("step="));
+            // What a page chooses by itself when it opens does not scroll it away from its head.
+            let Some(key) = selected.filter(|_| before != Some(selected) && (before.is_some() || named())) else {
+                return selected;
+            };
             // A short tree scrolls with its page. A line that has just been opened is drawn first.
             request_animation_frame(move || center(&line_id(key)));
         } else if let Some(line) = line

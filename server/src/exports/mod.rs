@@ -1,33 +1,30 @@
 //! Files to download, by cookie: what a page shows, whole.
 
+mod log;
+
+use crate::{http::refusal::Asker, state::State};
 use agentflow::{
     access::{Grant, right},
     accounts::service::Visitor,
     kernel::{Error, Result, RunId, WorkflowId, text},
     orgs,
     run_files::{self, RunFile},
-    runs::{LogLine, LogQuery, service},
     workflows,
 };
 use axum::{
     Router,
-    body::Body,
     extract::{Path, Query, Request, State as Extract, rejection::QueryRejection},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::{StreamExt, TryStreamExt, stream};
-
-use crate::{http::refusal::Asker, state::State};
-
-/// Lines that are read at a time.
-const WINDOW: u32 = 500;
 
 /// The files: to be put behind the session layer and the gate.
 pub fn routes() -> Router<State> {
     Router::new()
-        .route("/o/{org}/runs/{id}/log.txt", get(log))
+        .route("/o/{org}/runs/{id}/log.txt", get(log::text))
+        .route("/o/{org}/runs/{id}/log.jsonl", get(log::json_lines))
+        .route("/o/{org}/runs/{id}/log.csv", get(log::table))
         .route("/o/{org}/runs/{id}/files/{*path}", get(file))
         .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
 }
@@ -110,59 +107,9 @@ pub fn download(file: &RunFile, content: Vec<u8>) -> Response {
     response
 }
 
-/// `GET /o/{org}/runs/{id}/log.txt`: every line of a run's log. It is sent as it is read, however long it is.
-async fn log(Extract(state): Extract<State>, Path((org, run)): Path<(String, String)>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let asker = Asker::of(&parts);
-    let opened = async {
-        let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
-        let person = Visitor::of(&state.deps, &parts)?.signed_in().await?;
-        let grant: Grant<right::ViewPayloads> = orgs::service::enter(&person, &org).await?.grant()?;
-        // The first window is read before anything is answered: a run that does not exist is said so.
-        let first = window(&grant, run, 0).await?;
-        Ok((grant, run, first))
-    };
-    let (grant, run, first) = match opened.await {
-        Ok(opened) => opened,
-        Err(error) => return asker.refuse(&error),
-    };
-    let rest = stream::try_unfold((grant, first.1), move |(grant, after)| async move {
-        let Some(after) = after else { return Ok(None) };
-        let (text, after) = window(&grant, run, after).await?;
-        Ok::<_, Error>(Some((text, (grant, after))))
-    });
-    let text = stream::once(async move { Ok(first.0) }).chain(rest);
-    let mut response = Body::from_stream(text.map_err(std::io::Error::other)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{run}.log.txt\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, name);
-    }
-    response
-}
-
-/// The lines after a number as text, and the number to go on after; nothing at the end.
-async fn window(grant: &Grant<right::ViewPayloads>, run: RunId, after: i64) -> Result<(String, Option<i64>)> {
-    let query = LogQuery { after: Some(after), limit: Some(WINDOW), ..LogQuery::default() };
-    let page = service::logs(grant, run, query).await?;
-    let next = page.lines.last().map(|line| line.seq).filter(|_| page.later);
-    Ok((page.lines.iter().map(written).collect(), next))
-}
-
-/// A line is one line, whatever its message holds: `1204 2026-11-20T14:02:11.123Z WARN triage.lookup1 Status 503`.
-fn written(line: &LogLine) -> String {
-    let at = line.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let step = line.step.as_ref().map_or("-", |step| step.as_str());
-    let message = line.message.replace(['\n', '\r'], " ");
-    format!("{} {at} {:5} {step} {message}\n", line.seq, line.level.as_str())
-}
-
 #[cfg(test)]
 mod tests {
-    use agentflow::{
-        engine::{journal::LogLevel, state::StepId},
-        run_files::FilePath,
-    };
+    use agentflow::run_files::FilePath;
 
     use super::*;
 
@@ -182,18 +129,5 @@ mod tests {
             "attachment; filename=\"a_b __ x___c__ d.html\"; filename*=UTF-8''a_b%20%22%3B%20x%3D%C3%BC_c%27%3B%20d.html"
         );
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
-    }
-
-    #[test]
-    fn a_message_cannot_forge_a_second_line() {
-        let line = LogLine {
-            seq: 12,
-            at: chrono::DateTime::from_timestamp_millis(1_900_000_000_123).expect("a moment"),
-            level: LogLevel::Warn,
-            step: Some(StepId::root("send")),
-            message: "status 503\n13 INFO all is well".to_owned(),
-        };
-        let text = written(&line);
-        assert_eq!(text, "12 2030-03-17T17:46:40.123Z WARN  send status 503 13 INFO all is well\n");
     }
 }

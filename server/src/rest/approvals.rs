@@ -165,7 +165,7 @@ pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json
         }
         None => None,
     };
-    let filter = ApprovalFilter { decided, kind: query.kind, workflow, mine: query.mine };
+    let filter = ApprovalFilter { decided, kind: query.kind, workflow, mine: query.mine, after: None };
     let page = service::list(&caller.cx.grant()?, &filter, query.cursor.as_ref(), limit(query.limit)?).await?;
     Ok(Json(List::of(page)))
 }

@@ -523,5 +523,5 @@ pub struct LogsQuery {
 pub async fn logs(caller: Caller, Path(run): Path<String>, Query(query): Query<LogsQuery>) -> Answer<Json<Log>> {
     let LogsQuery { before, after, level, limit } = query;
     let query = LogQuery { before, after, level, step: None, limit };
-    Ok(Json(service::logs(&caller.cx.grant()?, id(&run, "run")?, query).await?.into()))
+    Ok(Json(agentflow::runs::logs::page(&caller.cx.grant()?, id(&run, "run")?, query).await?.into()))
 }

@@ -1,5 +1,7 @@
 //! The inbox and the list of runs as pages, without JavaScript: what is seen, and what a plain form does.
 
+use std::collections::BTreeSet;
+
 use agentflow::{access::Role, engine::state::RunState};
 use app::{
     approvals::api::{Approve, ApproveEdited, Reject, UndoDecision},
@@ -59,6 +61,37 @@ async fn lists_come_whole_whichever_thread_ends_them() {
             assert!(html.contains("</html>"), "{turn}: {html}");
         }
     }
+}
+
+/// The approvals whose rows a page has.
+fn rows(html: &str) -> BTreeSet<String> {
+    let found = html.split("id=\"row-").skip(1).filter_map(|rest| rest.split_once('"'));
+    found.map(|(id, _)| id.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inbox_of_more_than_a_page_is_read_page_by_page() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let workflow = acme.asking("Refund", proposal(true)).await;
+    world.work();
+    let mut asked = BTreeSet::new();
+    for _ in 0..60 {
+        let run = acme.start(workflow, json!({ "title": "Ticket" })).await;
+        asked.insert(acme.asked(run).await.id.to_string());
+    }
+    let mut ben = joins(&world, &acme, Role::Member).await;
+    let first = ben.client.get("/o/acme/approvals").await;
+    let first = first.text().split("</main>").next().unwrap();
+    assert_eq!(rows(first).len(), 50);
+    assert!(!first.contains("First page"));
+    let next = first.split("href=\"").find(|link| link.contains("after=")).unwrap().split('"').next().unwrap();
+    let second = ben.client.get(next).await;
+    let second = second.text().split("</main>").next().unwrap();
+    assert!(second.contains("First page") && !second.contains("Next page"));
+    let all: BTreeSet<_> = rows(first).union(&rows(second)).cloned().collect();
+    assert_eq!((all, rows(second).len()), (asked, 10));
+    assert_eq!(ben.client.get("/o/acme/approvals?after=1.2.x").await.status, 400);
 }
 
 #[tokio::test]

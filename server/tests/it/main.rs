@@ -24,6 +24,7 @@ mod custom_tools;
 mod database_query;
 mod egress;
 mod engine;
+mod exports;
 mod failover;
 mod fake_model;
 mod files;

@@ -51,7 +51,7 @@ async fn lines(office: &Office, run: RunId) -> Vec<(String, String)> {
     let (mut all, mut after) = (Vec::new(), 0);
     loop {
         let query = LogQuery { after: Some(after), ..LogQuery::default() };
-        let page = runs::service::logs(&grant, run, query).await.unwrap();
+        let page = runs::logs::page(&grant, run, query).await.unwrap();
         let Some(last) = page.lines.last() else { return all };
         after = last.seq;
         all.extend(page.lines.into_iter().map(|line| (line.level.as_str().to_owned(), line.message)));

@@ -23,6 +23,8 @@ use agentflow::{
 pub struct RunsData {
     /// The runs, the newest first.
     pub runs: Page<RunSummary>,
+    /// How many fit in all; nothing where they are too many to count.
+    pub total: Option<u64>,
     /// The workflows to filter by.
     pub workflows: Vec<(WorkflowId, String)>,
     /// The moment of this answer, by the database's clock.
@@ -36,9 +38,10 @@ pub struct RunsData {
 pub async fn load_runs(org: String, filter: RunFilter, cursor: Option<Cursor>) -> Result<RunsData, ApiError> {
     let cx = door::ctx(&org).await?;
     let (runs, now) = service::list_now(&cx.grant()?, &filter, cursor.as_ref(), 50).await?;
+    let total = service::count(&cx.grant()?, &filter).await?;
     let workflows = workflows::service::list(&cx.grant()?).await?;
     let workflows = workflows.into_iter().map(|it| (it.id, it.name)).collect();
-    Ok(RunsData { runs, workflows, now, may_operate: cx.role().may(Permission::Operate) })
+    Ok(RunsData { runs, total, workflows, now, may_operate: cx.role().may(Permission::Operate) })
 }
 
 /// A page of the list again, because something changed.

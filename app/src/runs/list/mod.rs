@@ -7,7 +7,7 @@ mod place;
 use agentflow::{
     engine::state::RunState,
     kernel::{Timestamp, WorkflowId, text},
-    runs::{Bulk, RunSummary},
+    runs::{Bulk, COUNTED, RunSummary},
 };
 use leptos::prelude::*;
 use leptos_router::{components::Form as QueryForm, hooks::use_query_map};
@@ -58,8 +58,15 @@ pub fn RunsPage() -> impl IntoView {
 
 #[component]
 fn List(page: RunsData, org: String, place: Place) -> impl IntoView {
-    // How many fit, where that is known.
-    let total = (place.cursor.is_none() && page.runs.next.is_none()).then_some(page.runs.items.len());
+    let total = page.total;
+    let counted = (total != Some(0)).then(|| {
+        let words = match total {
+            Some(1) => "1 run".to_owned(),
+            Some(total) => format!("{} runs", text::grouped(total)),
+            None => format!("More than {} runs", text::grouped(COUNTED.unsigned_abs())),
+        };
+        view! { <p class="hint">{words}</p> }
+    });
     let rows = RwSignal::new(page.runs.items);
     // How many are new, and whether others are not where they were.
     let news = RwSignal::new((0_usize, false));
@@ -83,6 +90,7 @@ fn List(page: RunsData, org: String, place: Place) -> impl IntoView {
         <Filters org=org.clone() place=place.clone() workflows=page.workflows/>
         {page.may_operate.then(|| many(&org, &place, total))}
         <NewsPill news href=Place { cursor: None, ..place }.href(&org)/>
+        {counted}
         {list}
         {pager}
         <noscript>
@@ -254,7 +262,7 @@ fn Filters(org: String, place: Place, workflows: Vec<(WorkflowId, String)>) -> i
 }
 
 /// What can be done to all runs that fit. Each leads to a page that says first what it would do.
-fn many(org: &str, place: &Place, total: Option<usize>) -> Option<AnyView> {
+fn many(org: &str, place: &Place, total: Option<u64>) -> Option<AnyView> {
     let filter = place.filter();
     let actions: Vec<_> = Bulk::ALL.into_iter().filter(|action| action.narrowed(&filter).is_some()).collect();
     if total == Some(0) || actions.is_empty() {
@@ -262,7 +270,7 @@ fn many(org: &str, place: &Place, total: Option<usize>) -> Option<AnyView> {
     }
     let words = match total {
         Some(1) => "With the one run that fits".to_owned(),
-        Some(total) => format!("With all {total} runs that fit"),
+        Some(total) => format!("With all {} runs that fit", text::grouped(total)),
         None => "With all runs that fit".to_owned(),
     };
     let links: Vec<_> = actions
