@@ -23,7 +23,7 @@ async fn a_log_has_the_same_lines_in_each_form_as_on_its_page() {
     let acme = Office::of(&world, &ada.org).await;
     let nodes = json!([
         start(),
-        { "id": "each", "kind": "map", "items": "{{ [...Array(300).keys()] }}", "concurrency": 20, "after": ["start"],
+        { "id": "each", "kind": "map", "items": "{{ [...Array(600).keys()] }}", "concurrency": 20, "after": ["start"],
           "nodes": [{ "id": "sum", "kind": "tool", "tool": "calculator", "on_error": "continue",
                       "arguments": { "expression": "{{ item % 100 == 0 ? '1 +' : '1 + 1' }}" } }] },
         { "id": "end", "kind": "end", "after": ["each"] },
