@@ -88,3 +88,19 @@ fn given(glue: &str, from: &str, to: &str) -> Result<String> {
     let inside = inside.trim().trim_end_matches(',');
     Ok(if inside.is_empty() { String::new() } else { format!("{inside},") })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::given;
+
+    #[test]
+    fn the_split_s_own_glue_is_read_in_both_of_its_forms() {
+        for (props, wanted) in [("  ", ""), (" __canary_a1: ~0xdead,  ", "__canary_a1: ~0xdead,")] {
+            let glue =
+                format!("s = {{ __wasm_split: {{{props}}} }};\nconst {{ memory, table,  }} = initSync(undefined);");
+            assert_eq!(given(&glue, "const {", "} = initSync(").unwrap(), "memory, table,");
+            assert_eq!(given(&glue, "__wasm_split: {", "} }").unwrap(), wanted);
+        }
+        assert!(given("something else", "const {", "} = initSync(").is_err());
+    }
+}
