@@ -2,7 +2,6 @@
 
 mod log;
 
-use crate::{http::refusal::Asker, state::State};
 use agentflow::{
     access::{Grant, right},
     accounts::service::Visitor,
@@ -18,6 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+
+use crate::{http::refusal::Asker, state::State};
 
 /// The files: to be put behind the session layer and the gate.
 pub fn routes() -> Router<State> {
