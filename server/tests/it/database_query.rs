@@ -61,8 +61,17 @@ async fn asks(
     params: &[Value],
     max_rows: usize,
 ) -> Result<Value, StepError> {
-    let question = Question { sql, params, max_rows, timeout: Duration::from_secs(1) };
-    ask(address, question, &world.deps().egress).await
+    within(Duration::from_secs(30), (world, address), sql, params, max_rows).await
+}
+
+async fn within(
+    timeout: Duration,
+    (world, address): (&World, &SecretString),
+    sql: &str,
+    params: &[Value],
+    max_rows: usize,
+) -> Result<Value, StepError> {
+    ask(address, Question { sql, params, max_rows, timeout }, &world.deps().egress).await
 }
 
 #[tokio::test]
@@ -111,8 +120,8 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
         ("select set_config('transaction_read_only', 'off', false), nextval('seq')", "database.query"),
         ("select pg_read_file('/etc/passwd')", "database.denied"),
         ("select lo_import('/etc/passwd')", "database.denied"),
-        ("select pg_sleep(20)", "database.timeout"),
-        ("select set_config('statement_timeout', '0', false), pg_sleep(20)", "database.timeout"),
+        ("select pg_sleep(60)", "database.timeout"),
+        ("select set_config('statement_timeout', '0', false), pg_sleep(60)", "database.timeout"),
         ("select count(*) from generate_series(1, 1000000000) a, generate_series(1, 10) b", "database.timeout"),
         ("select * from generate_series(1, 10000000) order by random()", "database.timeout"),
         ("select repeat('x', 100000000)", "database.too_large"),
@@ -130,27 +139,36 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
     .await
     .unwrap();
     for (sql, code) in cases {
+        // A busy machine may be slow, so only what is to run out of time has little of it.
+        let timeout = Duration::from_secs(if code == "database.timeout" { 1 } else { 30 });
         let started = Instant::now();
-        let error = asks(&world, sql, &[], 100).await.map(|answer| answer.to_string()).unwrap_err();
+        let answer = within(timeout, (&world.0, &world.1), sql, &[], 100).await;
+        let error = answer.map(|answer| answer.to_string()).unwrap_err();
         assert_eq!(error.code, code, "{sql}: {}", error.message);
         assert_ne!(error.class, ErrorClass::Internal, "{sql}");
-        assert!(started.elapsed() < Duration::from_secs(4), "{sql}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(25), "{sql}: {:?}", started.elapsed());
     }
     let (there, next): (i64, i64) = sqlx::query_as("select (select count(*) from organizations), nextval('seq')")
         .fetch_one(&mut owner)
         .await
         .unwrap();
     assert_eq!((there, next), (1, 1), "nothing was written");
-    // Nothing of it goes on at the server: who was given up is gone, or ends by its own limit.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let busy: i64 = sqlx::query_scalar(
-        "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and pid <> pg_backend_pid()
-         and query like '%agentflow_row%'",
-    )
-    .fetch_one(&mut owner)
-    .await
-    .unwrap();
-    assert_eq!(busy, 0);
+    // Nothing of it goes on at the server: who was given up is gone, or ends by its own limit, long before it would by itself.
+    let asked_after = Instant::now();
+    loop {
+        let busy: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'
+             and pid <> pg_backend_pid() and query like '%agentflow_row%'",
+        )
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+        if busy == 0 {
+            break;
+        }
+        assert!(asked_after.elapsed() < Duration::from_secs(20), "{busy} queries go on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

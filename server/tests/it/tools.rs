@@ -456,7 +456,8 @@ async fn an_expression_that_would_not_end_is_ended_from_outside() {
             "{hostile}: {}",
             error.message
         );
-        assert!(started.elapsed() < std::time::Duration::from_secs(2), "{hostile} took {:?}", started.elapsed());
+        // A quarter of a second and what a busy machine adds; none of them would end within minutes.
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{hostile} took {:?}", started.elapsed());
         assert_eq!(evaluate("{{ 1 + 1 }}").await.unwrap(), json!(2));
     }
     let all: Vec<_> = (0..20).map(|number| tokio::spawn(evaluate(&format!("{{{{ {number} }}}}")))).collect();
