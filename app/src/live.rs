@@ -20,10 +20,7 @@ mod stream;
 
 use std::rc::Rc;
 
-use agentflow::{
-    engine::{journal::StoredEvent, state::StepId},
-    kernel::RunId,
-};
+use agentflow::{engine::state::StepId, kernel::RunId};
 use leptos::prelude::*;
 use serde::Deserialize;
 
@@ -61,8 +58,8 @@ pub struct Partial {
 /// What a follower receives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// An event of the run.
-    Event(StoredEvent),
+    /// An event of the run, as JSON: who follows reads it, so that the frame needs not know how.
+    Event(String),
     /// A piece of text of the run.
     Partial(Partial),
     /// Something changed, or may have while the connection was away: fetch again.

@@ -1,6 +1,8 @@
 //! A run's journal: events numbered from 1 without gaps. [`super::view`] is the fold that makes the view of a run out of
 //! them; its types are named here too.
 
+mod flat;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -89,7 +91,7 @@ impl LogLevel {
 
 /// One event of a run. The tag is the event's name in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", try_from = "flat::Flat")]
 pub enum Event {
     /// The run was accepted.
     #[serde(rename = "run.queued")]
@@ -106,7 +108,7 @@ pub enum Event {
         /// What for.
         on: WaitingOn,
         /// Until when at the latest, where that is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
     /// Somebody holds it: what is under way comes to its end, and nothing new begins.
@@ -119,7 +121,6 @@ pub enum Event {
     #[serde(rename = "run.resumed")]
     RunResumed {
         /// Whether the node that worked on it was lost.
-        #[serde(default)]
         recovered: bool,
     },
     /// Somebody stops it.
@@ -166,13 +167,13 @@ pub enum Event {
         /// The attempt, from 1; 0 before the first.
         attempt: u32,
         /// Until when, where that is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
         /// The approval that it waits for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         approval: Option<ApprovalId>,
         /// The lock that it waits for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         lock: Option<String>,
     },
     /// An agent chose a tool.
@@ -203,13 +204,12 @@ pub enum Event {
         /// The attempt that worked.
         attempt: u32,
         /// What it used.
-        #[serde(default)]
         usage: Usage,
         /// Whether the result was taken over from the run that this one retries.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         reused: bool,
         /// Whether the result is an earlier call's, out of the cache.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         cached: bool,
     },
     /// A step's branch was not taken.
@@ -228,7 +228,6 @@ pub enum Event {
         /// Why.
         error: StepError,
         /// What it used.
-        #[serde(default)]
         usage: Usage,
     },
     /// A step is stopped with the run.
@@ -237,7 +236,7 @@ pub enum Event {
         /// The step.
         step: StepId,
         /// What its attempts had used.
-        #[serde(default, skip_serializing_if = "Usage::is_none")]
+        #[serde(skip_serializing_if = "Usage::is_none")]
         usage: Usage,
     },
     /// An attempt failed and another will follow.
@@ -298,7 +297,7 @@ pub enum Event {
         /// When the decision begins to act.
         effective_at: Timestamp,
         /// What was approved differs so from what was proposed: a JSON Patch (RFC 6902). Null without edits.
-        #[serde(default, skip_serializing_if = "Value::is_null")]
+        #[serde(skip_serializing_if = "Value::is_null")]
         edits: Value,
     },
     /// Of several whose yes is needed one said it, or took it back.
@@ -311,7 +310,7 @@ pub enum Event {
         /// Who.
         by: String,
         /// Whether they took it back.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         taken_back: bool,
         /// How many have said yes now.
         votes: u32,
@@ -346,16 +345,16 @@ pub enum Event {
         /// How serious.
         level: LogLevel,
         /// The step that it is about.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         step: Option<StepId>,
         /// The line.
         message: String,
         /// More, for programs.
-        #[serde(default, skip_serializing_if = "Value::is_null")]
+        #[serde(skip_serializing_if = "Value::is_null")]
         fields: Value,
     },
     /// An event that a newer version wrote.
-    #[serde(other)]
+    #[serde(rename = "unknown")]
     Unknown,
 }
 
@@ -464,6 +463,7 @@ impl Event {
 
 /// An event with its number and moment: a row of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "flat::Flat")]
 pub struct StoredEvent {
     /// Its number in the run, from 1 without gaps.
     pub seq: i64,
@@ -476,9 +476,9 @@ pub struct StoredEvent {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::Event;
+    use super::{Event, StoredEvent};
 
     #[test]
     fn the_names_are_those_of_all_events() {
@@ -491,5 +491,76 @@ mod tests {
         let mut named: Vec<_> = named.map(|(_, name)| name.trim_end_matches("\",")).collect();
         named.retain(|name| name.starts_with(|first: char| first.is_ascii_lowercase()) && *name != "unknown");
         assert_eq!(named, Event::NAMES);
+    }
+
+    /// Every event as it is kept, with each of its fields.
+    fn kept() -> Vec<Value> {
+        let at = "2026-11-20T14:02:11.123456Z";
+        let approval = "apr_00000000000000000000000001";
+        let step = json!({ "id": "a.b", "kind": "model", "name": "B", "about": "sandbox", "queued_at": at });
+        let error = json!({ "class": "timeout", "code": "http.timeout", "message": "It took too long." });
+        let usage = json!({ "tokens_in": 7, "tokens_out": 8, "cost": 9 });
+        let all = [
+            json!({ "type": "run.queued", "by": "Ana" }),
+            json!({ "type": "run.started" }),
+            json!({ "type": "run.waiting", "on": "approval", "until": at }),
+            json!({ "type": "run.paused", "by": "Ana" }),
+            json!({ "type": "run.resumed", "recovered": true }),
+            json!({ "type": "run.cancelling", "by": "Ana" }),
+            json!({ "type": "run.succeeded" }),
+            json!({ "type": "run.failed", "error": error }),
+            json!({ "type": "run.cancelled" }),
+            json!({ "type": "step.started", "step": step, "attempt": 2 }),
+            json!({ "type": "step.progress", "step": "a.b", "done": 1, "total": 3 }),
+            json!({ "type": "step.waiting", "step": step, "attempt": 1, "until": at, "approval": approval, "lock": "x" }),
+            json!({ "type": "step.tool_use", "step": "a", "tool": "web_search", "call": "a.b" }),
+            json!({ "type": "step.tool_result", "step": "a", "call": "a.b", "ok": false }),
+            json!({ "type": "step.succeeded", "step": step, "attempt": 1, "usage": usage, "reused": true, "cached": true }),
+            json!({ "type": "step.skipped", "step": step }),
+            json!({ "type": "step.failed", "step": step, "attempt": 3, "error": error, "usage": usage }),
+            json!({ "type": "step.cancelled", "step": "a.b", "usage": usage }),
+            json!({ "type": "step.retrying", "step": "a.b", "attempt": 1, "of": 3, "error": error, "next_at": at }),
+            json!({ "type": "step.attempt_failed", "step": "a.b", "attempt": 3, "error": error }),
+            json!({ "type": "step.uncertain", "step": step, "attempt": 1, "error": error }),
+            json!({ "type": "approval.requested", "approval": approval, "step": "a.b", "title": "Send it?" }),
+            json!({ "type": "approval.decided", "approval": approval, "step": "a.b", "decision": "approved", "by": "Ana",
+                "effective_at": at, "edits": [{ "op": "remove", "path": "/to" }] }),
+            json!({ "type": "approval.reopened", "approval": approval, "step": "a.b", "by": "Ana" }),
+            json!({ "type": "approval.voted", "approval": approval, "step": "a.b", "by": "Ana", "taken_back": true,
+                "votes": 1, "quorum": 2 }),
+            json!({ "type": "approval.escalated", "approval": approval, "step": "a.b", "to": "owner", "until": at }),
+            json!({ "type": "log", "level": "warn", "step": "a.b", "message": "Slow.", "fields": { "ms": 12 } }),
+        ];
+        all.into_iter().zip(1..).map(|(event, seq)| with(event, json!({ "seq": seq, "at": at }))).collect()
+    }
+
+    fn with(mut event: Value, more: Value) -> Value {
+        let (Some(fields), Value::Object(more)) = (event.as_object_mut(), more) else { panic!("objects") };
+        fields.extend(more);
+        event
+    }
+
+    #[test]
+    fn every_event_is_read_as_it_was_written() {
+        let kept = kept();
+        assert_eq!(kept.iter().map(|event| event["type"].as_str().unwrap()).collect::<Vec<_>>(), Event::NAMES);
+        for event in kept {
+            let read: StoredEvent =
+                serde_json::from_value(event.clone()).unwrap_or_else(|error| panic!("{event}: {error}"));
+            assert_eq!(serde_json::to_value(&read).unwrap(), event);
+            // Without its own fields it is not read, or not as the same: each of them counts.
+            for field in event.as_object().unwrap().keys().filter(|name| *name != "type") {
+                let mut less = event.clone();
+                less.as_object_mut().unwrap().remove(field);
+                assert_ne!(serde_json::from_value(less).ok().as_ref(), Some(&read), "{event} without {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_newer_version_has_its_number_all_the_same() {
+        let event = json!({ "seq": 4, "at": "2026-11-20T14:02:11Z", "type": "step.dreamt", "of": 7, "sheep": [1] });
+        let read: StoredEvent = serde_json::from_value(event).unwrap();
+        assert_eq!((read.seq, read.event), (4, Event::Unknown));
     }
 }

@@ -177,7 +177,7 @@ fn shown(count: i64) -> String {
 /// The person, the theme, and the way out.
 fn account(data: FrameData) -> AnyView {
     let profile = format!("/o/{}/settings", data.org.slug);
-    let initial = data.name.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let initial = data.name.chars().next().map(String::from).unwrap_or_default();
     view! {
         <button type="button" class="btn btn-quiet btn-icon" popovertarget="account" aria-label="Your account">
             <span class="avatar" aria-hidden="true">{initial}</span>
@@ -207,7 +207,7 @@ fn account(data: FrameData) -> AnyView {
 
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters.next().map(|first| std::iter::once(first.to_ascii_uppercase()).chain(letters).collect()).unwrap_or_default()
 }
 
 /// Light, dark, or as the system is. The form keeps the choice; with a script the page changes at once.

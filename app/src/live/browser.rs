@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use agentflow::engine::journal::{Event, StoredEvent};
+use agentflow::engine::journal::Event;
 use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{EventSource, MessageEvent, js_sys};
@@ -206,11 +206,8 @@ fn receive(event: MessageEvent) {
                     partial.filter(|partial| partial.run == *id).map(Message::Partial)
                 }
                 (Topic::Run { after, .. }, word) if word != RUNS && word != APPROVALS => {
-                    let event = serde_json::from_slice::<StoredEvent>(data.as_bytes()).ok();
-                    if let Some(event) = &event {
-                        *after = event.seq.max(*after);
-                    }
-                    event.map(Message::Event)
+                    *after = event.last_event_id().parse().unwrap_or(0).max(*after);
+                    Some(Message::Event(data.clone()))
                 }
                 _ => None,
             };

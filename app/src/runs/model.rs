@@ -197,7 +197,10 @@ impl RunModel {
         let mut events = Vec::new();
         for message in messages {
             match message {
-                Message::Event(event) => events.push(event),
+                Message::Event(event) => match serde_json::from_slice::<StoredEvent>(event.as_bytes()) {
+                    Ok(event) => events.push(event),
+                    Err(_) => gap = true,
+                },
                 Message::Partial(partial) => partials.push(partial),
                 Message::Changed => gap = true,
             }
