@@ -58,6 +58,8 @@ pub mod runs;
 #[cfg(feature = "ssr")]
 pub mod schema;
 #[cfg(feature = "ssr")]
+pub mod search;
+#[cfg(feature = "ssr")]
 pub mod shared_context;
 pub mod tools;
 pub mod workflows;

@@ -18,6 +18,7 @@ pub mod kit;
 pub mod live;
 pub mod models;
 pub mod outbox;
+pub mod palette;
 pub mod refresh;
 pub mod runs;
 pub mod settings;
@@ -99,6 +100,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings/budgets") view=chunks::budgets::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/search") view=chunks::search::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/shortcuts") view=chunks::shortcuts::page() ssr=SsrMode::Async/>
                     <Route path=path!("/outbox") view=chunks::outbox::page() ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>
                 </ParentRoute>

@@ -4,6 +4,7 @@
 //! give the focus back, all without a script.
 
 pub mod api;
+mod stale;
 
 use leptos::{html, prelude::*, server_fn::ServerFn};
 use leptos_router::{
@@ -11,10 +12,14 @@ use leptos_router::{
     hooks::{use_location, use_params_map},
 };
 
-use self::api::{FrameData, SetTheme, Theme};
+use self::{
+    api::{FrameData, SetTheme, Theme},
+    stale::Stale,
+};
 use crate::{
     kit::{Announcer, Form, FormAction, Glyph, Icon, title::OrgName},
     live::{Topic, provide_live},
+    palette::Palette,
     sign_in::api::SignOut,
     wire::{Loading, loading},
 };
@@ -58,6 +63,7 @@ pub fn Frame() -> impl IntoView {
                 {move || Suspend::new(async move { data.await.ok().map(organization) })}
             </Transition>
             <div class="topbar-end">
+                <Palette org=org.clone()/>
                 <Bell org=org.clone() data/>
                 <Transition fallback=|| ()>
                     {move || Suspend::new(async move { data.await.ok().map(account) })}
@@ -67,6 +73,7 @@ pub fn Frame() -> impl IntoView {
         <div class="shell">
             <Sidebar org data/>
             <main id="content" class="content" tabindex="-1">
+                <Stale/>
                 <Transition fallback=|| ()>
                     {move || Suspend::new(async move { data.await.is_ok_and(|data| data.sandbox_only).then(sandbox) })}
                 </Transition>

@@ -14,13 +14,15 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 27] = [
     "",
     "/",
     "/runs",
     "/runs/run_01jd0000000000000000000000",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
+    "/search",
+    "/shortcuts",
     "/agents",
     "/agents/new",
     "/agents/ag_01jd0000000000000000000000/versions",
