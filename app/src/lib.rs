@@ -42,7 +42,7 @@ use wasm_bindgen::JsCast;
 use crate::{
     frame::Frame,
     kit::{
-        Announcer, Clock, NotFoundBody,
+        Announcer, Clock, NotFoundBody, copy_on_click,
         form::{PageRefused, Replay},
         live::LiveRegions,
         title::OrgName,
@@ -56,6 +56,7 @@ pub fn App() -> impl IntoView {
     let announcer = Announcer::new();
     provide_context(announcer);
     provide_context(Clock::start());
+    copy_on_click();
     provide_context(OrgName(ArcRwSignal::new(None)));
     provide_context(PageRefused(RwSignal::new(false)));
     provide_context(Replay(RwSignal::new(SharedValue::new(host::form_replay).into_inner())));

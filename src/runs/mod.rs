@@ -73,20 +73,25 @@ pub struct RunDetail {
     pub summary: RunSummary,
     /// The header and the tree, live from here on by the events after `view.last_seq`.
     pub view: RunView,
-    /// The input it was started with; null where it is larger than [`SHOWN_BYTES`] and has to be asked for.
-    pub input: Value,
-    /// How large the input is as JSON.
-    pub input_bytes: u64,
-    /// The output, once it succeeded; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
-    pub output: Option<Value>,
-    /// How large the output is as JSON; 0 where there is none.
-    pub output_bytes: u64,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
     /// Runs that retry this one, the newest first.
     pub retried_by: Vec<RunId>,
     /// The moment of this answer, by the database's clock.
     pub now: Timestamp,
+}
+
+/// What a run was started with and what came out of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunPayloads {
+    /// The input; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
+    pub input: Option<Value>,
+    /// How large the input is as JSON; 0 where it is null.
+    pub input_bytes: u64,
+    /// The output, once it succeeded; nothing where it is larger than [`SHOWN_BYTES`] and has to be asked for.
+    pub output: Option<Value>,
+    /// How large the output is as JSON; 0 where there is none.
+    pub output_bytes: u64,
 }
 
 /// A step with its payloads, loaded for the one that is looked at.

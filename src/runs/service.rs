@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    RunDetail, RunFilter, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
+    RunDetail, RunFilter, RunPayloads, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
     store::{self, Place, queue::Because},
 };
 use crate::{
@@ -167,19 +167,15 @@ pub async fn find(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<RunD
     let view = store::view(&mut tx, run).await?;
     let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
     let retried_by = store::retried_by(&mut tx, run).await?;
-    let (input, input_bytes) = shown(&mut tx, Some(links.input)).await?;
-    let (output, output_bytes) = shown(&mut tx, links.output).await?;
-    Ok(RunDetail {
-        summary,
-        view,
-        input: input.unwrap_or(Value::Null),
-        input_bytes,
-        output,
-        output_bytes,
-        retry_of: links.retry_of,
-        retried_by,
-        now: links.now,
-    })
+    Ok(RunDetail { summary, view, retry_of: links.retry_of, retried_by, now: links.now })
+}
+
+/// The line of a run in the list.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find_summary(grant: &Grant<right::View>, run: RunId) -> Result<RunSummary> {
+    summary(&mut grant.deps().db.tenant(grant.org_id()).await?, run).await
 }
 
 /// A run's state, and the number of its last event.
@@ -191,19 +187,16 @@ pub async fn find_state(grant: &Grant<right::View>, run: RunId) -> Result<(RunSt
     store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))
 }
 
-/// A run's whole input and output, however large.
+/// A run's input and output; with `full` however large they are.
 ///
 /// # Errors
 /// `not_found`.
-pub async fn payloads(grant: &Grant<right::ViewPayloads>, run: RunId) -> Result<(Value, Option<Value>)> {
+pub async fn payloads(grant: &Grant<right::ViewPayloads>, run: RunId, full: bool) -> Result<RunPayloads> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let links = store::links(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let input = engine::value(&mut tx, links.input).await?;
-    let output = match links.output {
-        Some(output) => Some(engine::value(&mut tx, output).await?).filter(|output| !output.is_null()),
-        None => None,
-    };
-    Ok((input, output))
+    let (input, input_bytes) = shown(&mut tx, Some(links.input), full).await?;
+    let (output, output_bytes) = shown(&mut tx, links.output, full).await?;
+    Ok(RunPayloads { input, input_bytes, output, output_bytes })
 }
 
 /// The steps of a run, in the order in which they came to be.
@@ -216,28 +209,15 @@ pub async fn steps(grant: &Grant<right::View>, run: RunId) -> Result<Vec<StepVie
     Ok(store::view(&mut tx, run).await?.steps)
 }
 
-/// A step with its payloads.
+/// A step with its payloads; with `full` however large they are.
 ///
 /// # Errors
 /// `not_found`.
-pub async fn step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<StepDetail> {
+pub async fn step(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId, full: bool) -> Result<StepDetail> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let (view, input, output) = read_step(&mut tx, run, step).await?;
-    let (input, input_bytes) = shown(&mut tx, input).await?;
-    let (output, output_bytes) = shown(&mut tx, output).await?;
-    let rules = step_rules(&mut tx, run, &view).await?;
-    Ok(StepDetail { view, rules, input, input_bytes, output, output_bytes })
-}
-
-/// A step with its whole payloads, however large.
-///
-/// # Errors
-/// `not_found`.
-pub async fn step_in_full(grant: &Grant<right::ViewPayloads>, run: RunId, step: &StepId) -> Result<StepDetail> {
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let (view, input, output) = read_step(&mut tx, run, step).await?;
-    let (input, input_bytes) = whole(&mut tx, input).await?;
-    let (output, output_bytes) = whole(&mut tx, output).await?;
+    let (input, input_bytes) = shown(&mut tx, input, full).await?;
+    let (output, output_bytes) = shown(&mut tx, output, full).await?;
     let rules = step_rules(&mut tx, run, &view).await?;
     Ok(StepDetail { view, rules, input, input_bytes, output, output_bytes })
 }
@@ -320,14 +300,14 @@ async fn read_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<(Step
     Ok((view, input, output))
 }
 
-/// A stored value as it is shown unasked: nothing where it is too large, and its size.
-async fn shown(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
+/// A stored value as it is shown, and its size. One that is too large is shown only where it is asked for in full.
+async fn shown(tx: &mut TenantTx, stored: Option<Value>, full: bool) -> Result<(Option<Value>, u64)> {
     let size = stored.as_ref().and_then(|stored| stored.get("$artifact").and(stored.get("bytes"))?.as_u64());
     match size {
-        Some(size) if size > SHOWN_BYTES => Ok((None, size)),
+        Some(size) if size > SHOWN_BYTES && !full => Ok((None, size)),
         _ => {
             let (value, size) = whole(tx, stored).await?;
-            Ok((value.filter(|_| size <= SHOWN_BYTES), size))
+            Ok((value.filter(|_| full || size <= SHOWN_BYTES), size))
         }
     }
 }

@@ -1,7 +1,9 @@
 //! JSON values, indented and coloured by classes, with a button that copies them.
 
-use leptos::prelude::*;
+use leptos::{ev, prelude::*};
 use serde_json::Value;
+use wasm_bindgen::JsCast;
+use web_sys::Element;
 
 /// A part of a printed value: its class and its text.
 type Token = (&'static str, String);
@@ -48,20 +50,32 @@ pub fn CopyButton(
     #[prop(default = "Copy")]
     label: &'static str,
 ) -> impl IntoView {
-    let copied = RwSignal::new(false);
-    let copy = move |_| {
-        let _ = window().navigator().clipboard().write_text(&text);
-        copied.set(true);
-        set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
-    };
     view! {
-        <button type="button" class="btn btn-quiet btn-small copy needs-js" on:click=copy>
+        <button type="button" class="btn btn-quiet btn-small copy needs-js" data-copy=text>
             <super::Icon glyph=super::Glyph::Copy/>
-            <span aria-live="polite">{move || if copied.get() { "Copied" } else { label }}</span>
+            <span aria-live="polite">{label}</span>
         </button>
     }
     .into_any()
 }
+
+/// Lets all [`CopyButton`]s copy, also those in parts that the server wrote. Called once.
+pub fn copy_on_click() {
+    let handle = window_event_listener(ev::click, |event| {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let Some(button) = target.and_then(|target| target.closest("[data-copy]").ok().flatten()) else { return };
+        let _ = window().navigator().clipboard().write_text(&button.get_attribute("data-copy").unwrap_or_default());
+        let Some(words) = button.query_selector("[aria-live]").ok().flatten() else { return };
+        let before = words.text_content();
+        if before.as_deref() != Some(COPIED) {
+            words.set_text_content(Some(COPIED));
+            set_timeout(move || words.set_text_content(before.as_deref()), std::time::Duration::from_secs(2));
+        }
+    });
+    on_cleanup(move || handle.remove());
+}
+
+const COPIED: &str = "Copied";
 
 fn tokens(value: &Value) -> Vec<Token> {
     let mut out = Vec::new();

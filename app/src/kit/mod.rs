@@ -23,7 +23,7 @@ pub use field::{Checkbox, Choice, Field, RadioGroup, Select, TextArea};
 pub use form::{Form, FormAction, FormState};
 pub use fragment::{Fragment, Html};
 pub use icon::{Glyph, Icon};
-pub use json::{CopyButton, Json, visible};
+pub use json::{CopyButton, Json, copy_on_click, visible};
 pub use layout::{Callout, Card, Crumb, EmptyState, Kv, KvList, PageHeader, Pager, Skeleton, Tab, Tabs, Tone};
 pub use live::Announcer;
 pub use status::{Family, Reversibility, Status, StatusBadge, StatusText, kind_glyph, kind_word};

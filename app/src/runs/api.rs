@@ -2,20 +2,21 @@
 
 use agentflow::{
     engine::state::StepId,
-    kernel::{RunId, Timestamp},
-    runs::{LogPage, LogQuery, Preview, RunDetail, StepDetail},
+    kernel::RunId,
+    runs::{LogPage, LogQuery, Preview, RunDetail},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::part::Tab;
+#[cfg(feature = "ssr")]
+use super::part::written;
 #[cfg(feature = "ssr")]
 use crate::door;
-use crate::error::ApiError;
+use crate::{error::ApiError, kit::fragment::Html};
 #[cfg(feature = "ssr")]
 use agentflow::{
     access::Permission,
-    engine::journal::StoredEvent,
     kernel::Error,
     runs::{Again, AgainFrom},
 };
@@ -29,19 +30,6 @@ pub struct Found {
     pub may_operate: bool,
 }
 
-/// An event of a step, as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShownEvent {
-    /// Its number in the run.
-    pub seq: i64,
-    /// When it was written.
-    pub at: Timestamp,
-    /// What happened.
-    pub name: String,
-    /// All of it.
-    pub data: Value,
-}
-
 /// A run with its tree.
 ///
 /// # Errors
@@ -53,43 +41,37 @@ pub async fn find_run(org: String, run: RunId) -> Result<Found, ApiError> {
     Ok(Found { detail, may_operate: cx.role().may(Permission::Operate) })
 }
 
-/// A run's whole input and output, however large.
+/// What the panel shows of a step; with `full` values however large they are.
 ///
 /// # Errors
 /// `not_found`.
 #[server]
-pub async fn run_payloads(org: String, run: RunId) -> Result<(Value, Option<Value>), ApiError> {
+pub async fn step_part(org: String, run: RunId, step: StepId, tab: Tab, full: bool) -> Result<Html, ApiError> {
+    use agentflow::runs::{logs, service};
     let cx = door::ctx(&org).await?;
-    Ok(agentflow::runs::service::payloads(&cx.grant()?, run).await?)
+    let (grant, place) = (cx.grant()?, written::Place { org: &org, run });
+    if matches!(tab, Tab::Io | Tab::Timing) {
+        return Ok(written::of_step(place, service::step(&grant, run, &step, full).await?));
+    }
+    let zero = service::find_summary(&cx.grant()?, run).await?.created_at;
+    if tab == Tab::Events {
+        return Ok(written::of_events(zero, service::step_events(&grant, run, &step).await?));
+    }
+    let query = LogQuery { step: Some(step), ..LogQuery::default() };
+    Ok(written::of_log(place, zero, &logs::page(&grant, run, query).await?.lines))
 }
 
-/// A step with its payloads; with `full` however large they are.
+/// What the panel shows of the run itself; with `full` values however large they are.
 ///
 /// # Errors
 /// `not_found`.
 #[server]
-pub async fn find_step(org: String, run: RunId, step: StepId, full: bool) -> Result<StepDetail, ApiError> {
+pub async fn run_part(org: String, run: RunId, full: bool) -> Result<Html, ApiError> {
     use agentflow::runs::service;
     let cx = door::ctx(&org).await?;
-    let grant = cx.grant()?;
-    Ok(if full { service::step_in_full(&grant, run, &step).await? } else { service::step(&grant, run, &step).await? })
-}
-
-/// The events of a step, in order.
-///
-/// # Errors
-/// `not_found`.
-#[server]
-pub async fn step_events(org: String, run: RunId, step: StepId) -> Result<Vec<ShownEvent>, ApiError> {
-    let cx = door::ctx(&org).await?;
-    let events = agentflow::runs::service::step_events(&cx.grant()?, run, &step).await?;
-    let shown = |StoredEvent { seq, at, event }: StoredEvent| ShownEvent {
-        seq,
-        at,
-        name: event.name().to_owned(),
-        data: serde_json::to_value(&event).unwrap_or_default(),
-    };
-    Ok(events.into_iter().map(shown).collect())
+    let ended = service::find_summary(&cx.grant()?, run).await?.state.is_end();
+    let payloads = service::payloads(&cx.grant()?, run, full).await?;
+    Ok(written::of_run(written::Place { org: &org, run }, ended, payloads))
 }
 
 /// A window on a run's log.
@@ -161,7 +143,7 @@ pub async fn load_again(org: String, run: RunId, from: String, newest: bool) -> 
     use agentflow::runs::{control, service};
     let cx = door::ctx(&org).await?;
     let detail = service::find(&cx.grant()?, run).await?;
-    let (input, _) = service::payloads(&cx.grant()?, run).await?;
+    let input = service::payloads(&cx.grant()?, run, true).await?.input.unwrap_or_default();
     let how = Again { from: beginning(&from), input: None, newest };
     let preview = control::preview(&cx.grant()?, run, &how).await;
     if let Err(error) = &preview

@@ -6,123 +6,20 @@ use agentflow::{
         journal::{RunView, StepView},
         state::{StepError, StepId, StepState},
     },
-    kernel::{ApprovalId, Error, RunId, text},
-    runs::{LogPage, LogQuery, StepDetail},
+    kernel::{ApprovalId, text},
 };
-use leptos::{prelude::*, task::spawn_local};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use leptos::prelude::*;
 
 use super::{
-    answer::{ModelFacts, Said},
-    api::{self, ShownEvent},
     asked::{Asked, FetchedApproval},
-    facts::{AgainFromHere, PartOf, Rules, Situation},
+    facts::{AgainFromHere, PartOf, Situation},
     line::{base, encoded},
-    logs::log_row,
     model::{RunModel, step_of},
+    part::{Fetched, Part, Tab, Wanted},
     waterfall::{segments, sums},
     words,
 };
-use crate::kit::{
-    Callout, CopyButton, Failure, Glyph, Icon, Json, Kv, KvList, Skeleton, StatusBadge, Time, Tone, kind_glyph,
-    kind_word,
-};
-
-/// How long a selection has to rest before its payloads are fetched.
-const REST: std::time::Duration = std::time::Duration::from_millis(80);
-
-/// What of a step is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tab {
-    /// What went in and came out.
-    #[default]
-    Io,
-    /// Its lines of the log.
-    Logs,
-    /// When it did what.
-    Timing,
-    /// Its part of the journal.
-    Events,
-}
-
-impl Tab {
-    const ALL: [Self; 4] = [Self::Io, Self::Logs, Self::Timing, Self::Events];
-
-    /// The tab of a word in the address.
-    #[must_use]
-    pub fn parse(word: &str) -> Self {
-        Self::ALL.into_iter().find(|tab| tab.word() == word).unwrap_or_default()
-    }
-
-    /// The word in the address.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Io => "io",
-            Self::Logs => "logs",
-            Self::Timing => "timing",
-            Self::Events => "events",
-        }
-    }
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Io => "Input and output",
-            Self::Logs => "Log",
-            Self::Timing => "Timing",
-            Self::Events => "Events",
-        }
-    }
-}
-
-/// What a tab shows, as it was fetched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Content {
-    /// Input and output.
-    Io(Box<StepDetail>),
-    /// Lines of the log.
-    Logs(LogPage),
-    /// Events.
-    Events(Vec<ShownEvent>),
-    /// Nothing has to be fetched.
-    Known,
-}
-
-/// For which step and tab something was fetched, and at which moment of the step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The step.
-    pub step: StepId,
-    /// The tab.
-    pub tab: Tab,
-    moment: (StepState, u32),
-}
-
-impl Wanted {
-    /// What the tab shows of a step as it stands.
-    #[must_use]
-    pub fn of(step: &StepView, tab: Tab) -> Self {
-        Self { step: step.id.clone(), tab, moment: (step.state, step.attempt) }
-    }
-}
-
-/// Fetches what a tab shows.
-///
-/// # Errors
-/// As the server functions.
-pub async fn fetch(org: String, run: RunId, step: StepId, tab: Tab, full: bool) -> Result<Content, Error> {
-    let fetched = match tab {
-        Tab::Io => api::find_step(org, run, step, full).await.map(|detail| Content::Io(Box::new(detail))),
-        Tab::Logs => {
-            let query = LogQuery { step: Some(step), ..LogQuery::default() };
-            api::run_logs(org, run, query).await.map(Content::Logs)
-        }
-        Tab::Timing => Ok(Content::Known),
-        Tab::Events => api::step_events(org, run, step).await.map(Content::Events),
-    };
-    fetched.map_err(|error| error.0)
-}
+use crate::kit::{Callout, CopyButton, Glyph, Icon, Kv, KvList, StatusBadge, Time, Tone, kind_glyph, kind_word};
 
 /// The address of a step with a tab; the default tab is left out.
 #[must_use]
@@ -138,8 +35,10 @@ pub fn Detail(
     model: RunModel,
     /// Which tab shows.
     tab: Memo<Tab>,
+    /// Whether values are shown however large they are.
+    full: Memo<bool>,
     /// What came with the page.
-    first: Fetched,
+    first: Option<Fetched>,
     /// The approval that came with the page.
     approval: FetchedApproval,
     /// Whether the address asks for the confirmation of what cannot be undone.
@@ -147,49 +46,24 @@ pub fn Detail(
     /// Whether the reader may run runs again.
     may_operate: bool,
 ) -> impl IntoView {
-    let wanted = Memo::new(move |_| Some(Wanted::of(&model.selected_step()?, tab.get())));
-    let content = RwSignal::new(first);
-    follow_selection(model, wanted, content);
     let step = Memo::new(move |_| model.selected_step());
     let id = Memo::new(move |_| step.with(|step| step.as_ref().map(|step| step.id.clone())));
+    let wanted = Memo::new(move |_| match step.get() {
+        Some(step) => Wanted::of(&step, tab.get(), full.get(), model.fresh_lines(&step.id)),
+        None => Wanted::of_run(model.data.with(|data| data.view.state).as_str(), full.get()),
+    });
     let approvals = StoredValue::new(approval);
+    let timing = move || step.get().filter(|_| tab.get() == Tab::Timing).map(|step| view! { <Timing model step/> });
     view! {
         <aside class="detail" id="step-detail" aria-label="Step detail">
             {move || match id.get() {
                 None => view! { <OfRun model/> }.into_any(),
-                Some(_) => view! { <OfStep model step tab wanted content approvals confirms may_operate/> }.into_any(),
+                Some(_) => view! { <OfStep model step tab approvals confirms may_operate/> }.into_any(),
             }}
+            <div class="detail-body">{timing}<Part model wanted first/></div>
         </aside>
     }
     .into_any()
-}
-
-/// What was fetched last, and for what.
-pub type Fetched = Option<(Wanted, Result<Content, Error>)>;
-
-/// Fetches what the selection needs, once it rests.
-fn follow_selection(model: RunModel, wanted: Memo<Option<Wanted>>, content: RwSignal<Fetched>) {
-    Effect::new(move |_| {
-        let Some(wanted_now) = wanted.get() else { return };
-        if content.with_untracked(|content| content.as_ref().is_some_and(|(of, _)| *of == wanted_now)) {
-            return;
-        }
-        let org = model.org.get_value();
-        let timer = set_timeout_with_handle(
-            move || {
-                spawn_local(async move {
-                    let fetched = fetch(org, model.id, wanted_now.step.clone(), wanted_now.tab, false).await;
-                    if wanted.try_get_untracked().flatten().as_ref() == Some(&wanted_now) {
-                        let _ = content.try_set(Some((wanted_now, fetched)));
-                    }
-                });
-            },
-            REST,
-        );
-        if let Ok(timer) = timer {
-            on_cleanup(move || timer.clear());
-        }
-    });
 }
 
 #[component]
@@ -197,27 +71,11 @@ fn OfStep(
     model: RunModel,
     step: Memo<Option<StepView>>,
     tab: Memo<Tab>,
-    wanted: Memo<Option<Wanted>>,
-    content: RwSignal<Fetched>,
     approvals: StoredValue<FetchedApproval>,
     confirms: Signal<bool>,
     may_operate: bool,
 ) -> impl IntoView {
     let asked = Memo::new(move |_| step.with(|step| step.as_ref().and_then(asked_of)));
-    let shown = move || {
-        let wanted = wanted.get()?;
-        content.with(|content| {
-            // While a step goes on, what was fetched before stays until the new answer is there.
-            let (of, fetched) = content.as_ref()?;
-            (of.step == wanted.step && of.tab == wanted.tab).then(|| fetched.clone())
-        })
-    };
-    let body = move || match (tab.get(), shown()) {
-        (Tab::Timing, _) => step.get().map(|step| view! { <Timing model step/> }.into_any()),
-        (_, None) => Some(view! { <Skeleton/> }.into_any()),
-        (_, Some(Err(error))) => Some(view! { <Failure error/> }.into_any()),
-        (_, Some(Ok(content))) => Some(of_content(model, content)),
-    };
     view! {
         {move || step.get().map(|step| view! { <Head model step may_operate/> })}
         {move || step.get().and_then(|step| attempt_error(model, &step)).map(|error| view! { <ErrorBox error/> })}
@@ -229,7 +87,6 @@ fn OfStep(
         }}
         <Writing model step/>
         <Tabs model tab/>
-        <div class="detail-body">{body}</div>
     }
     .into_any()
 }
@@ -381,98 +238,6 @@ fn Tabs(model: RunModel, tab: Memo<Tab>) -> impl IntoView {
     .into_any()
 }
 
-fn of_content(model: RunModel, content: Content) -> AnyView {
-    match content {
-        Content::Io(detail) => view! { <Payloads model detail=*detail/> }.into_any(),
-        Content::Logs(page) => view! { <StepLog model page/> }.into_any(),
-        Content::Events(events) => view! { <Events model events/> }.into_any(),
-        Content::Known => ().into_any(),
-    }
-}
-
-#[component]
-fn Payloads(model: RunModel, detail: StepDetail) -> impl IntoView {
-    let id = detail.view.id.clone();
-    let full = RwSignal::new(None::<StepDetail>);
-    let in_full = format!("{}&full=1", address(model, id.as_str(), Tab::Io));
-    let load = Callback::new(move |()| {
-        let (org, id) = (model.org.get_value(), id.clone());
-        spawn_local(async move {
-            if let Ok(Content::Io(detail)) = fetch(org, model.id, id, Tab::Io, true).await {
-                let _ = full.try_set(Some(*detail));
-            }
-        });
-    });
-    let ended = detail.view.state.is_end();
-    let first = detail;
-    move || {
-        let detail = full.get().unwrap_or_else(|| first.clone());
-        let (kind, output) = (detail.view.kind, detail.output.clone());
-        view! {
-            <Rules model rules=detail.rules/>
-            <Said kind output=output.clone()/>
-            <ModelFacts kind output/>
-            <Payload title="Output" value=detail.output bytes=detail.output_bytes in_full=in_full.clone() load empty=if ended { "No output." } else { "Not there yet." }/>
-            <Payload title="Input" value=detail.input bytes=detail.input_bytes in_full=in_full.clone() load empty="No input."/>
-        }
-    }
-}
-
-/// One value: shown, or offered where it is large.
-#[component]
-fn Payload(
-    title: &'static str,
-    value: Option<Value>,
-    bytes: u64,
-    in_full: String,
-    load: Callback<()>,
-    empty: &'static str,
-) -> impl IntoView {
-    let body = match value {
-        Some(value) => view! { <Json value label=title/> }.into_any(),
-        None if bytes > 0 => {
-            let show = move |event: web_sys::MouseEvent| {
-                event.prevent_default();
-                load.run(());
-            };
-            let words = format!("Show {} of {}", words::bytes(bytes), title.to_lowercase());
-            view! { <p><a class="btn" href=in_full data-noscroll on:click=show>{words}</a></p> }.into_any()
-        }
-        None => view! { <p class="quiet">{empty}</p> }.into_any(),
-    };
-    view! {
-        <section class="payload">
-            <h3>{title}</h3>
-            {body}
-        </section>
-    }
-    .into_any()
-}
-
-#[component]
-fn StepLog(model: RunModel, page: LogPage) -> impl IntoView {
-    let last = page.lines.last().map_or(0, |line| line.seq);
-    let step = model.selected_step().map(|step| step.id);
-    let zero = model.data.with_untracked(|data| data.summary.created_at);
-    let fresh = move || {
-        model.fresh_logs.with(|lines| {
-            let mine = |id: &StepId| step.as_ref().is_some_and(|step| step == id || step.holds(id));
-            let lines = lines.iter().filter(|line| line.seq > last && line.step.as_ref().is_some_and(mine));
-            lines.map(|line| log_row(line, zero, None)).collect::<Vec<_>>()
-        })
-    };
-    let lines: Vec<_> = page.lines.iter().map(|line| log_row(line, zero, None)).collect();
-    let none = lines.is_empty();
-    view! {
-        <div class="log log-small" role="region" tabindex="0" aria-label="Log of this step">
-            {(none && model.fresh_logs.with_untracked(Vec::is_empty)).then(|| view! { <p class="quiet">"This step has written no lines."</p> })}
-            <ol>{lines}{fresh}</ol>
-        </div>
-        <p><a href=format!("{}?view=logs", base(model))>"Log of the whole run"</a></p>
-    }
-    .into_any()
-}
-
 #[component]
 fn Timing(model: RunModel, step: StepView) -> impl IntoView {
     let accepted = model.data.with_untracked(|data| data.summary.created_at);
@@ -524,55 +289,14 @@ fn Timing(model: RunModel, step: StepView) -> impl IntoView {
     .into_any()
 }
 
-#[component]
-fn Events(model: RunModel, events: Vec<ShownEvent>) -> impl IntoView {
-    let zero = model.data.with_untracked(|data| data.summary.created_at);
-    if events.is_empty() {
-        return view! { <p class="quiet">"Nothing has happened to this step yet."</p> }.into_any();
-    }
-    let rows: Vec<_> = events
-        .into_iter()
-        .map(|event| {
-            let after = text::duration((event.at - zero).num_milliseconds());
-            let label = format!("Event {}", event.seq);
-            view! {
-                <li>
-                    <details>
-                        <summary>
-                            <span class="event-seq">{event.seq}</span>
-                            <code>{event.name}</code>
-                            <span class="event-at">"+"{after}</span>
-                        </summary>
-                        <Json value=event.data label/>
-                    </details>
-                </li>
-            }
-        })
-        .collect();
-    view! { <ol class="events">{rows}</ol> }.into_any()
-}
-
 /// The panel while no step is selected: the run's own input, output and error.
 #[component]
 fn OfRun(model: RunModel) -> impl IntoView {
     let view = move |pick: fn(&RunView) -> Option<StepError>| move || model.data.with(|data| pick(&data.view));
     let error = view(|view| view.error.clone());
-    let load = Callback::new(move |()| model.load_payloads());
-    let payloads = move || {
-        model.data.with(|data| {
-            let values = data.payloads.clone();
-            let ended = data.view.state.is_end();
-            let in_full = format!("{}?full=1", base(model));
-            view! {
-                <Payload title="Output" value=values.output bytes=values.output_bytes in_full=in_full.clone() load empty=if ended { "No output." } else { "Not there yet." }/>
-                <Payload title="Input" value=values.input bytes=values.input_bytes in_full load empty="No input."/>
-            }
-        })
-    };
     view! {
         <header class="detail-head"><h2>"Run"</h2><p class="quiet">"Select a step to see what went in and what came out."</p></header>
         {move || error().map(|error| view! { <ErrorBox error/> })}
-        <div class="detail-body">{payloads}</div>
     }
     .into_any()
 }

@@ -1,74 +1,16 @@
 //! What a step is in the run: what it is a part of, when it began, what is tried, what it waits for, and whether its
 //! result was taken over. Beside what went in and out, and in words.
 
-use agentflow::{
-    engine::{
-        journal::StepView,
-        plan::{Join, OnError},
-        state::{RunState, StepState},
-    },
-    runs::StepRules,
+use agentflow::engine::{
+    journal::StepView,
+    state::{RunState, StepState},
 };
 use leptos::prelude::*;
 
-use super::{
-    detail::{Tab, address},
-    line::encoded,
-    model::RunModel,
-    words,
-};
-use crate::kit::{Kv, KvList};
+use super::{detail::address, line::encoded, model::RunModel, part::Tab, words};
 
 /// How many of the things that a run waits for its head names.
 const MOST: usize = 3;
-
-/// What the graph says of a step. Nothing where that is nothing to speak of.
-#[component]
-pub fn Rules(
-    /// The run.
-    model: RunModel,
-    /// What the graph says.
-    rules: StepRules,
-) -> impl IntoView {
-    let StepRules { after, join, attempts, alternatives, on_error, at_most_once, locks, workflow } = rules;
-    let of_several = after.len() > 1;
-    let when = (!after.is_empty()).then(|| {
-        let names = after.join(", ");
-        match join {
-            _ if !of_several => view! { <Kv name="Runs after">{names}</Kv> },
-            Join::All => view! { <Kv name="Runs when">"all of: "{names}</Kv> },
-            Join::Any => view! { <Kv name="Runs when">"any of: "{names}</Kv> },
-            Join::Count(count) => view! { <Kv name="Runs when">{count}" of: "{names}</Kv> },
-        }
-    });
-    let tried = attempts.map(|attempts| {
-        let words = if attempts == 1 { "1 attempt".to_owned() } else { format!("up to {attempts} attempts") };
-        view! { <Kv name="Tried with">{words}</Kv> }
-    });
-    let instead =
-        (!alternatives.is_empty()).then(|| view! { <Kv name="Then instead">{alternatives.join(", then ")}</Kv> });
-    let fails = match on_error {
-        OnError::Default => None,
-        OnError::Fail => Some("the run fails"),
-        OnError::Continue => Some("the run goes on without it"),
-        OnError::Ask => Some("a person is asked"),
-    };
-    let fails = fails.map(|words| view! { <Kv name="If all that fails">{words}</Kv> });
-    let once =
-        at_most_once.then(|| view! { <Kv name="Never repeated">"where it is not known whether it happened"</Kv> });
-    let workflow = workflow.map(|(id, name, version)| {
-        let href = format!("/o/{}/workflows/{id}", model.org.get_value());
-        view! { <Kv name="Workflow"><a href=href>{name}</a>" version "{version}</Kv> }
-    });
-    let locks = (!locks.is_empty()).then(|| view! { <Kv name="Holds the locks">{locks.join(", ")}</Kv> });
-    let any = when.is_some()
-        || locks.is_some()
-        || tried.is_some()
-        || instead.is_some()
-        || fails.is_some()
-        || workflow.is_some();
-    any.then(|| view! { <KvList>{workflow}{when}{locks}{tried}{instead}{fails}{once}</KvList> }).into_any()
-}
 
 /// The step that this one is a part of, or that it mends, as a link.
 #[component]

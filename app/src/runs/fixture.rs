@@ -3,7 +3,7 @@
 use agentflow::{
     engine::{
         journal::{Event, LogLevel, RunView, StepHead, StoredEvent, Usage},
-        state::{ErrorClass, RunState, StepError, StepId, StepKind},
+        state::{ErrorClass, StepError, StepId, StepKind},
     },
     kernel::{Money, RunId, Timestamp, WorkflowId},
     runs::{RunDetail, RunSummary},
@@ -129,10 +129,6 @@ pub fn detail(view: RunView) -> RunDetail {
             error: view.error.clone(),
             queued_because: None,
         },
-        input: serde_json::json!({ "subject": "Cannot sign in" }),
-        input_bytes: 0,
-        output: (view.state == RunState::Succeeded).then(|| serde_json::json!({ "ok": true })),
-        output_bytes: 0,
         retry_of: None,
         retried_by: Vec::new(),
         now: at(6_000),

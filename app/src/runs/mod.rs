@@ -1,7 +1,6 @@
 //! Runs on screen: a run's tree, its bars and its log.
 
 pub mod again;
-mod answer;
 pub mod api;
 pub mod asked;
 pub mod detail;
@@ -13,6 +12,7 @@ pub mod list;
 pub mod logs;
 pub mod model;
 pub mod page;
+pub mod part;
 pub mod steps;
 pub mod tree;
 pub mod waterfall;

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use agentflow::{
     engine::{
         journal::{Event, RunView, StepView, StoredEvent},
-        state::{RunState, StepId},
+        state::StepId,
     },
     kernel::{RunId, Timestamp},
-    runs::{LogLine, RunDetail, RunSummary, SHOWN_BYTES},
+    runs::{LogLine, RunDetail, RunSummary},
 };
 use leptos::{prelude::*, task::spawn_local};
-use serde_json::Value;
 
 use super::{
     api,
@@ -24,26 +23,11 @@ use crate::live::{Message, Partial};
 /// The most characters of streamed text that are kept for a step.
 const WRITING_LENGTH: usize = 20_000;
 
-/// A run's input and output; nothing where they are large and have not been asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Payloads {
-    /// What it was started with.
-    pub input: Option<Value>,
-    /// How large that is.
-    pub input_bytes: u64,
-    /// What came out.
-    pub output: Option<Value>,
-    /// How large that is; 0 where there is none.
-    pub output_bytes: u64,
-}
-
 /// The run as it stands.
 #[derive(Debug, Clone)]
 pub struct RunData {
     /// What does not change while it runs; its state and sums are those of `view`.
     pub summary: RunSummary,
-    /// What went in and, once it succeeded, what came out.
-    pub payloads: Payloads,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
     /// Runs that retry this one, the newest first.
@@ -62,12 +46,6 @@ impl RunData {
     fn of(detail: RunDetail) -> Self {
         let mut data = Self {
             summary: detail.summary,
-            payloads: Payloads {
-                input: Some(detail.input).filter(|input| !input.is_null() || detail.input_bytes <= SHOWN_BYTES),
-                input_bytes: detail.input_bytes,
-                output: detail.output,
-                output_bytes: detail.output_bytes,
-            },
             retry_of: detail.retry_of,
             retried_by: detail.retried_by,
             view: detail.view,
@@ -218,8 +196,6 @@ impl RunModel {
                     }
                 }
                 data.grow();
-                // What came out is not in the events.
-                gap |= data.view.state == RunState::Succeeded && data.payloads.output_bytes == 0;
             });
         }
         if !logs.is_empty() {
@@ -254,17 +230,10 @@ impl RunModel {
         });
     }
 
-    /// Fetches the run's input and output, however large.
-    pub fn load_payloads(self) {
-        let org = self.org.get_value();
-        spawn_local(async move {
-            if let Ok((input, output)) = api::run_payloads(org, self.id).await {
-                let _ = self.data.try_update(|data| {
-                    data.payloads.input = Some(input);
-                    data.payloads.output = output;
-                });
-            }
-        });
+    /// How many lines of the log came live of a step and those below it.
+    pub fn fresh_lines(self, step: &StepId) -> usize {
+        let is_its = |line: &&LogLine| line.step.as_ref().is_some_and(|of| of == step || step.holds(of));
+        self.fresh_logs.with(|lines| lines.iter().filter(is_its).count())
     }
 
     /// Selects a line and opens what it is in.

@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     api::{self, ControlRun},
     asked::FetchedApproval,
-    detail::{Detail, Fetched, Tab, Wanted, address, asked_of, fetch, named},
+    detail::{Detail, address, asked_of, named},
     facts::RunSituation,
     line::base,
     logs::{LogFilter, LogView, clock_offset},
     model::RunModel,
+    part::{Fetched, Tab, Wanted, fetch},
     steps::{Patterns, Steps, page_keys},
     words,
 };
@@ -50,8 +51,8 @@ const TICK: Duration = Duration::from_millis(1_000);
 struct Loaded {
     detail: RunDetail,
     may_operate: bool,
-    /// What the panel shows of the step in the address.
-    step: Fetched,
+    /// What the panel shows of the step in the address, or of the run.
+    part: Fetched,
     /// The approval that this step waits for.
     approval: FetchedApproval,
     /// The log, if that is what is looked at.
@@ -73,31 +74,19 @@ impl View {
 
 async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Error> {
     let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
-    let api::Found { mut detail, may_operate } = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
-    let full = query.get_str("full").is_some();
-    let tab = tab_of(&query);
+    let api::Found { detail, may_operate } = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
+    let (tab, full) = (tab_of(&query), is_full(&query));
     let wanted = query.get("step").filter(|step| !step.is_empty()).map(|step| named(&step));
-    let wanted = match wanted {
-        Some(wanted) => Some(wanted),
-        None => opens_with(&detail),
-    };
-    let wanted = wanted.and_then(|wanted| detail.view.step(&wanted)).map(|step| Wanted::of(step, tab));
-    let asked = wanted.as_ref().and_then(|wanted| detail.view.step(&wanted.step)).and_then(asked_of);
-    let approval = match asked {
+    let step = wanted.or_else(|| opens_with(&detail)).and_then(|step| detail.view.step(&step));
+    let approval = match step.and_then(asked_of) {
         Some(id) => Some((id, approvals::approval(org.clone(), id).await.map_err(|error| error.0))),
         None => None,
     };
-    let step = match wanted {
-        Some(wanted) => {
-            let fetched = fetch(org.clone(), run, wanted.step.clone(), tab, full).await;
-            Some((wanted, fetched))
-        }
-        None => None,
+    let wanted = match step {
+        Some(step) => Wanted::of(step, tab, full, 0),
+        None => Wanted::of_run(detail.view.state.as_str(), full),
     };
-    if full && step.is_none() {
-        let (input, output) = api::run_payloads(org.clone(), run).await.map_err(|error| error.0)?;
-        (detail.input, detail.output) = (input, output);
-    }
+    let part = fetch(org.clone(), run, wanted).await;
     let log = match View::of(&query) {
         View::Steps => None,
         View::Log => {
@@ -106,7 +95,7 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
             Some((filter, page))
         }
     };
-    Ok(Loaded { detail, may_operate, step, approval, log })
+    Ok(Loaded { detail, may_operate, part, approval, log })
 }
 
 /// The step that the page opens with when the address names none.
@@ -117,6 +106,11 @@ fn opens_with(detail: &RunDetail) -> Option<StepId> {
 
 fn tab_of(query: &ParamsMap) -> Tab {
     query.get_str("tab").map(Tab::parse).unwrap_or_default()
+}
+
+/// Whether values are asked for however large they are.
+fn is_full(query: &ParamsMap) -> bool {
+    query.get_str("full").is_some()
 }
 
 /// The page of a run.
@@ -153,7 +147,7 @@ pub fn RunPage() -> impl IntoView {
 /// A run that was loaded, from here on alive.
 #[component]
 fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
-    let Loaded { detail, may_operate, step, approval, log } = loaded;
+    let Loaded { detail, may_operate, part, approval, log } = loaded;
     let (open, wanted, from) = query.with_untracked(|query| {
         let open: Vec<_> =
             query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
@@ -164,6 +158,7 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     let model = RunModel::new(org, detail, &open, wanted.as_deref());
     let alive = RwSignal::new(false);
     let tab = Memo::new(move |_| query.with(tab_of));
+    let full = Memo::new(move |_| query.with(is_full));
     let view = Memo::new(move |_| query.with(View::of));
     let in_address = Memo::new(move |_| query.with(|query| query.get_str("step").is_some_and(|step| !step.is_empty())));
     Effect::new(move |_| alive.set(true));
@@ -171,7 +166,7 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     keep_address(model, query, tab);
     announce(model);
     let first_log = StoredValue::new(log);
-    let first_step = StoredValue::new((step, approval));
+    let first_part = StoredValue::new(Some((part, approval)));
     let confirms = Signal::derive(move || query.with(|query| query.get_str("confirm").is_some()));
     let body = move || match view.get() {
         View::Steps => view! {
@@ -179,8 +174,9 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
             <div class="run-split" class:has-step=move || in_address.get()>
                 <Steps model from alive/>
                 {
-                    let (first, approval) = first_step.get_value();
-                    view! { <Detail model tab first approval confirms may_operate/> }
+                    // Its HTML is in the page this once: whoever comes back from the log has it fetched.
+                    let (first, approval) = first_part.try_update_value(Option::take).flatten().unzip();
+                    view! { <Detail model tab full first approval=approval.flatten() confirms may_operate/> }
                 }
             </div>
         }

@@ -7,7 +7,7 @@ use agentflow::{
     },
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
     runs::{
-        Again, AgainFrom, Bulk, LogLine, LogPage, LogQuery, RunDetail, RunFilter, RunSummary, StepDetail, bulk,
+        Again, AgainFrom, Bulk, LogLine, LogPage, LogQuery, RunFilter, RunPayloads, RunSummary, StepDetail, bulk,
         control,
         service::{self, Start},
     },
@@ -103,19 +103,21 @@ pub struct WholeRun {
     last_event: i64,
 }
 
-impl From<RunDetail> for WholeRun {
-    fn from(run: RunDetail) -> Self {
-        Self {
-            run: run.summary.into(),
-            input: run.input,
-            input_bytes: run.input_bytes,
-            output: run.output,
-            output_bytes: run.output_bytes,
-            retry_of: run.retry_of,
-            retried_by: run.retried_by,
-            last_event: run.view.last_seq,
-        }
-    }
+/// A run with what went in and out; with `full` however large that is.
+async fn whole(caller: &Caller, run: RunId, full: bool) -> Answer<WholeRun> {
+    let grant = caller.cx.grant()?;
+    let found = service::find(&grant, run).await?;
+    let RunPayloads { input, input_bytes, output, output_bytes } = service::payloads(&grant, run, full).await?;
+    Ok(WholeRun {
+        run: found.summary.into(),
+        input: input.unwrap_or_default(),
+        input_bytes,
+        output,
+        output_bytes,
+        retry_of: found.retry_of,
+        retried_by: found.retried_by,
+        last_event: found.view.last_seq,
+    })
 }
 
 /// A step in a list.
@@ -337,12 +339,12 @@ pub async fn cancel(caller: Caller, Path(run): Path<String>, Body(Nothing {}): B
 
 /// A run that was told something: as it is now.
 async fn told(caller: &Caller, run: RunId) -> Answer<Response> {
-    let run = WholeRun::from(service::find(&caller.cx.grant()?, run).await?);
+    let run = whole(caller, run, false).await?;
     Ok((StatusCode::ACCEPTED, Json(run)).into_response())
 }
 
 async fn accepted(caller: &Caller, started: agentflow::runs::Started) -> Answer<Response> {
-    let run = WholeRun::from(service::find(&caller.cx.grant()?, started.run).await?);
+    let run = whole(caller, started.run, false).await?;
     let mut response = (StatusCode::ACCEPTED, Json(run)).into_response();
     let location = HeaderValue::from_str(&format!("/api/v1/runs/{}", started.run))
         .map_err(|error| Problem(Error::internal(error)))?;
@@ -461,11 +463,7 @@ pub struct FullQuery {
 /// `GET /api/v1/runs/{id}`
 pub async fn find(caller: Caller, Path(run): Path<String>, Query(query): Query<FullQuery>) -> Answer<Json<WholeRun>> {
     let run = id(&run, "run")?;
-    let mut found = WholeRun::from(service::find(&caller.cx.grant()?, run).await?);
-    if query.full {
-        (found.input, found.output) = service::payloads(&caller.cx.grant()?, run).await?;
-    }
-    Ok(Json(found))
+    Ok(Json(whole(&caller, run, query.full).await?))
 }
 
 /// Where in a list.
@@ -501,12 +499,7 @@ pub async fn step(
     Query(query): Query<FullQuery>,
 ) -> Answer<Json<WholeStep>> {
     let (run, step) = (id(&run, "run")?, StepId::from_text(step));
-    let grant = caller.cx.grant()?;
-    let found = match query.full {
-        true => service::step_in_full(&grant, run, &step).await?,
-        false => service::step(&grant, run, &step).await?,
-    };
-    Ok(Json(found.into()))
+    Ok(Json(service::step(&caller.cx.grant()?, run, &step, query.full).await?.into()))
 }
 
 /// Which lines of a log.

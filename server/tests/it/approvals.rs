@@ -345,7 +345,7 @@ async fn an_amount_that_is_none_fails_the_step_in_words() {
     world.work();
     let run = acme.start(workflow, json!({ "title": "Pay", "amount": "a lot" })).await;
     let failed = acme.until(run, RunState::Failed).await;
-    let error = failed.view.error.unwrap();
+    let error = failed.detail.view.error.unwrap();
     assert_eq!(error.code, "approval.details");
     assert_eq!(error.message, "The amount must be a number from 0 on, and is \"a lot\".");
 }

@@ -84,7 +84,7 @@ async fn a_budget_that_holds_no_call_asks_and_goes_on_when_more_is_granted() {
     let asked = acme.asked(run).await;
     assert_eq!(fake.calls().len(), 0, "not a cent was spent");
     assert!(asked.message.contains("$0.05"), "{}", asked.message);
-    let failed = acme.run(run).await.view.steps.into_iter().find(|step| step.id.as_str() == "write").unwrap();
+    let failed = acme.run(run).await.detail.view.steps.into_iter().find(|step| step.id.as_str() == "write").unwrap();
     let error = failed.error.unwrap();
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Budget, "node.budget"));
     let mut program = world.program(&acme.key(Role::Admin).await);

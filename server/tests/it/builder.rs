@@ -11,7 +11,7 @@ use app::{
     budgets::api::{ChangeBudget, CreateBudget, LoadBudgets},
     conversations::api::{LoadConversation, SayToAgent},
     integrations::api::{AddCredential, AddModelConnection, LoadIntegrations},
-    runs::api::{FindStep, RunPayloads},
+    runs::api::{RunPart, StepPart},
     tools::api::{CreateTool, DeployTool},
     workflows::api::{DeployWorkflow, ImportWorkflow, StartRun},
 };
@@ -28,6 +28,7 @@ use crate::{
     fake_model::FakeModel,
     office::Office,
     people::Person,
+    recorded::output_in,
     world::World,
 };
 
@@ -271,15 +272,14 @@ async fn a_builder_connects_makes_tries_deploys_and_watches_an_agent() {
         Person::done(&desk.ada.sends::<StartRun>(&[("workflow", &workflow), ("key", "k1"), ("json", &ask)]).await);
     let run: RunId = run.parse().unwrap();
     office.until(run, RunState::Succeeded).await;
-    let (_, output): (Value, Value) =
-        serde_json::from_value(desk.ada.sends::<RunPayloads>(&[("run", &run.to_string())]).await.json()).unwrap();
-    assert_eq!(output, "the whole answer");
-    let fields = [("run", run.to_string()), ("step", "answer.model1".to_owned()), ("full", "true".to_owned())];
-    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let step = desk.ada.sends::<FindStep>(&fields).await.json();
-    let told = step.to_string();
-    assert_eq!((&step["output"]["model"], &step["output"]["requested"]), (&json!(CLAUDE), &json!(GPT)), "{told}");
-    assert_eq!(step["output"]["tried"][0]["model"], GPT);
+    let number = run.to_string();
+    let part = desk.ada.sends::<RunPart>(&[("run", &number), ("full", "true")]).await.json();
+    assert_eq!(output_in(&part), "the whole answer");
+    let fields = [("run", number.as_str()), ("step", "answer.model1"), ("tab", "io"), ("full", "true")];
+    let part = desk.ada.sends::<StepPart>(&fields).await.json();
+    let (told, output) = (part.to_string(), output_in(&part));
+    assert_eq!((&output["model"], &output["requested"]), (&json!(CLAUDE), &json!(GPT)), "{told}");
+    assert_eq!(output["tried"][0]["model"], GPT);
     assert!(!told.contains("Half an"), "{told}");
     let page = desk.ada.client.get(&format!("/o/{}/runs/{run}", desk.ada.org)).await;
     assert!(page.text().contains("the whole answer") && !page.text().contains("Half an"));

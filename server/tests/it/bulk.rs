@@ -67,7 +67,7 @@ async fn what_a_retry_of_many_would_do_is_told_first_and_a_second_press_starts_n
     assert_eq!(first, again, "the same press starts the same runs");
     assert_eq!(first[0].title, "1 +");
     for run in new {
-        let steps = acme.until(run, RunState::Failed).await.view.steps;
+        let steps = acme.until(run, RunState::Failed).await.detail.view.steps;
         assert!(steps.iter().filter(|step| step.reused).count() > 1);
     }
 }

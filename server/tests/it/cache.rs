@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fake_model::FakeModel,
-    office::{Office, any, start},
+    office::{Office, Ran, any, start},
     world::World,
 };
 
@@ -71,7 +71,7 @@ fn fetching(address: SocketAddr, cache: Value, on_error: &str) -> Value {
     ])
 }
 
-async fn ran(office: &Office, workflow: WorkflowId, input: Value) -> RunDetail {
+async fn ran(office: &Office, workflow: WorkflowId, input: Value) -> Ran {
     let run: RunId = office.start(workflow, input).await;
     office.until(run, RunState::Succeeded).await
 }

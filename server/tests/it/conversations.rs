@@ -6,7 +6,7 @@ use agentflow::{
     access::Ctx,
     agents::{self, AgentConfig},
     conversations::{
-        Conversation,
+        Conversation, Turn,
         service::{self, Say},
     },
     engine::{
@@ -53,6 +53,12 @@ fn mailer() -> AgentConfig {
     }
 }
 
+/// How many messages before its own a turn's run was given.
+async fn history_of(cx: &Ctx, turn: &Turn) -> Option<usize> {
+    let input = agentflow::runs::service::payloads(&cx.grant().unwrap(), turn.reply.run, true).await.unwrap().input?;
+    input["history"].as_array().map(Vec::len)
+}
+
 #[tokio::test]
 async fn a_message_is_a_run_and_what_was_said_is_remembered() {
     let world = World::new().await;
@@ -72,7 +78,7 @@ async fn a_message_is_a_run_and_what_was_said_is_remembered() {
     assert!(!second.turns[1].changed);
     let run = agentflow::runs::service::find(&cx.grant().unwrap(), second.turns[1].reply.run).await.unwrap();
     assert_eq!(run.summary.trigger, "test");
-    assert_eq!(run.input["history"].as_array().map(Vec::len), Some(2));
+    assert_eq!(history_of(&cx, &second.turns[1]).await, Some(2));
     // The workflow of the trials stands in no list.
     let workflows = agentflow::workflows::service::list(&cx.grant().unwrap()).await.unwrap();
     assert!(workflows.is_empty());
@@ -175,14 +181,13 @@ async fn what_was_written_until_an_answer_was_stopped_is_kept_and_is_no_answer()
     let model = reply.calls.iter().rfind(|call| call.kind == StepKind::Model).unwrap();
     assert!(model.state == StepState::Cancelled && model.output.contains(&heard), "{heard:?} in {:?}", model.output);
     let step = StepId::from_text(model.step.clone());
-    let detail = agentflow::runs::service::step(&cx.grant().unwrap(), run, &step).await.unwrap();
+    let detail = agentflow::runs::service::step(&cx.grant().unwrap(), run, &step, false).await.unwrap();
     assert_eq!(detail.output.unwrap()["unfinished"], true);
     // The next message is answered anew, and is not told of it.
     service::say(&cx.grant().unwrap(), say(agent.id, Some(id), "What is 6 * 7?")).await.unwrap();
     let next = answered(&cx, agent.id, id).await;
     assert!(next.turns[1].reply.text.as_deref().unwrap().contains("42"));
-    let run = agentflow::runs::service::find(&cx.grant().unwrap(), next.turns[1].reply.run).await.unwrap();
-    assert_eq!(run.input["history"].as_array().map(Vec::len), Some(0));
+    assert_eq!(history_of(&cx, &next.turns[1]).await, Some(0));
     assert!(next.turns[0].reply.calls.iter().any(|call| call.output.contains(&heard)));
 }
 

@@ -345,7 +345,7 @@ async fn what_a_call_costs_counts_and_a_budget_holds_it_back() {
     budget(&desk.acme, "organization", "day", "0.015").await;
     let run = desk.acme.start(workflow, json!({})).await;
     let done = desk.acme.until(run, RunState::Succeeded).await;
-    assert_eq!((done.output, done.view.usage.cost), (Some(json!(7)), Money(10_000)));
+    assert_eq!((done.output, done.detail.view.usage.cost), (Some(json!(7)), Money(10_000)));
 
     // Half a cent is left.
     let run = desk.acme.start(workflow, json!({})).await;

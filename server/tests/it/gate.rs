@@ -123,7 +123,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 77] = [
+const ARGUMENTS: [(&str, &str); 78] = [
     ("allowed_domains", "example.com"),
     ("conversation", "conv_01jd0000000000000000000000"),
     ("rehearsal", "reh_01jd0000000000000000000000"),
@@ -190,6 +190,7 @@ const ARGUMENTS: [(&str, &str); 77] = [
     ("role", "viewer"),
     ("days", "30"),
     ("full", "true"),
+    ("tab", "io"),
     ("deadline_h", "1"),
     ("input", "{}"),
     ("range", "24h"),

@@ -213,7 +213,7 @@ async fn a_yes_among_several_can_be_taken_back_and_one_no_is_enough() {
     let rejected = decide(&cleo, id, &no()).await.unwrap();
     assert_eq!(rejected.state, ApprovalState::Rejected);
     let ended = acme.until(run, RunState::Failed).await;
-    assert_eq!(ended.view.error.unwrap().message, "Cleo rejected this: Too risky");
+    assert_eq!(ended.detail.view.error.unwrap().message, "Cleo rejected this: Too risky");
     let told = lines(&acme, run).await;
     for line in ["Ben approved: 1 of 2.", "Ben took the approval back: 0 of 2."] {
         assert!(told.iter().any(|told| told == line), "{told:?}");
@@ -405,7 +405,7 @@ async fn a_deadline_hands_over_once_and_then_rejects() {
     assert_eq!(again.num_seconds(), 600, "as much time again");
     // The step waits for the new deadline, and the run sleeps until then.
     let step = acme.until(run, RunState::Waiting).await;
-    let step = step.view.steps.into_iter().find(|step| step.id.as_str() == "ask").unwrap();
+    let step = step.detail.view.steps.into_iter().find(|step| step.id.as_str() == "ask").unwrap();
     assert_eq!(step.wake_at, there.expires_at);
     let wakes: Option<agentflow::kernel::Timestamp> = sqlx::query_scalar("select wake_at from runs where id = $1")
         .bind(run)
@@ -415,7 +415,7 @@ async fn a_deadline_hands_over_once_and_then_rejects() {
     assert_eq!(wakes, there.expires_at);
     deadline_passes(&world, &acme, &there).await;
     let failed = acme.until(run, RunState::Failed).await;
-    assert_eq!(failed.view.error.unwrap().code, "approval.rejected");
+    assert_eq!(failed.detail.view.error.unwrap().code, "approval.rejected");
     assert_eq!(handed_over(&acme, run).await, 1);
 
     // Or those it was handed over to decide.

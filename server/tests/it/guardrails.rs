@@ -435,9 +435,9 @@ async fn an_agent_whose_answer_is_stopped_fails_with_the_reason_and_its_cost_is_
     ]);
     let run = acme.start(acme.with_agents("Tells", nodes, json!({ "teller": agent })).await, json!({})).await;
     let failed = acme.until(run, RunState::Failed).await;
-    let error = failed.view.error.unwrap();
+    let error = failed.detail.view.error.unwrap();
     assert_eq!(error.code, "guardrails.output", "{error:?}");
-    assert_eq!(failed.view.usage.tokens(), 30);
+    assert_eq!(failed.detail.view.usage.tokens(), 30);
     let dumped = dump(&world).await;
     assert!(!dumped.contains(CARD), "the answer is not kept");
 }

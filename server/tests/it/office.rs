@@ -10,7 +10,7 @@ use agentflow::{
     engine::{plan::Graph, state::RunState},
     kernel::{RunId, UserId, WorkflowId},
     keys::service::Wish,
-    runs::{self, RunDetail, service::Start},
+    runs::{self, RunDetail, RunPayloads, service::Start},
     workflows::{self, NewWorkflow},
 };
 use serde_json::{Value, json};
@@ -21,6 +21,23 @@ use crate::world::World;
 pub struct Office {
     /// The owner.
     pub owner: Ctx,
+}
+
+/// A run as it is seen: its tree, and what went in and out.
+#[derive(Debug)]
+pub struct Ran {
+    pub detail: RunDetail,
+    pub input: Value,
+    pub output: Option<Value>,
+    pub output_bytes: u64,
+}
+
+impl std::ops::Deref for Ran {
+    type Target = RunDetail;
+
+    fn deref(&self) -> &RunDetail {
+        &self.detail
+    }
 }
 
 impl Office {
@@ -140,12 +157,16 @@ impl Office {
     }
 
     /// A run as it is now.
-    pub async fn run(&self, run: RunId) -> RunDetail {
-        runs::service::find(&self.owner.grant().expect("owner"), run).await.expect("run")
+    pub async fn run(&self, run: RunId) -> Ran {
+        let grant = self.owner.grant().expect("owner");
+        let detail = runs::service::find(&grant, run).await.expect("run");
+        let RunPayloads { input, output, output_bytes, .. } =
+            runs::service::payloads(&grant, run, false).await.expect("payloads");
+        Ran { detail, input: input.unwrap_or_default(), output, output_bytes }
     }
 
     /// Waits until a run has this state.
-    pub async fn until(&self, run: RunId, wanted: RunState) -> RunDetail {
+    pub async fn until(&self, run: RunId, wanted: RunState) -> Ran {
         for _ in 0..600 {
             let detail = self.run(run).await;
             if detail.view.state == wanted {

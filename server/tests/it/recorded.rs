@@ -19,7 +19,7 @@ use agentflow::{
     kernel::{RunId, WorkflowId},
     workflows::{self, NewWorkflow},
 };
-use app::runs::api::{FindRun, FindStep, RunPayloads};
+use app::runs::api::{FindRun, RunPart, StepPart};
 use axum::{Router, routing::get};
 use leptos::server_fn::ServerFn;
 use serde_json::{Value, json};
@@ -75,6 +75,21 @@ impl Readings {
         let (usage, id) = (&step["usage"], step["id"].as_str().unwrap());
         let end = json!([step["attempt"], usage["tokens_in"], usage["tokens_out"], cost]);
         self.note(door, format!("{run}/{id} at its end"), &end);
+    }
+}
+
+/// The output that a part of a page shows, as its button copies it. A text is copied as it is, all else as JSON.
+pub fn output_in(part: &Value) -> Value {
+    let html = part.as_str().expect("a part");
+    let Some((_, output)) = html.split_once("<h3>Output</h3>") else { panic!("no output: {html}") };
+    let Some((shown, rest)) = output.split("<h3>").next().and_then(|own| own.split_once("data-copy=\"")) else {
+        return Value::Null;
+    };
+    let (text, _) = rest.split_once('"').expect("the end of the attribute");
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+    match shown.contains("class=\"j-") || text == "[]" || text == "{}" {
+        true => serde_json::from_str(&text).expect("JSON"),
+        false => Value::String(text),
     }
 }
 
@@ -136,16 +151,17 @@ impl Reader {
         let found = self.call::<FindRun>(run, &[]).await;
         let detail = &found["detail"];
         if detail["view"]["state"] == "succeeded" {
-            readings.note("page", run.to_owned(), &detail["output"]);
-            let payloads = self.call::<RunPayloads>(run, &[]).await;
-            readings.note("page", run.to_owned(), &payloads[1]);
+            for full in ["false", "true"] {
+                let part = self.call::<RunPart>(run, &[("full", full)]).await;
+                readings.note("page", run.to_owned(), &output_in(&part));
+            }
         }
         for step in succeeded(&detail["view"]["steps"]) {
             readings.note_end("page", run, step, &step["usage"]["cost"]);
             let id = step["id"].as_str().unwrap();
             for full in ["false", "true"] {
-                let whole = self.call::<FindStep>(run, &[("step", id), ("full", full)]).await;
-                readings.note("page", format!("{run}/{id}"), &whole["output"]);
+                let part = self.call::<StepPart>(run, &[("step", id), ("tab", "io"), ("full", full)]).await;
+                readings.note("page", format!("{run}/{id}"), &output_in(&part));
             }
         }
     }

@@ -282,7 +282,7 @@ async fn a_run_is_stopped_once_and_retried_when_it_has_ended() {
     let mut ids: Vec<String> = replies.iter().map(|reply| reply.json()["id"].to_string()).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1, "one key, one retry");
-    let retried = acme.run(run).await.retried_by;
+    let retried = acme.run(run).await.detail.retried_by;
     assert_eq!(retried.len(), 1);
     let next = acme.run(retried[0]).await;
     assert_eq!((next.retry_of, next.summary.trigger.as_str()), (Some(run), "retry"));
@@ -348,13 +348,13 @@ async fn what_a_browser_reads_back_is_what_the_server_drew_where_a_value_is_null
     read_back(&decided);
     let ended = acme.until(run, RunState::Succeeded).await;
     assert_eq!((&ended.output, ended.output_bytes), (&None, 0));
-    read_back(&ended);
+    read_back(&ended.detail);
     let grant = acme.owner.grant().unwrap();
-    read_back(&service::payloads(&grant, run).await.unwrap());
+    read_back(&service::payloads(&grant, run, true).await.unwrap());
     assert_eq!(ended.view.steps.len(), 5);
     for step in &ended.view.steps {
-        for detail in [service::step(&grant, run, &step.id).await, service::step_in_full(&grant, run, &step.id).await] {
-            let detail = detail.unwrap();
+        for full in [false, true] {
+            let detail = service::step(&grant, run, &step.id, full).await.unwrap();
             read_back(&detail);
             assert_ne!(detail.output, Some(Value::Null), "{}", step.id);
         }

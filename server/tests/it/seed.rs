@@ -35,11 +35,11 @@ fn ground(world: &World, office: &Office) -> Ground {
 /// What of a run is the same whenever the same is made: all but ids and times.
 async fn content(office: &Office, run: RunId) -> Value {
     let grant = office.owner.grant().unwrap();
-    let (input, output) = runs::service::payloads(&grant, run).await.unwrap();
+    let runs::RunPayloads { input, output, .. } = runs::service::payloads(&grant, run, true).await.unwrap();
     let detail = office.run(run).await;
     let mut steps = BTreeMap::new();
     for step in &detail.view.steps {
-        let payloads = runs::service::step(&grant, run, &step.id).await.unwrap();
+        let payloads = runs::service::step(&grant, run, &step.id, false).await.unwrap();
         let shown = json!([step.kind, step.name, step.about, step.state, step.error, step.usage]);
         steps.insert(step.id.to_string(), json!([shown, payloads.input, payloads.output]));
     }

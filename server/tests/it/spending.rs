@@ -312,7 +312,7 @@ async fn a_run_that_finds_the_days_budget_spent_waits_for_an_admin_and_goes_on_a
     assert_eq!(fake.calls().len(), 0, "not a cent was spent");
     assert!(asked.message.contains("$0.00 of $0.05 is spent"), "{}", asked.message);
     assert!(asked.title.contains("has no budget left"), "{}", asked.title);
-    let step = acme.run(run).await.view.steps.into_iter().find(|step| step.id.as_str() == "write").unwrap();
+    let step = acme.run(run).await.detail.view.steps.into_iter().find(|step| step.id.as_str() == "write").unwrap();
     assert_eq!(step.error.unwrap().code, "budget.spent");
     let near = budgets::service::list(&acme.owner.grant().unwrap()).await.unwrap();
     assert!(near[0].is_near() && near[0].refused);
@@ -345,7 +345,7 @@ async fn a_run_that_finds_the_days_budget_spent_waits_for_an_admin_and_goes_on_a
         .await;
     assert!(reply.status.0.is_success(), "{}", reply.text());
     let failed = acme.until(run, RunState::Failed).await;
-    assert_eq!(failed.view.error.unwrap().class, ErrorClass::Budget);
+    assert_eq!(failed.detail.view.error.unwrap().class, ErrorClass::Budget);
     let theirs = beta.with_agents("One", one("say: hello", json!({})), agents()).await;
     let run = beta.start(theirs, json!({})).await;
     beta.until(run, RunState::Succeeded).await;

@@ -359,12 +359,12 @@ async fn a_member_tries_what_they_made_while_plain_starts_run_the_deployed_versi
 
     let word = ("typed[word]", "Draft");
     let tried = Person::done(&mia.sends::<StartRun>(&[("workflow", &id), ("key", "k1"), ("version", "2"), word]).await);
-    let tried = office.run(tried.parse().expect("a run")).await.summary;
+    let tried = office.run(tried.parse().expect("a run")).await.detail.summary;
     assert_eq!((tried.workflow_version, tried.trigger.as_str(), tried.title.as_str()), (2, "test", "Draft"));
     let page = mia.client.get(&format!("/o/{}/runs/{}", ada.org, tried.id)).await;
     assert!(page.text().replace("<!>", "").contains("version 2"), "the run's page says what it runs");
     let plain = Person::done(&mia.sends::<StartRun>(&[("workflow", &id), ("key", "k2"), ("json", "{}")]).await);
-    let plain = office.run(plain.parse().expect("a run")).await.summary;
+    let plain = office.run(plain.parse().expect("a run")).await.detail.summary;
     assert_eq!((plain.workflow_version, plain.trigger.as_str()), (1, "person"));
 
     for (workflow, version) in [(&id, "9"), (&other, "2")] {

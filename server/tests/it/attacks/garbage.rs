@@ -49,7 +49,7 @@ async fn whoever_runs_in_circles_is_stopped() {
         let asked = lair.model.heard().len() - before;
         assert!(asked <= most, "{code}: {asked}");
         if !code.is_empty() {
-            assert_eq!(done.view.error.map(|error| error.code).as_deref(), Some(code));
+            assert_eq!(done.detail.view.error.map(|error| error.code).as_deref(), Some(code));
         }
     }
     // With its own limits, of tokens and of turns.
@@ -59,7 +59,7 @@ async fn whoever_runs_in_circles_is_stopped() {
     let before = lair.model.heard().len();
     let workflow = lair.workflow(json!({ "mallory": small })).await;
     let done = lair.ends(lair.acme.start(workflow, json!({})).await).await;
-    assert_eq!(done.view.error.unwrap().code, "agent.limit");
+    assert_eq!(done.detail.view.error.unwrap().code, "agent.limit");
     assert!(lair.model.heard().len() - before <= 5, "of 120 tokens each");
     works(&lair).await;
 }

@@ -21,7 +21,6 @@ use std::{
 use agentflow::{
     access::Role,
     kernel::{RunId, WorkflowId},
-    runs::RunDetail,
 };
 use axum::{
     Router,
@@ -37,7 +36,7 @@ use tokio::net::TcpListener;
 use crate::{
     credentials::with_key,
     node_kinds::through,
-    office::Office,
+    office::{Office, Ran},
     people::Person,
     world::{Client, World},
 };
@@ -247,13 +246,13 @@ impl Lair {
     }
 
     /// The same to its end.
-    async fn runs(&self, tools: Value, script: Vec<Say>) -> (RunDetail, Vec<Called>) {
+    async fn runs(&self, tools: Value, script: Vec<Say>) -> (Ran, Vec<Called>) {
         let run = self.starts(tools, script).await;
         (self.ends(run).await, self.called(run).await)
     }
 
     /// Waits until a run has ended, however.
-    async fn ends(&self, run: RunId) -> RunDetail {
+    async fn ends(&self, run: RunId) -> Ran {
         for _ in 0..1_200 {
             let detail = self.acme.run(run).await;
             if detail.view.state.is_end() {

@@ -131,7 +131,7 @@ async fn read(lair: &mut Lair, run: agentflow::kernel::RunId) -> String {
     let mut program = lair.world.program(&key);
     let steps = program.get(&format!("/api/v1/runs/{run}/steps")).await;
     all.push_str(steps.text());
-    for step in lair.acme.run(run).await.view.steps {
+    for step in &lair.acme.run(run).await.view.steps {
         all.push_str(program.get(&format!("/api/v1/runs/{run}/steps/{}", step.id)).await.text());
     }
     for place in ["", "/logs", "/files"] {
