@@ -23,11 +23,10 @@ pub struct Office {
     pub owner: Ctx,
 }
 
-/// A run as it is seen: its tree, and what went in and out.
+/// A run as it is seen: its tree, and what came out.
 #[derive(Debug)]
 pub struct Ran {
     pub detail: RunDetail,
-    pub input: Value,
     pub output: Option<Value>,
     pub output_bytes: u64,
 }
@@ -160,9 +159,9 @@ impl Office {
     pub async fn run(&self, run: RunId) -> Ran {
         let grant = self.owner.grant().expect("owner");
         let detail = runs::service::find(&grant, run).await.expect("run");
-        let RunPayloads { input, output, output_bytes, .. } =
+        let RunPayloads { output, output_bytes, .. } =
             runs::service::payloads(&grant, run, false).await.expect("payloads");
-        Ran { detail, input: input.unwrap_or_default(), output, output_bytes }
+        Ran { detail, output, output_bytes }
     }
 
     /// Waits until a run has this state.
