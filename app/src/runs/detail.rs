@@ -458,10 +458,10 @@ fn StepLog(model: RunModel, page: LogPage) -> impl IntoView {
         model.fresh_logs.with(|lines| {
             let mine = |id: &StepId| step.as_ref().is_some_and(|step| step == id || step.holds(id));
             let lines = lines.iter().filter(|line| line.seq > last && line.step.as_ref().is_some_and(mine));
-            lines.map(|line| log_row(line, zero, None)).collect::<Vec<_>>()
+            lines.map(|line| log_row(line, zero)).collect::<Vec<_>>()
         })
     };
-    let lines: Vec<_> = page.lines.iter().map(|line| log_row(line, zero, None)).collect();
+    let lines: Vec<_> = page.lines.iter().map(|line| log_row(line, zero)).collect();
     let none = lines.is_empty();
     view! {
         <div class="log log-small" role="region" tabindex="0" aria-label="Log of this step">

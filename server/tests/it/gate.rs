@@ -14,10 +14,11 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 26] = [
     "",
     "/",
     "/runs",
+    "/logs",
     "/runs/run_01jd0000000000000000000000",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
