@@ -46,6 +46,8 @@ pub mod keys;
 pub mod limits;
 #[cfg(feature = "ssr")]
 pub mod live;
+#[cfg(feature = "ssr")]
+pub mod logs;
 pub mod mail;
 pub mod mcp;
 pub mod memory;

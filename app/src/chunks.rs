@@ -77,6 +77,7 @@ macro_rules! page {
 }
 
 page!(runs, run, crate::runs::page::RunPage);
+page!(runs, logs, crate::logs::LogsPage);
 page!(list, run_list, crate::runs::list::RunsPage);
 page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(list, search, crate::palette::SearchPage);

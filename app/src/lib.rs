@@ -16,6 +16,7 @@ pub mod host;
 pub mod integrations;
 pub mod kit;
 pub mod live;
+pub mod logs;
 pub mod models;
 pub mod outbox;
 pub mod palette;
@@ -95,6 +96,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs/bulk") view=chunks::run_bulk::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/logs") view=chunks::logs::page() ssr=SsrMode::Async/>
                     <Route path=path!("/integrations") view=chunks::integrations::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings") view=chunks::settings::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings/models") view=chunks::model_classes::page() ssr=SsrMode::Async/>

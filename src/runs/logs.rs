@@ -1,7 +1,8 @@
-//! A run's log: a window on it for a page, and all of it for a file.
+//! A run's log by its numbers: a window on it, for the API and for the panel of a step. What the log's own page shows, and
+//! its files, are in [`crate::logs`].
 
 use super::{
-    LogLine, LogPage, LogQuery,
+    LogPage, LogQuery,
     store::{self, LogWindow},
 };
 use crate::{
@@ -43,23 +44,6 @@ pub async fn page(grant: &Grant<right::ViewPayloads>, run: RunId, query: LogQuer
         }
     };
     Ok(LogPage { lines, earlier, later, total, last_seq })
-}
-
-/// The next lines of a run's log, in order, and whether there are more after them. How many there are in all is not asked:
-/// whoever reads all of them counts them.
-///
-/// # Errors
-/// `not_found`.
-pub async fn lines(grant: &Grant<right::ViewPayloads>, run: RunId, query: &LogQuery) -> Result<(Vec<LogLine>, bool)> {
-    let step = step_of(query);
-    let window = LogWindow::After(query.after.unwrap_or(0));
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::progress(&mut tx, run).await?.ok_or_else(|| Error::not_found("run"))?;
-    let limit = LINES as usize;
-    let mut lines = store::logs(&mut tx, run, window, query.level, step, limit as i64 + 1).await?;
-    let more = lines.len() > limit;
-    lines.truncate(limit);
-    Ok((lines, more))
 }
 
 /// The step of a question. No step's name holds a zero, and the database takes no text with one.

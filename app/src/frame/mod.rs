@@ -258,6 +258,7 @@ const PLACES: [(&str, &[Place]); 4] = [
         &[
             Place("Dashboard", "", Glyph::Dashboard),
             Place("Runs", "runs", Glyph::Runs),
+            Place("Logs", "logs", Glyph::Logs),
             Place("Approvals", "approvals", Glyph::Approvals),
         ],
     ),

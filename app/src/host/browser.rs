@@ -242,3 +242,31 @@ pub fn submit_form(id: &str) {
 pub fn settled<F: Fn() -> String>(text: F) -> F {
     text
 }
+
+/// How many minutes the person's clock is behind the world's.
+pub fn zone_minutes() -> Option<i32> {
+    #[expect(clippy::cast_possible_truncation, reason = "minutes of a day")]
+    let minutes = js_sys::Date::new_0().get_timezone_offset() as i32;
+    Some(minutes)
+}
+
+/// A text as a value in an address.
+pub fn encoded(text: &str) -> String {
+    js_sys::encode_uri_component(text).into()
+}
+
+/// The entries of a form that have a value, as the query of an address.
+pub fn form_query(event: &SubmitEvent) -> Option<String> {
+    let data = form_data_from_event(event).ok()?;
+    let filled = UrlSearchParams::new().ok()?;
+    for entry in js_sys::Array::from(&data) {
+        let entry = js_sys::Array::from(&entry);
+        if let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string())
+            && !name.is_empty()
+            && !value.is_empty()
+        {
+            filled.append(&name, &value);
+        }
+    }
+    filled.to_string().as_string()
+}

@@ -154,3 +154,21 @@ pub fn settled(text: impl Fn() -> String) -> impl Fn() -> String + Clone + Send 
     let now = untrack(text);
     move || now.clone()
 }
+
+/// The person's time is known to the browser.
+#[must_use]
+pub fn zone_minutes() -> Option<i32> {
+    None
+}
+
+/// Addresses are put together in another place.
+#[must_use]
+pub fn encoded(_text: &str) -> String {
+    String::new()
+}
+
+/// Forms are sent by the browser.
+#[must_use]
+pub fn form_query(_event: &SubmitEvent) -> Option<String> {
+    None
+}

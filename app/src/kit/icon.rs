@@ -30,7 +30,7 @@ glyphs! {
     Succeeded = "succeeded", Warning = "warning", Failed = "failed", TimedOut = "timed-out", Stopped = "stopped",
     Skipped = "skipped", RolledBack = "rolled-back", Pending = "pending", Question = "question",
     Reversible = "reversible", Irreversible = "irreversible",
-    Dashboard = "dashboard", Runs = "runs", Approvals = "approvals", Agents = "agents", Workflows = "workflows",
+    Dashboard = "dashboard", Runs = "runs", Logs = "logs", Approvals = "approvals", Agents = "agents", Workflows = "workflows",
     Settings = "settings", Bell = "bell", Sun = "sun", Moon = "moon", Menu = "menu", Close = "close",
     ChevronRight = "chevron-right", ChevronDown = "chevron-down", ArrowLeft = "arrow-left",
     ArrowRight = "arrow-right", ArrowUp = "arrow-up", ArrowDown = "arrow-down", Plus = "plus", Search = "search",

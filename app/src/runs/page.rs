@@ -6,12 +6,12 @@ use std::time::Duration;
 use agentflow::{
     engine::state::{RunState, StepId},
     kernel::{Error, RunId, text},
-    runs::{LogPage, RunDetail},
+    runs::RunDetail,
 };
 use leptos::prelude::*;
 use leptos_router::{
     NavigateOptions,
-    hooks::{use_navigate, use_params_map, use_query_map},
+    hooks::{use_location, use_navigate, use_params_map, use_query_map},
     params::ParamsMap,
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use super::{
     detail::{Detail, address, asked_of, named},
     facts::RunSituation,
     line::base,
-    logs::{LogFilter, LogView, clock_offset},
+    logs::clock_offset,
     model::RunModel,
     part::{Fetched, Tab, Wanted, fetch},
     steps::{Patterns, Steps, page_keys},
@@ -37,6 +37,7 @@ use crate::{
         Submit, Time, Title, time::browser_now,
     },
     live::{Message, Topic, use_live},
+    logs::{self, FirstLog, LogView},
     wire::loading,
 };
 
@@ -56,7 +57,7 @@ struct Loaded {
     /// The approval that this step waits for.
     approval: FetchedApproval,
     /// The log, if that is what is looked at.
-    log: Option<(LogFilter, Result<LogPage, Error>)>,
+    log: Option<Result<FirstLog, Error>>,
 }
 
 /// What of the run is looked at.
@@ -72,7 +73,7 @@ impl View {
     }
 }
 
-async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Error> {
+async fn load(org: String, run: String, query: ParamsMap, search: String) -> Result<Loaded, Error> {
     let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
     let api::Found { detail, may_operate } = api::find_run(org.clone(), run).await.map_err(|error| error.0)?;
     let (tab, full) = (tab_of(&query), is_full(&query));
@@ -89,11 +90,7 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
     let part = fetch(org.clone(), run, wanted).await;
     let log = match View::of(&query) {
         View::Steps => None,
-        View::Log => {
-            let filter = LogFilter::of(|name| query.get(name));
-            let page = api::run_logs(org, run, filter.query()).await.map_err(|error| error.0);
-            Some((filter, page))
-        }
+        View::Log => Some(logs::first(org, Some(run), search).await),
     };
     Ok(Loaded { detail, may_operate, part, approval, log })
 }
@@ -121,11 +118,12 @@ pub fn RunPage() -> impl IntoView {
     let query = use_query_map();
     let run = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     let slug = org.clone();
+    let search = use_location().search;
     let page = loading(
         move || run.get(),
         move |run| {
-            let (org, query) = (slug.clone(), query.get_untracked());
-            async move { Ok(load(org, run, query).await?) }
+            let (org, query, search) = (slug.clone(), query.get_untracked(), search.get_untracked());
+            async move { Ok(load(org, run, query, search).await?) }
         },
     );
     view! {
@@ -166,6 +164,11 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     keep_address(model, query, tab);
     announce(model);
     let first_log = StoredValue::new(log);
+    let ended = Signal::derive(move || model.data.with(|data| data.view.state.is_end()));
+    let news = Signal::derive(move || {
+        let last = model.data.with(|data| data.view.last_seq);
+        u32::try_from(last).unwrap_or_default().wrapping_add(model.mended.get())
+    });
     let first_part = StoredValue::new(Some((part, approval)));
     let confirms = Signal::derive(move || query.with(|query| query.get_str("confirm").is_some()));
     let body = move || match view.get() {
@@ -182,13 +185,9 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
         }
         .into_any(),
         View::Log => {
-            let filter = Memo::new(move |_| query.with(|query| LogFilter::of(|name| query.get(name))));
-            (move || {
-                let filter = filter.get();
-                let first = first_log.get_value().filter(|(of, _)| *of == filter).map(|(_, page)| page);
-                view! { <LogView model filter first alive/> }
-            })
-            .into_any()
+            // What the page came with stands in it once; who comes back from the steps asks anew.
+            let first = first_log.get_value().filter(|_| !alive.get_untracked());
+            view! { <LogView org=model.org.get_value() run=Some(model.id) first news ended/> }.into_any()
         }
     };
     view! {

@@ -1,18 +1,16 @@
-//! A run's log as a file: every line that the page's filters let through, sent as it is read, however long it is.
-
-use std::collections::HashMap;
+//! A log as a file, of a run or of all runs: every line that the page's filters let through, sent as it is read, however
+//! long it is.
 
 use agentflow::{
     access::{Grant, right},
     accounts::service::Visitor,
-    kernel::{Error, Result, RunId},
+    kernel::{Error, Result},
+    logs::{Line, Place, address::LogAddress, ansi, pages::Pages},
     orgs,
-    runs::{LogLine, LogQuery, logs},
 };
-use app::runs::logs::LogFilter;
 use axum::{
     body::Body,
-    extract::{Path, Query, Request, State as Extract},
+    extract::{Path, RawQuery, Request, State as Extract},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -33,96 +31,141 @@ enum Form {
     Table,
 }
 
-type Place = Path<(String, String)>;
-type Entries = Query<HashMap<String, String>>;
+type OfRun = Path<(String, String)>;
+type OfOrganization = Path<String>;
 
-/// `GET /o/{org}/runs/{id}/log.txt?level=&of=`
-pub async fn text(state: Extract<State>, place: Place, entries: Entries, request: Request) -> Response {
-    log(Form::Text, state, place, entries, request).await
+/// `GET /o/{org}/runs/{id}/log.txt?` with the filters of the page.
+pub async fn text(state: Extract<State>, path: OfRun, query: RawQuery, request: Request) -> Response {
+    of_run(Form::Text, state, path, query, request).await
 }
 
-/// `GET /o/{org}/runs/{id}/log.jsonl?level=&of=`
-pub async fn json_lines(state: Extract<State>, place: Place, entries: Entries, request: Request) -> Response {
-    log(Form::JsonLines, state, place, entries, request).await
+/// `GET /o/{org}/runs/{id}/log.jsonl?` with the filters of the page.
+pub async fn json_lines(state: Extract<State>, path: OfRun, query: RawQuery, request: Request) -> Response {
+    of_run(Form::JsonLines, state, path, query, request).await
 }
 
-/// `GET /o/{org}/runs/{id}/log.csv?level=&of=`
-pub async fn table(state: Extract<State>, place: Place, entries: Entries, request: Request) -> Response {
-    log(Form::Table, state, place, entries, request).await
+/// `GET /o/{org}/runs/{id}/log.csv?` with the filters of the page.
+pub async fn table(state: Extract<State>, path: OfRun, query: RawQuery, request: Request) -> Response {
+    of_run(Form::Table, state, path, query, request).await
 }
 
-async fn log(
-    form: Form,
-    Extract(state): Extract<State>,
-    Path((org, run)): Place,
-    Query(entries): Entries,
+/// `GET /o/{org}/logs.txt?` with the filters of the page.
+pub async fn all_text(state: Extract<State>, path: OfOrganization, query: RawQuery, request: Request) -> Response {
+    of_organization(Form::Text, state, path, query, request).await
+}
+
+/// `GET /o/{org}/logs.jsonl?` with the filters of the page.
+pub async fn all_json_lines(
+    state: Extract<State>,
+    path: OfOrganization,
+    query: RawQuery,
     request: Request,
 ) -> Response {
+    of_organization(Form::JsonLines, state, path, query, request).await
+}
+
+/// `GET /o/{org}/logs.csv?` with the filters of the page.
+pub async fn all_table(state: Extract<State>, path: OfOrganization, query: RawQuery, request: Request) -> Response {
+    of_organization(Form::Table, state, path, query, request).await
+}
+
+async fn of_run(
+    form: Form,
+    Extract(state): Extract<State>,
+    Path((org, run)): OfRun,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let place = run.parse().map(Place::Run).map_err(|_| Error::not_found("run"));
+    log(form, state, &org, place, &query.unwrap_or_default(), request).await
+}
+
+async fn of_organization(
+    form: Form,
+    Extract(state): Extract<State>,
+    Path(org): OfOrganization,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    log(form, state, &org, Ok(Place::Organization), &query.unwrap_or_default(), request).await
+}
+
+async fn log(form: Form, state: State, org: &str, place: Result<Place>, query: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let asker = Asker::of(&parts);
-    // What the page's address says, but for the window that it shows.
-    let filter = LogFilter { before: None, after: Some(0), ..LogFilter::of(|name| entries.get(name).cloned()) };
+    let filter = LogAddress::read(query).filter;
     let opened = async {
-        let run: RunId = run.parse().map_err(|_| Error::not_found("run"))?;
+        let place = place?;
         let person = Visitor::of(&state.deps, &parts)?.signed_in().await?;
-        let grant: Grant<right::ViewPayloads> = orgs::service::enter(&person, &org).await?.grant()?;
-        // The first window is read before anything is answered: a run that does not exist is said so.
-        let first = window(&grant, run, form, filter.query()).await?;
-        Ok((grant, run, first))
+        let grant: Grant<right::ViewPayloads> = orgs::service::enter(&person, org).await?.grant()?;
+        let mut pages = Pages::open(grant, place, filter).await?;
+        // The first page is read before anything is answered: a run that does not exist is said so.
+        let first = pages.next().await?;
+        Ok((place, pages, first.unwrap_or_default()))
     };
-    let (grant, run, first) = match opened.await {
+    let (place, pages, first) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return asker.refuse(&error),
     };
-    let rest = stream::try_unfold((grant, first.1), move |(grant, next)| async move {
-        let Some(next) = next else { return Ok(None) };
-        let (text, next) = window(&grant, run, form, next).await?;
-        Ok::<_, Error>(Some((text, (grant, next))))
+    let rest = stream::try_unfold(pages, move |mut pages| async move {
+        let Some(lines) = pages.next().await? else { return Ok(None) };
+        Ok::<_, Error>(Some((whole(form, place, &lines), pages)))
     });
-    let head = if matches!(form, Form::Table) { "seq,at,level,step,message\r\n" } else { "" };
-    let text = stream::iter([Ok(head.to_owned()), Ok(first.0)]).chain(rest);
+    let head = match (form, place) {
+        (Form::Table, Place::Run(_)) => "seq,at,level,step,message\r\n",
+        (Form::Table, Place::Organization) => "run,seq,at,level,step,message\r\n",
+        _ => "",
+    };
+    let text = stream::iter([Ok(head.to_owned()), Ok(whole(form, place, &first))]).chain(rest);
     let mut response = Body::from_stream(text.map_err(std::io::Error::other)).into_response();
     let (kind, extension) = match form {
         Form::Text => ("text/plain; charset=utf-8", "txt"),
         Form::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
         Form::Table => ("text/csv; charset=utf-8; header=present", "csv"),
     };
+    let name = match place {
+        Place::Run(run) => format!("attachment; filename=\"{run}.log.{extension}\""),
+        Place::Organization => format!("attachment; filename=\"logs.{extension}\""),
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{run}.log.{extension}\"")) {
+    if let Ok(name) = HeaderValue::from_str(&name) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
     response
 }
 
-/// The lines after a number, and the question for those that follow; nothing at the end.
-async fn window(
-    grant: &Grant<right::ViewPayloads>,
-    run: RunId,
-    form: Form,
-    query: LogQuery,
-) -> Result<(String, Option<LogQuery>)> {
-    let (lines, more) = logs::lines(grant, run, &query).await?;
-    let last = lines.last().map(|line| line.seq).filter(|_| more);
-    let next = last.map(|last| LogQuery { after: Some(last), ..query });
-    Ok((lines.iter().map(|line| written(form, line)).collect(), next))
+fn whole(form: Form, place: Place, lines: &[Line]) -> String {
+    lines.iter().map(|line| written(form, place, line)).collect()
 }
 
-/// A line is one line, whatever its message holds.
-fn written(form: Form, line: &LogLine) -> String {
-    let LogLine { seq, at, level, step, message } = line;
+/// A line is one line, whatever its message holds. Where lines are of several runs, each names its own.
+fn written(form: Form, place: Place, line: &Line) -> String {
+    let Line { run, seq, at, level, step, message, fields } = line;
     let (at, level) = (at.to_rfc3339_opts(SecondsFormat::Millis, true), level.as_str());
     let step = step.as_ref().map(|step| step.as_str());
+    let of_many = matches!(place, Place::Organization);
     match form {
         Form::Text => {
-            let message = message.replace(['\n', '\r'], " ");
-            format!("{seq} {at} {level:5} {} {message}\n", step.unwrap_or("-"))
+            let run = if of_many { format!("{run} ") } else { String::new() };
+            // For people, who would see what is meant for a terminal as noise.
+            let message = ansi::plain(message).replace(['\n', '\r'], " ");
+            format!("{run}{seq} {at} {level:5} {} {message}\n", step.unwrap_or("-"))
         }
         Form::JsonLines => {
-            let line = json!({ "seq": seq, "at": at, "level": level, "step": step, "message": message });
+            let mut line = json!({ "seq": seq, "at": at, "level": level, "step": step, "message": message });
+            if of_many {
+                line["run"] = json!(run);
+            }
+            if let Some(fields) = fields {
+                line["fields"] = fields.clone();
+            }
             format!("{line}\n")
         }
-        Form::Table => format!("{seq},{at},{level},{},{}\r\n", cell(step.unwrap_or_default()), cell(message)),
+        Form::Table => {
+            let run = if of_many { format!("{run},") } else { String::new() };
+            format!("{run}{seq},{at},{level},{},{}\r\n", cell(step.unwrap_or_default()), cell(message))
+        }
     }
 }
 
@@ -134,33 +177,45 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentflow::engine::{journal::LogLevel, state::StepId};
+    use agentflow::{
+        engine::{journal::LogLevel, state::StepId},
+        kernel::RunId,
+    };
 
     use super::*;
 
-    fn line(message: &str) -> LogLine {
-        LogLine {
+    fn line(message: &str) -> Line {
+        Line {
+            run: RunId::new(),
             seq: 12,
             at: chrono::DateTime::from_timestamp_millis(1_900_000_000_123).expect("a moment"),
             level: LogLevel::Warn,
             step: Some(StepId::root("send")),
             message: message.to_owned(),
+            fields: None,
         }
+    }
+
+    fn place(line: &Line) -> Place {
+        Place::Run(line.run)
     }
 
     #[test]
     fn a_message_cannot_forge_a_second_line() {
         let line = line("status 503\n13 INFO all is well");
-        let text = written(Form::Text, &line);
+        let text = written(Form::Text, place(&line), &line);
         assert_eq!(text, "12 2030-03-17T17:46:40.123Z WARN  send status 503 13 INFO all is well\n");
         for form in [Form::Text, Form::JsonLines, Form::Table] {
-            assert_eq!(written(form, &line).lines().count(), 1, "{form:?}");
+            for place in [place(&line), Place::Organization] {
+                assert_eq!(written(form, place, &line).lines().count(), 1, "{form:?}");
+            }
         }
     }
 
     #[test]
     fn a_table_s_cells_are_texts_to_every_spreadsheet() {
-        let row = written(Form::Table, &line("=HYPERLINK(\"https://evil.example\"), \"now\""));
+        let line = line("=HYPERLINK(\"https://evil.example\"), \"now\"");
+        let row = written(Form::Table, place(&line), &line);
         let message = "\"'=HYPERLINK(\"\"https://evil.example\"\"), \"\"now\"\"\"";
         assert_eq!(row, format!("12,2030-03-17T17:46:40.123Z,WARN,\"send\",{message}\r\n"));
     }

@@ -26,6 +26,9 @@ pub fn routes() -> Router<State> {
         .route("/o/{org}/runs/{id}/log.txt", get(log::text))
         .route("/o/{org}/runs/{id}/log.jsonl", get(log::json_lines))
         .route("/o/{org}/runs/{id}/log.csv", get(log::table))
+        .route("/o/{org}/logs.txt", get(log::all_text))
+        .route("/o/{org}/logs.jsonl", get(log::all_json_lines))
+        .route("/o/{org}/logs.csv", get(log::all_table))
         .route("/o/{org}/runs/{id}/files/{*path}", get(file))
         .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
 }

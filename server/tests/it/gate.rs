@@ -14,10 +14,11 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 28] = [
     "",
     "/",
     "/runs",
+    "/logs",
     "/runs/run_01jd0000000000000000000000",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",

@@ -43,6 +43,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod locks;
+mod logs;
 mod mcp;
 mod memory;
 mod messages;
