@@ -80,6 +80,7 @@ page!(runs, run, crate::runs::page::RunPage);
 page!(list, run_list, crate::runs::list::RunsPage);
 page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
+page!(inbox, approvals_together, crate::approvals::bulk::TogetherPage);
 page!(agents, agent_list, crate::agents::AgentsListPage);
 page!(agents, agent, crate::agents::AgentEditPage);
 page!(agents, agent_versions, crate::agents::AgentVersionsPageView);

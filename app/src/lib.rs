@@ -98,6 +98,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings/models") view=chunks::model_classes::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings/budgets") view=chunks::budgets::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/approvals/bulk") view=chunks::approvals_together::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>
                     <Route path=path!("/outbox") view=chunks::outbox::page() ssr=SsrMode::Async/>
                     <Route path=path!("/*any") view=NotFoundInside ssr=SsrMode::Async/>

@@ -1,6 +1,6 @@
 //! Editing a proposal before it is approved: a field for each of its entries, of the entry's own type.
 
-use agentflow::approvals::{Approval, ApprovalKind};
+use agentflow::approvals::{Approval, ApprovalKind, ApprovalState};
 use leptos::prelude::*;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const FIELDS: usize = 20;
 pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
     let (id, irreversible) = (approval.id, !approval.reversible);
     let action = FormAction::new::<ApproveEdited>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Approved));
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };
     let amount = amount_to_type(&approval);

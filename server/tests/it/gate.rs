@@ -14,13 +14,14 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 26] = [
     "",
     "/",
     "/runs",
     "/runs/run_01jd0000000000000000000000",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
+    "/approvals/bulk",
     "/agents",
     "/agents/new",
     "/agents/ag_01jd0000000000000000000000/versions",
@@ -121,7 +122,11 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 77] = [
+const ARGUMENTS: [(&str, &str); 81] = [
+    ("to", ""),
+    ("hours", "1"),
+    ("until", ""),
+    ("approvals", "apr_01jd0000000000000000000000"),
     ("allowed_domains", "example.com"),
     ("conversation", "conv_01jd0000000000000000000000"),
     ("rehearsal", "reh_01jd0000000000000000000000"),
