@@ -7,6 +7,8 @@ pub mod bulk;
 #[cfg(feature = "ssr")]
 mod edit;
 #[cfg(feature = "ssr")]
+mod fields;
+#[cfg(feature = "ssr")]
 pub mod hands;
 #[cfg(feature = "ssr")]
 pub mod links;
@@ -26,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use amount::Amount;
-pub use rows::{ApprovalFilter, ApprovalRow, Candidates, Inbox, Risk, RowDecision, Shown};
+pub use rows::{ApprovalFilter, ApprovalRow, Candidates, EditField, EditInput, Inbox, Risk, RowDecision, Shown};
 
 use crate::{
     access::Role,

@@ -169,6 +169,41 @@ pub struct Inbox {
 /// The members who may decide an approval, with their names.
 pub type Candidates = Vec<(UserId, String)>;
 
+/// How a value of a proposal is entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EditInput {
+    /// A line.
+    Line,
+    /// Several lines.
+    Text,
+    /// A number.
+    Number,
+    /// A box to tick: `true` or `false`.
+    Tick,
+    /// One of these.
+    Choice(Vec<String>),
+    /// JSON.
+    Json,
+}
+
+/// A field for one value of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditField {
+    /// The key in the proposal; empty for the whole of it.
+    pub key: String,
+    /// What it is called.
+    pub label: String,
+    /// What is proposed, as text.
+    pub value: String,
+    /// How it is entered.
+    pub input: EditInput,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it is for and how it may be, in words.
+    pub hint: String,
+}
+
 /// One approval, with what its card needs besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
@@ -177,6 +212,9 @@ pub struct Shown {
     /// Who can be asked to decide it, where the one who asks may hand it on.
     #[serde(default)]
     pub candidates: Candidates,
+    /// The fields to edit the proposal in, where the one who asks may decide.
+    #[serde(default)]
+    pub fields: Vec<EditField>,
     /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.
     pub undo_window_s: Option<i32>,
     /// The moment of this answer, by the database's clock.

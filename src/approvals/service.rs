@@ -8,7 +8,8 @@ use serde_json::Value;
 pub use super::lists::{inbox, list, look, pending_count, rows};
 use super::{
     Approval, ApprovalKind, ApprovalState, Shown, Verdict,
-    edit::{check_edit, entered},
+    edit::{check_edit, schema_of},
+    fields::{entered, fields},
     store::{self, NewDecision, Viewer},
     votes,
 };
@@ -48,8 +49,13 @@ pub async fn show(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<
         Some(_) if approval.may_decide || approval.voted => store::hands::candidates(&mut tx, id).await?,
         _ => Vec::new(),
     };
+    let fields = match approval.kind {
+        ApprovalKind::Question => Vec::new(),
+        _ if !approval.may_decide => Vec::new(),
+        _ => fields(&approval.payload, schema_of(&mut tx, &approval).await?.as_ref()),
+    };
     let undo_window_s = undo_window(&mut tx, viewer).await?;
-    Ok(Shown { approval, candidates, undo_window_s, now: store::now(&mut tx).await? })
+    Ok(Shown { approval, candidates, fields, undo_window_s, now: store::now(&mut tx).await? })
 }
 
 /// The approval that a run's step waits for, or waited for.
@@ -181,7 +187,8 @@ pub async fn decide_on(
     find_again(grant, viewer, id).await
 }
 
-/// Approves with what a form's fields say instead of the proposal. Each entry is read as the type that it has there.
+/// Approves with what a form's fields say instead of the proposal. Each entry is read as the type that it has by its
+/// schema, or there.
 ///
 /// # Errors
 /// As [`decide`]; what cannot be read is `invalid` at its field.
@@ -191,11 +198,13 @@ pub async fn approve_edited(
     entries: &BTreeMap<String, String>,
     amount: Option<String>,
 ) -> Result<Approval> {
-    let proposal = {
+    let (proposal, schema) = {
         let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-        read(&mut tx, &viewer(grant), id).await?.payload
+        let approval = read(&mut tx, &viewer(grant), id).await?;
+        let schema = schema_of(&mut tx, &approval).await?;
+        (approval.payload, schema)
     };
-    let payload = entered(&proposal, entries)?;
+    let payload = entered(&proposal, schema.as_ref(), entries)?;
     decide(grant, id, &Verdict::Approve { payload: Some(payload), amount }).await
 }
 

@@ -78,11 +78,12 @@ impl Chore for Notices {
     const EVERY: Every = Every::Minute;
 
     async fn run(&self, deps: &Deps) -> Result<()> {
-        for (org, approval) in store::waiting(deps.db.keeper(), self.minutes, ROUND).await? {
-            self.tell_of_approval(deps, org, approval).await?;
-        }
+        // First, so that nobody is told twice of one thing.
         for (org, approval) in store::assigned(deps.db.keeper(), ROUND).await? {
             self.tell_of_assignment(deps, org, approval).await?;
+        }
+        for (org, approval) in store::waiting(deps.db.keeper(), self.minutes, ROUND).await? {
+            self.tell_of_approval(deps, org, approval).await?;
         }
         for (org, run) in store::failed(deps.db.keeper(), ROUND).await? {
             self.tell_of_failure(deps, org, run).await?;

@@ -74,12 +74,12 @@ pub(super) async fn assigned(keeper: &PgPool, most: i64) -> Result<Vec<(OrgId, A
     Ok(rows.into_iter().map(|row| (row.org, row.id)).collect())
 }
 
-/// Marks whoever was asked to decide as told of it, and says when they were asked. `None` when they were told meanwhile.
+/// Marks whoever was asked to decide as told of it, and the approval with them; says when they were asked. `None` when they were told meanwhile.
 pub(super) async fn mark_assignment(tx: &mut TenantTx, id: ApprovalId) -> Result<Option<(Waiting, Timestamp)>> {
     let org = tx.org().uuid();
     let row = sqlx::query!(
         r#"with told as (
-             update approvals set assigned_noticed_at = now()
+             update approvals set assigned_noticed_at = now(), noticed_at = coalesce(noticed_at, now())
              where organization_id = $1 and id = $2 and state = 'pending' and assigned_to is not null
                and assigned_noticed_at is null
              returning run_id, title, assigned_by, assigned_at, created_at, expires_at

@@ -227,8 +227,7 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
         .into_any();
     }
     let (id, kind) = (approval.id, approval.kind);
-    let edits =
-        (!approval.payload.is_null()).then(|| view! { <EditForm approval=approval.clone() desk=desk.clone()/> });
+    let edits = (!shown.fields.is_empty()).then(|| view! { <EditForm shown=shown.clone() desk=desk.clone()/> });
     let skip = (kind == ApprovalKind::Failure).then(|| view! { <SkipForm id desk=desk.clone()/> });
     let changes = approval.details.takes_changes.then(|| view! { <ChangesForm id kind desk=desk.clone()/> });
     view! {
@@ -310,7 +309,12 @@ const fn is_edited(decision: &Decision) -> bool {
 fn edits(approval: &Approval) -> Option<AnyView> {
     // Before there is a decision the payload is the edited one, and what it was before is not told.
     let proposal = approval.decision.as_ref().map(|_| &approval.payload);
-    let rows: Vec<_> = changes(proposal, &approval.edits)
+    differences("Edits", changes(proposal, &approval.edits))
+}
+
+/// Differences: of each the name, what was, where that is known, and what is.
+pub(super) fn differences(heading: &'static str, changes: Vec<(String, Option<String>, String)>) -> Option<AnyView> {
+    let rows: Vec<_> = changes
         .into_iter()
         .map(|(name, old, new)| {
             let old = old.map(|old| view! { <del><span class="visually-hidden">"was "</span>{old}</del> });
@@ -325,7 +329,7 @@ fn edits(approval: &Approval) -> Option<AnyView> {
         })
         .collect();
     (!rows.is_empty())
-        .then(|| view! { <section class="approval-edits"><h3>"Edits"</h3><ul>{rows}</ul></section> }.into_any())
+        .then(|| view! { <section class="approval-edits"><h3>{heading}</h3><ul>{rows}</ul></section> }.into_any())
 }
 
 /// The entries of a JSON Patch: name, old value where the proposal is known, and new value as short texts.

@@ -277,7 +277,7 @@ pub(super) fn TakeBack(id: ApprovalId, desk: Desk) -> impl IntoView {
     let action = FormAction::new::<UndoDecision>();
     report(action, id, &desk, None);
     view! {
-        <div class="approval-actions" data-key="z">
+        <div data-key="z">
             <Form action id=format!("back-{id}") class="inline">
                 <Which org=desk.org id/>
                 <span>"You approved this. It waits for the others."</span>

@@ -40,10 +40,13 @@ pub(super) fn handler(
             // Nobody decides what they do not see: a row whose card does not show is opened first.
             "a" | "r" | "c" | "e" | "h" if open_row(target.as_ref()) => true,
             "a" => press(region, ".inbox-card", "a"),
-            "r" => press(region, ".inbox-card", "r"),
-            "c" => press(region, ".inbox-card", "c"),
-            "e" => press(region, ".inbox-card", "e"),
-            "h" => press(region, ".inbox-card", "h"),
+            // These open a form, and decide nothing: they wait for a card that is on its way.
+            "r" | "c" | "e" | "h" => {
+                if !press(region, ".inbox-card", &key) {
+                    press_soon(region.clone(), key, current(region), 40);
+                }
+                true
+            }
             "x" => pick(region, target.as_ref()),
             "z" => press(region, ".inbox", "z") || press(region, "", "z"),
             _ => return,
@@ -113,6 +116,26 @@ fn press(region: &Element, within: &str, key: &str) -> bool {
         set_timeout(move || drop(field.focus()), Duration::ZERO);
     }
     true
+}
+
+/// The row whose card shows, or is about to.
+fn current(region: &Element) -> String {
+    let row = region.query_selector(".inbox-title[aria-current]").ok().flatten();
+    row.map(|row| row.id()).unwrap_or_default()
+}
+
+/// The card of the row is on its way: what its letter stands for is done when it is there, unless one has gone on to
+/// another row by then.
+fn press_soon(region: Element, key: String, row: String, tries: u32) {
+    let look = move || {
+        if tries > 0 && current(&region) == row && !press(&region, ".inbox-card", &key) {
+            // A card that is there and has no such button will have none.
+            if matches!(region.query_selector(".inbox-card .approval-card"), Ok(None)) {
+                press_soon(region, key, row, tries - 1);
+            }
+        }
+    };
+    set_timeout(look, Duration::from_millis(25));
 }
 
 /// Puts the focus on an element once it is there.

@@ -7,7 +7,7 @@ use agentflow::{
         Approval, ApprovalState, Decision, Verdict,
         links::{self, Opened},
     },
-    kernel::{Error, Kind},
+    kernel::{Error, Kind, text::visible},
 };
 use axum::{
     Router,
@@ -109,10 +109,7 @@ fn body(opened: &Opened, error: Option<&Error>) -> String {
     let card = format!("/o/{}/approvals?sel={}", org.slug, approval.id);
     let mut out = format!("<h1>{}</h1>", escaped(&approval.title));
     if let Some(error) = error {
-        out.push_str(&format!(
-            "<div class=\"callout callout-danger\" role=\"alert\"><p>{}</p></div>",
-            escaped(&error.message)
-        ));
+        out.push_str(&format!("<div class=\"callout danger\" role=\"alert\"><p>{}</p></div>", escaped(&error.message)));
     }
     out.push_str(&facts(opened));
     let signed_in = |words: &str| format!("<p><a class=\"btn\" href=\"{card}\">{words}</a></p>");
@@ -229,10 +226,10 @@ fn private(mut response: Response) -> Response {
     response
 }
 
-/// A text as it stands between tags and in attributes.
+/// A text as it stands between tags and in attributes, with what nobody would see in sight.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
+    for letter in visible(text).chars() {
         match letter {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -252,5 +249,6 @@ mod tests {
     #[test]
     fn a_title_is_a_text_and_nothing_else() {
         assert_eq!(escaped("<a href=\"x\">R&D's"), "&lt;a href=&quot;x&quot;&gt;R&amp;D&#39;s");
+        assert_eq!(escaped("moc\u{202e}.x"), r"moc\u202e.x");
     }
 }

@@ -53,7 +53,9 @@ pub async fn assign(
         update approvals a
         set assigned_to = $3, assigned_by = case when $3::uuid is not null then $4 end,
             assigned_at = case when $3::uuid is not null then $5::timestamptz end,
-            assigned_noticed_at = case when $3::uuid = $6 then $5::timestamptz end
+            assigned_noticed_at = case when $3::uuid = $6 then $5::timestamptz end,
+            -- Given back, it is told of to all who were not told before.
+            noticed_at = case when $3::uuid is not null then noticed_at end
         from runs r
         where a.organization_id = $1
           and a.id = $2
