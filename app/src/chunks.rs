@@ -83,6 +83,7 @@ page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(list, search, crate::palette::SearchPage);
 page!(list, shortcuts, crate::palette::ShortcutsPage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
+page!(inbox, approvals_together, crate::approvals::bulk::TogetherPage);
 page!(agents, agent_list, crate::agents::AgentsListPage);
 page!(agents, agent, crate::agents::AgentEditPage);
 page!(agents, agent_versions, crate::agents::AgentVersionsPageView);

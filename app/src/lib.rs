@@ -102,6 +102,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings/models") view=chunks::model_classes::page() ssr=SsrMode::Async/>
                     <Route path=path!("/settings/budgets") view=chunks::budgets::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=chunks::run_list::page() ssr=SsrMode::Async/>
+                    <Route path=path!("/approvals/bulk") view=chunks::approvals_together::page() ssr=SsrMode::Async/>
                     <Route path=path!("/approvals") view=chunks::approvals::page() ssr=SsrMode::Async/>
                     <Route path=path!("/search") view=chunks::search::page() ssr=SsrMode::Async/>
                     <Route path=path!("/shortcuts") view=chunks::shortcuts::page() ssr=SsrMode::Async/>

@@ -45,6 +45,17 @@ pub struct Profile {
     pub undo: UndoWindow,
     /// Whether they get e-mail about what waits for them.
     pub email_notices: bool,
+    /// Whether keys of a single letter act, in the inbox and on the page of a run.
+    pub single_keys: bool,
+}
+
+/// What a person switches on and off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wishes {
+    /// Whether they get e-mail about what waits for them.
+    pub email_notices: bool,
+    /// Whether keys of a single letter act.
+    pub single_keys: bool,
 }
 
 /// How long one's own reversible decision can be taken back before it acts.

@@ -4,7 +4,7 @@ use http::request::Parts;
 use tracing::info;
 
 use super::{
-    Admission, Profile, UndoWindow, parse_email, parse_name, password,
+    Admission, Profile, UndoWindow, Wishes, parse_email, parse_name, password,
     password::Verdict,
     sessions::{self, Session},
     store,
@@ -295,17 +295,17 @@ pub async fn profile(person: &SignedIn) -> Result<Profile> {
     store::profile(&mut tx, person.user).await?.ok_or_else(Error::unauthenticated)
 }
 
-/// Changes one's own name, undo window, and whether one gets e-mail about what waits.
+/// Changes one's own name, undo window, and what one has switched on: e-mail about what waits, keys of a single letter.
 ///
 /// # Errors
 /// `invalid`, at the fields.
-pub async fn update_profile(person: &SignedIn, name: &str, undo: &str, email_notices: bool) -> Result<()> {
+pub async fn update_profile(person: &SignedIn, name: &str, undo: &str, wishes: Wishes) -> Result<()> {
     let mut checks = Checks::default();
     let name = checks.take(parse_name("name", name));
     let undo = checks.take(UndoWindow::parse(undo));
     checks.done()?;
     let mut tx = person.deps.db.identity().await?;
-    store::set_profile(&mut tx, person.user, &name, undo, email_notices).await?;
+    store::set_profile(&mut tx, person.user, &name, undo, wishes).await?;
     tx.commit().await
 }
 

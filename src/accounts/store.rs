@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    Profile, UndoWindow,
+    Profile, UndoWindow, Wishes,
     sessions::{FRESH_S, Limits},
 };
 use crate::{
@@ -78,15 +78,17 @@ pub(super) async fn set_hash(tx: &mut IdentityTx, user: UserId, hash: &str) -> R
 }
 
 pub(super) async fn profile(tx: &mut IdentityTx, user: UserId) -> Result<Option<Profile>> {
-    let row = query!("select name, email, undo_window_s, email_notices from users where id = $1", user.uuid())
-        .fetch_optional(tx.conn())
-        .await?;
+    let row =
+        query!("select name, email, undo_window_s, email_notices, single_keys from users where id = $1", user.uuid())
+            .fetch_optional(tx.conn())
+            .await?;
     Ok(row.map(|row| Profile {
         id: user,
         name: row.name,
         email: row.email,
         undo: UndoWindow::of_seconds(row.undo_window_s),
         email_notices: row.email_notices,
+        single_keys: row.single_keys,
     }))
 }
 
@@ -95,14 +97,15 @@ pub(super) async fn set_profile(
     user: UserId,
     name: &str,
     undo: UndoWindow,
-    email_notices: bool,
+    wishes: Wishes,
 ) -> Result<()> {
     query!(
-        "update users set name = $2, undo_window_s = $3, email_notices = $4 where id = $1",
+        "update users set name = $2, undo_window_s = $3, email_notices = $4, single_keys = $5 where id = $1",
         user.uuid(),
         name,
         undo.seconds(),
-        email_notices,
+        wishes.email_notices,
+        wishes.single_keys,
     )
     .execute(tx.conn())
     .await?;

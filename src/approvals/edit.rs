@@ -1,7 +1,5 @@
 //! Edits of a proposal: they keep its form, or that of the tool that gets it.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::{Approval, ApprovalKind, store};
@@ -12,18 +10,25 @@ use crate::{
     schema,
 };
 
+/// The schema of what gets the proposal: of the tool that is called.
+pub(super) async fn schema_of(tx: &mut TenantTx, approval: &Approval) -> Result<Option<Value>> {
+    match approval.kind {
+        ApprovalKind::Tool => {
+            let tool = store::tool(tx, approval.run_id, &approval.step_id).await?;
+            Ok(tool.map(|tool| tool.parameters))
+        }
+        ApprovalKind::Approval | ApprovalKind::Question | ApprovalKind::Failure => Ok(None),
+    }
+}
+
 /// An edited payload must fit what will be done with it: the tool's schema, or else the proposal's own form.
 pub(super) async fn check_edit(tx: &mut TenantTx, approval: &Approval, edited: &Value) -> Result<()> {
     check_json(edited, "payload")?;
     if edited.is_null() {
         return Err(Error::invalid("payload", "An edit cannot be null. Enter a value, or reject the proposal."));
     }
-    let tool = match approval.kind {
-        ApprovalKind::Tool => store::tool(tx, approval.run_id, &approval.step_id).await?,
-        ApprovalKind::Approval | ApprovalKind::Question | ApprovalKind::Failure => None,
-    };
-    let mut faults = match tool {
-        Some(tool) => schema::check(&tool.parameters, edited),
+    let mut faults = match schema_of(tx, approval).await? {
+        Some(form) => schema::check(&form, edited),
         None => differences(&approval.payload, edited),
     };
     for fault in &mut faults {
@@ -50,50 +55,6 @@ fn differences(proposal: &Value, edited: &Value) -> Vec<FieldError> {
         (Value::Null, _) => vec![fault("", "There is nothing to edit in this proposal.".to_owned())],
         _ if type_of(proposal) == type_of(edited) => Vec::new(),
         _ => vec![fault("", format!("The value must be {}, as in the proposal.", type_of(proposal)))],
-    }
-}
-
-/// The proposal with the entries of a form in it. An entry without a name is the whole value.
-pub(super) fn entered(proposal: &Value, entries: &BTreeMap<String, String>) -> Result<Value> {
-    let Value::Object(fields) = proposal else {
-        let text = entries.get("value").map(String::as_str).unwrap_or_default();
-        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
-    };
-    if let Some(text) = entries.get("value").filter(|_| !fields.contains_key("value")) {
-        return read_entry(proposal, text).map_err(|message| Error::invalid("payload", message));
-    }
-    let mut out = serde_json::Map::new();
-    let mut faults = Vec::new();
-    for (key, old) in fields {
-        let text = match (entries.get(key), old) {
-            (Some(text), _) => text.as_str(),
-            // A box that is not ticked is not sent.
-            (None, Value::Bool(_)) => "false",
-            (None, _) => {
-                out.insert(key.clone(), old.clone());
-                continue;
-            }
-        };
-        match read_entry(old, text) {
-            Ok(value) => drop(out.insert(key.clone(), value)),
-            Err(message) => faults.push(FieldError { field: format!("payload.{key}"), message }),
-        }
-    }
-    Error::invalid_fields(faults).map_or(Ok(Value::Object(out)), Err)
-}
-
-fn read_entry(old: &Value, text: &str) -> Result<Value, String> {
-    // Browsers send line breaks as CR LF.
-    let text = text.replace("\r\n", "\n");
-    match old {
-        Value::String(_) => Ok(Value::String(text)),
-        Value::Bool(_) => Ok(Value::Bool(text == "true")),
-        Value::Number(_) => match serde_json::from_str(text.trim()) {
-            Ok(number @ Value::Number(_)) => Ok(number),
-            _ => Err("Enter a number, such as 12.5.".to_owned()),
-        },
-        Value::Null if text.trim().is_empty() => Ok(Value::Null),
-        _ => serde_json::from_str(&text).map_err(|error| format!("This is not JSON: {error}.")),
     }
 }
 
@@ -124,20 +85,5 @@ mod tests {
         assert_eq!(fields, ["amount", "to"]);
         assert_eq!(differences(&json!("text"), &json!(["text"])).len(), 1);
         assert_eq!(differences(&Value::Null, &json!(1)).len(), 1);
-    }
-
-    #[test]
-    fn a_forms_entries_are_read_as_the_types_of_the_proposal() {
-        let proposal = json!({ "to": "ana@example.com", "amount": 40, "urgent": true, "tags": ["a"], "cc": null });
-        let entries =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
-        let edited =
-            entered(&proposal, &entries(&[("to", "1"), ("amount", " 41.5 "), ("tags", "[\"b\"]"), ("cc", "")]));
-        assert_eq!(edited, Ok(json!({ "to": "1", "amount": 41.5, "urgent": false, "tags": ["b"], "cc": null })));
-        let error = entered(&proposal, &entries(&[("amount", "a lot"), ("tags", "[")])).unwrap_err();
-        let fields: Vec<_> = error.fields.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["payload.amount", "payload.tags"]);
-        assert_eq!(entered(&json!("text"), &entries(&[("value", "new")])), Ok(json!("new")));
-        assert_eq!(entered(&json!({ "a": 1 }), &entries(&[("value", "{\"a\":2}")])), Ok(json!({ "a": 2 })));
     }
 }

@@ -3,7 +3,18 @@
 
 pub mod amount;
 #[cfg(feature = "ssr")]
+pub mod bulk;
+#[cfg(feature = "ssr")]
 mod edit;
+#[cfg(feature = "ssr")]
+mod fields;
+#[cfg(feature = "ssr")]
+pub mod hands;
+#[cfg(feature = "ssr")]
+pub mod links;
+#[cfg(feature = "ssr")]
+pub mod lists;
+mod rows;
 #[cfg(feature = "ssr")]
 pub mod service;
 #[cfg(feature = "ssr")]
@@ -17,11 +28,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use amount::Amount;
+pub use rows::{ApprovalFilter, ApprovalRow, Candidates, EditField, EditInput, Inbox, Risk, RowDecision, Shown};
 
 use crate::{
     access::Role,
     engine::state::StepId,
-    kernel::{ApiKeyId, ApprovalId, Cursor, Money, RunId, Timestamp, UserId, WorkflowId},
+    kernel::{ApiKeyId, ApprovalId, Money, RunId, Timestamp, UserId},
 };
 
 /// What is asked.
@@ -175,6 +187,8 @@ pub struct Rules {
     pub escalated_at: Option<Timestamp>,
     /// What was proposed first, where somebody has changed that for all.
     pub proposal: Option<Value>,
+    /// Whether it moves more money than the organization lets through without a closer look.
+    pub above_limit: bool,
 }
 
 impl Default for Rules {
@@ -189,11 +203,26 @@ impl Default for Rules {
             escalates_to: None,
             escalated_at: None,
             proposal: None,
+            above_limit: false,
         }
     }
 }
 
-/// An approval as the inbox and the run page show it.
+/// In whose hands it is, as the one who asks sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hands {
+    /// The member who was asked to decide it, by name. Others who may still may.
+    pub assigned_to: Option<String>,
+    /// Whether that is the one who asks.
+    pub assigned_to_me: bool,
+    /// Who asked them.
+    pub assigned_by: String,
+    /// Until when the one who asks has put it off.
+    pub snoozed_until: Option<Timestamp>,
+}
+
+/// An approval as its card and the run page show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
     /// Its id.
@@ -220,6 +249,9 @@ pub struct Approval {
     pub details: Details,
     /// Whether a yes needs the amount to be typed: it cannot be undone, and is above the organization's limit.
     pub types_amount: bool,
+    /// In whose hands it is.
+    #[serde(default)]
+    pub hands: Hands,
     /// The run that waits.
     pub run_id: RunId,
     /// Its title.
@@ -238,6 +270,9 @@ pub struct Approval {
     pub created_at: Timestamp,
     /// The deadline.
     pub expires_at: Option<Timestamp>,
+    /// Whether a deadline has passed, the first one or the last.
+    #[serde(default)]
+    pub overdue: bool,
     /// What happens then: `reject`, `approve` or `escalate`.
     pub on_expiry: String,
     /// The same in words, to end the sentence "then it".
@@ -295,47 +330,4 @@ pub enum Verdict {
         /// The text.
         text: String,
     },
-}
-
-/// Which approvals a list shows. All of it stands in the address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ApprovalFilter {
-    /// Those that are decided or ended, the newest first, instead of those that wait, the nearest deadline first.
-    pub decided: bool,
-    /// Of this kind.
-    pub kind: Option<ApprovalKind>,
-    /// Of runs of this workflow.
-    pub workflow: Option<WorkflowId>,
-    /// That the one who asks may decide, or has decided.
-    pub mine: bool,
-    /// After this place in the list, where an inbox is read page by page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<Cursor>,
-}
-
-/// The inbox: what waits, and what was decided a moment ago.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Inbox {
-    /// What waits, the nearest deadline first.
-    pub pending: Vec<Approval>,
-    /// Where those come that are not shown any more: of what waits, or of what was decided, whichever was asked for.
-    pub next: Option<Cursor>,
-    /// Decided lately, the newest first.
-    pub decided: Vec<Approval>,
-    /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.
-    pub undo_window_s: Option<i32>,
-    /// The moment of this answer, by the database's clock.
-    pub now: Timestamp,
-}
-
-/// One approval, with what its card needs besides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
-    /// The approval.
-    pub approval: Approval,
-    /// Seconds in which one's own reversible decision can be undone; none means that each is confirmed instead.
-    pub undo_window_s: Option<i32>,
-    /// The moment of this answer, by the database's clock.
-    pub now: Timestamp,
 }

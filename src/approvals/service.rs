@@ -1,14 +1,16 @@
-//! Use cases of approvals: list, decide, take a decision back.
+//! Use cases of approvals: look at one, decide it, take a decision back.
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use serde_json::Value;
 
+pub use super::lists::{inbox, list, look, pending_count, rows};
 use super::{
-    Approval, ApprovalFilter, ApprovalKind, ApprovalState, Inbox, Shown, Verdict,
-    edit::{check_edit, entered},
-    store::{self, NewDecision, Place, Viewer},
+    Approval, ApprovalKind, ApprovalState, Shown, Verdict,
+    edit::{check_edit, schema_of},
+    fields::{entered, fields},
+    store::{self, NewDecision, Viewer},
     votes,
 };
 use crate::{
@@ -19,60 +21,12 @@ use crate::{
         state::StepId,
         store::{self as engine, Signal},
     },
-    kernel::{ApprovalId, Cursor, Error, Kind, Page, Result, RunId, Timestamp, text::NUL_REFUSED},
+    kernel::{ApprovalId, Error, Kind, Result, RunId, Timestamp, text::NUL_REFUSED},
     runs::service::check_json,
 };
 
 /// The longest reason or answer in characters.
 const TEXT_LENGTH: usize = 4_000;
-/// Approvals that the inbox shows at once.
-const INBOX: i64 = 50;
-/// Decisions that the inbox shows below what waits.
-const DECIDED: i64 = 10;
-
-/// A window on the approvals that wait (the nearest deadline first), or with `filter.decided` on those that were decided.
-///
-/// # Errors
-/// `malformed` for a cursor that is none.
-pub async fn list(
-    grant: &Grant<right::ViewPayloads>,
-    filter: &ApprovalFilter,
-    cursor: Option<&Cursor>,
-    limit: u32,
-) -> Result<Page<Approval>> {
-    let limit = limit.clamp(1, 200);
-    let viewer = &viewer(grant);
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    if filter.decided {
-        let before = cursor.map(moment_of).transpose()?;
-        let rows = store::decided(&mut tx, viewer, filter, before, i64::from(limit) + 1).await?;
-        return Ok(Page::cut(rows, limit as usize, moment_in_words));
-    }
-    let place = cursor.map(place_of).transpose()?;
-    let rows = store::pending(&mut tx, viewer, filter, place, i64::from(limit) + 1).await?;
-    Ok(Page::cut(rows, limit as usize, place_in_words))
-}
-
-/// What waits, and what was decided a moment ago.
-///
-/// # Errors
-/// `malformed` for a place that is none.
-pub async fn inbox(grant: &Grant<right::ViewPayloads>, filter: &ApprovalFilter) -> Result<Inbox> {
-    let viewer = &viewer(grant);
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let after = filter.after.as_ref();
-    let place = after.filter(|_| !filter.decided).map(place_of).transpose()?;
-    let before = after.filter(|_| filter.decided).map(moment_of).transpose()?;
-    let decisions = if filter.decided { INBOX } else { DECIDED };
-    let pending = store::pending(&mut tx, viewer, filter, place, INBOX + 1).await?;
-    let decided = store::decided(&mut tx, viewer, filter, before, decisions + 1).await?;
-    let pending = Page::cut(pending, INBOX as usize, place_in_words);
-    let decided = Page::cut(decided, decisions as usize, moment_in_words);
-    let undo_window_s = undo_window(&mut tx, viewer).await?;
-    let now = store::now(&mut tx).await?;
-    let next = if filter.decided { decided.next } else { pending.next };
-    Ok(Inbox { pending: pending.items, next, decided: decided.items, undo_window_s, now })
-}
 
 /// One approval.
 ///
@@ -91,8 +45,17 @@ pub async fn show(grant: &Grant<right::ViewPayloads>, id: ApprovalId) -> Result<
     let viewer = &viewer(grant);
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let approval = read(&mut tx, viewer, id).await?;
+    let candidates = match viewer.user {
+        Some(_) if approval.may_decide || approval.voted => store::hands::candidates(&mut tx, id).await?,
+        _ => Vec::new(),
+    };
+    let fields = match approval.kind {
+        ApprovalKind::Question => Vec::new(),
+        _ if !approval.may_decide => Vec::new(),
+        _ => fields(&approval.payload, schema_of(&mut tx, &approval).await?.as_ref()),
+    };
     let undo_window_s = undo_window(&mut tx, viewer).await?;
-    Ok(Shown { approval, undo_window_s, now: store::now(&mut tx).await? })
+    Ok(Shown { approval, candidates, fields, undo_window_s, now: store::now(&mut tx).await? })
 }
 
 /// The approval that a run's step waits for, or waited for.
@@ -103,15 +66,6 @@ pub async fn find_of_step(grant: &Grant<right::ViewPayloads>, run: RunId, step: 
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let id = store::of_step(&mut tx, run, step).await?.ok_or_else(unknown)?;
     read(&mut tx, &viewer(grant), id).await
-}
-
-/// How many approvals wait that the one who asks may decide.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn pending_count(grant: &Grant<right::View>) -> Result<i64> {
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    store::pending_count(&mut tx, &viewer(grant)).await
 }
 
 /// Decides a pending approval. It counts at once; where what follows can be undone it acts when the person's undo window
@@ -233,7 +187,8 @@ pub async fn decide_on(
     find_again(grant, viewer, id).await
 }
 
-/// Approves with what a form's fields say instead of the proposal. Each entry is read as the type that it has there.
+/// Approves with what a form's fields say instead of the proposal. Each entry is read as the type that it has by its
+/// schema, or there.
 ///
 /// # Errors
 /// As [`decide`]; what cannot be read is `invalid` at its field.
@@ -243,11 +198,13 @@ pub async fn approve_edited(
     entries: &BTreeMap<String, String>,
     amount: Option<String>,
 ) -> Result<Approval> {
-    let proposal = {
+    let (proposal, schema) = {
         let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-        read(&mut tx, &viewer(grant), id).await?.payload
+        let approval = read(&mut tx, &viewer(grant), id).await?;
+        let schema = schema_of(&mut tx, &approval).await?;
+        (approval.payload, schema)
     };
-    let payload = entered(&proposal, entries)?;
+    let payload = entered(&proposal, schema.as_ref(), entries)?;
     decide(grant, id, &Verdict::Approve { payload: Some(payload), amount }).await
 }
 
@@ -320,7 +277,7 @@ async fn tell_run(cx: &Ctx, mut tx: TenantTx, approval: &Approval, at: Timestamp
 }
 
 /// What to answer to somebody who comes when the approval is not pending any more.
-fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> {
+pub(super) fn outcome(cx: &Ctx, approval: Approval, verdict: &Verdict) -> Result<Approval> {
     if is_repetition(cx, &approval, verdict) {
         return Ok(approval);
     }
@@ -448,7 +405,7 @@ fn checked_text<'a>(field: &str, text: &'a str, missing: &str) -> Result<&'a str
     Ok(text)
 }
 
-fn not_a_decider(approval: &Approval) -> Error {
+pub(super) fn not_a_decider(approval: &Approval) -> Error {
     match approval.refusal.as_str() {
         "" => Error::forbidden("You cannot decide this."),
         why if approval.rules.is_own => Error::new(Kind::Forbidden, "approvals.own_run", why),
@@ -456,55 +413,30 @@ fn not_a_decider(approval: &Approval) -> Error {
     }
 }
 
-fn run_ended() -> Error {
+pub(super) fn run_ended() -> Error {
     Error::conflict("approvals.run_ended", "The run has ended meanwhile.")
 }
 
-async fn undo_window(tx: &mut TenantTx, viewer: &Viewer) -> Result<Option<i32>> {
+pub(super) async fn undo_window(tx: &mut TenantTx, viewer: &Viewer) -> Result<Option<i32>> {
     match viewer.user {
         Some(user) => store::undo_window_s(tx, user).await,
         None => Ok(None),
     }
 }
 
-fn viewer(cx: &Ctx) -> Viewer {
+pub(super) fn viewer(cx: &Ctx) -> Viewer {
     Viewer { user: cx.actor().user(), actor: cx.actor().reference(), role: cx.role() }
 }
 
-async fn read(tx: &mut TenantTx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
+pub(super) async fn read(tx: &mut TenantTx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
     store::find(tx, viewer, id).await?.ok_or_else(unknown)
 }
 
-async fn find_again(cx: &Ctx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
+pub(super) async fn find_again(cx: &Ctx, viewer: &Viewer, id: ApprovalId) -> Result<Approval> {
     let mut tx = cx.deps().db.tenant(cx.org_id()).await?;
     read(&mut tx, viewer, id).await
 }
 
-fn unknown() -> Error {
+pub(super) fn unknown() -> Error {
     Error::not_found("approval")
-}
-
-fn place_of(cursor: &Cursor) -> Result<Place> {
-    let moment = |micros: &str| Timestamp::from_timestamp_micros(micros.parse().ok()?);
-    let parse = || {
-        let (expires_at, rest) = cursor.0.split_once('.')?;
-        let (created_at, id) = rest.split_once('.')?;
-        let expires_at = if expires_at.is_empty() { None } else { Some(moment(expires_at)?) };
-        Some(Place { expires_at, created_at: moment(created_at)?, id: id.parse().ok()? })
-    };
-    parse().ok_or_else(Cursor::invalid)
-}
-
-fn place_in_words(row: &Approval) -> String {
-    let expires_at = row.expires_at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
-    format!("{expires_at}.{}.{}", row.created_at.timestamp_micros(), row.id)
-}
-
-fn moment_in_words(row: &Approval) -> String {
-    row.decision.as_ref().map(|decision| decision.at.timestamp_micros().to_string()).unwrap_or_default()
-}
-
-fn moment_of(cursor: &Cursor) -> Result<Timestamp> {
-    let parse = || Timestamp::from_timestamp_micros(cursor.0.parse().ok()?);
-    parse().ok_or_else(Cursor::invalid)
 }

@@ -1,12 +1,15 @@
 //! Statements about approvals. The engine opens them, takes decisions in and ends them; here they are read, decided and
 //! reopened, always on the condition that nobody was first.
 
+pub mod hands;
+pub mod links;
+pub mod rows;
 pub mod votes;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details, Rules, Vote};
+use super::{Approval, ApprovalKind, ApprovalState, Decision, Details, Hands, Rules, Vote};
 use crate::{
     access::{Actor, Role},
     db::TenantTx,
@@ -14,7 +17,7 @@ use crate::{
         plan::ToolSpec,
         state::{RunState, StepId},
     },
-    kernel::{ApiKeyId, ApprovalId, Error, Money, Result, RunId, Timestamp, UserId, WorkflowId},
+    kernel::{ApiKeyId, ApprovalId, Error, Money, Result, RunId, Timestamp, UserId},
 };
 
 /// Who looks: what an approval says of itself depends on it. Whether they may decide, the database says: `may_decide`.
@@ -62,6 +65,11 @@ struct Row {
     not_own: bool,
     escalate_to: Option<String>,
     escalated_at: Option<Timestamp>,
+    overdue: bool,
+    assigned_to: Option<UserId>,
+    assigned_name: Option<String>,
+    assigned_by: Option<String>,
+    snoozed_until: Option<Timestamp>,
     may_decide: bool,
     is_own: bool,
     owners_step_in: bool,
@@ -88,8 +96,14 @@ impl Row {
             state => state,
         };
         let details = self.details.0;
-        let types_amount = !self.reversible
-            && details.amount.as_ref().is_some_and(|amount| amount.micros() > self.typed_amount_micros);
+        let above_limit = details.amount.as_ref().is_some_and(|amount| amount.micros() > self.typed_amount_micros);
+        let waits = state == ApprovalState::Pending;
+        let hands = Hands {
+            assigned_to_me: self.assigned_to.is_some() && self.assigned_to == viewer.user,
+            assigned_to: self.assigned_name.filter(|_| waits),
+            assigned_by: self.assigned_by.filter(|_| waits).unwrap_or_default(),
+            snoozed_until: self.snoozed_until.filter(|_| waits),
+        };
         let edited = self.edited_payload.filter(|payload| !payload.is_null());
         let patch = |proposal: &Value, edited: Option<&Value>| {
             edited.filter(|_| !self.skips).map_or(Value::Null, |edited| super::votes::edits(proposal, edited))
@@ -124,6 +138,7 @@ impl Row {
             escalated_at: self.escalated_at,
             votes: self.votes.0,
             proposal,
+            above_limit,
         };
         let approval = Approval {
             id: self.id,
@@ -137,7 +152,8 @@ impl Row {
             impact: self.impact,
             reversible: self.reversible,
             details,
-            types_amount,
+            types_amount: !self.reversible && above_limit,
+            hands,
             run_id: self.run_id,
             run_title: self.run_title,
             workflow_name: self.workflow_name,
@@ -147,6 +163,7 @@ impl Row {
             requested_by: self.requested_by,
             created_at: self.created_at,
             expires_at: self.expires_at,
+            overdue: waits && self.overdue,
             on_expiry: self.on_expiry,
             decider_role: role,
             deciders: self.deciders,
@@ -173,6 +190,19 @@ macro_rules! approvals {
                    a.run_id as "run_id: RunId", r.title as run_title, w.name as workflow_name, r.workflow_version,
                    r.cost_micros, a.step_id, a.requested_by, a.created_at, a.expires_at, a.on_expiry, a.decider_role,
                    a.decider_emails, a.quorum, a.not_own, a.escalate_to, a.escalated_at,
+                   a.escalated_at is not null or coalesce(a.expires_at <= clock_timestamp(), false) as "overdue!",
+                   a.assigned_to as "assigned_to: UserId", a.assigned_by,
+                   case when a.assigned_to is not null then (
+                       select u.name from users u where u.id = a.assigned_to
+                   ) end as assigned_name,
+                   (
+                       select least(z.until, a.expires_at)
+                       from approval_snoozes z
+                       where z.organization_id = $1
+                         and z.approval_id = a.id
+                         and z.user_id = $2
+                         and is_snoozed(a, $2)
+                   ) as snoozed_until,
                    may_decide(a, r.started_by, $3, me.email, $4) as "may_decide!",
                    is_own(a.organization_id, a.not_own, r.started_by, $3) as "is_own!",
                    owners_step_in(a.organization_id, a.decider_emails, a.decider_role, a.quorum, a.not_own, r.started_by)
@@ -233,79 +263,6 @@ pub struct Place {
     pub id: ApprovalId,
 }
 
-/// Pending approvals that fit the filter, the nearest deadline first and then the oldest, after `place`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn pending(
-    tx: &mut TenantTx,
-    viewer: &Viewer,
-    filter: &ApprovalFilter,
-    place: Option<Place>,
-    limit: i64,
-) -> Result<Vec<Approval>> {
-    let rows = approvals!(
-        tx,
-        viewer,
-        r#"
-        and a.state = 'pending'
-        and ($5::text is null or a.kind = $5)
-        and ($6::uuid is null or r.workflow_id = $6)
-        and (not $7 or may_decide(a, r.started_by, $3, me.email, $4))
-        and ($8::uuid is null
-             or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
-                > (coalesce($9::timestamptz, 'infinity'), $10::timestamptz, $8))
-        order by coalesce(a.expires_at, 'infinity'), a.created_at, a.id
-        limit $11
-        "#,
-        filter.kind.map(ApprovalKind::as_str),
-        filter.workflow.map(WorkflowId::uuid),
-        filter.mine,
-        place.map(|place| place.id.uuid()),
-        place.and_then(|place| place.expires_at),
-        place.map(|place| place.created_at),
-        limit,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    rows.into_iter().map(|row| row.approval(viewer)).collect()
-}
-
-/// Approvals that were decided or ended lately, the newest first.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn decided(
-    tx: &mut TenantTx,
-    viewer: &Viewer,
-    filter: &ApprovalFilter,
-    before: Option<Timestamp>,
-    limit: i64,
-) -> Result<Vec<Approval>> {
-    let rows = approvals!(
-        tx,
-        viewer,
-        r#"
-        and a.state <> 'pending'
-        and a.decided_at is not null
-        and ($5::text is null or a.kind = $5)
-        and ($6::uuid is null or r.workflow_id = $6)
-        and (not $7 or a.decided_by = $2 or a.quorum > 1 and has_voted($1, a.id, $3))
-        and ($8::timestamptz is null or a.decided_at < $8)
-        order by a.decided_at desc
-        limit $9
-        "#,
-        filter.kind.map(ApprovalKind::as_str),
-        filter.workflow.map(WorkflowId::uuid),
-        filter.mine,
-        before,
-        limit,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    rows.into_iter().map(|row| row.approval(viewer)).collect()
-}
-
 /// One approval.
 ///
 /// # Errors
@@ -315,35 +272,16 @@ pub async fn find(tx: &mut TenantTx, viewer: &Viewer, id: ApprovalId) -> Result<
     row.map(|row| row.approval(viewer)).transpose()
 }
 
-/// How many approvals wait that the viewer may decide.
+/// These, in the order in which they are named.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn pending_count(tx: &mut TenantTx, viewer: &Viewer) -> Result<i64> {
-    let org = tx.org();
-    Ok(sqlx::query_scalar!(
-        r#"
-        select count(*) as "count!"
-        from approvals a
-        join runs r on r.organization_id = a.organization_id and r.id = a.run_id
-        left join lateral (
-            select lower(u.email) as email
-            from memberships m
-            join users u on u.id = m.user_id
-            where m.organization_id = $1
-              and m.user_id = $2
-        ) me on true
-        where a.organization_id = $1
-          and a.state = 'pending'
-          and may_decide(a, r.started_by, $3, me.email, $4)
-        "#,
-        org.uuid(),
-        viewer.id(),
-        viewer.actor,
-        viewer.role.as_str(),
-    )
-    .fetch_one(tx.conn())
-    .await?)
+pub async fn of_ids(tx: &mut TenantTx, viewer: &Viewer, ids: &[ApprovalId]) -> Result<Vec<Approval>> {
+    let wanted: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = approvals!(tx, viewer, "and a.id = any($5) order by array_position($5, a.id)", &wanted)
+        .fetch_all(tx.conn())
+        .await?;
+    rows.into_iter().map(|row| row.approval(viewer)).collect()
 }
 
 /// The approval that a run's step waits for.

@@ -54,6 +54,15 @@ fn notes(approval: &Approval) -> Vec<String> {
     if approval.state != ApprovalState::Pending {
         return notes;
     }
+    let hands = &approval.hands;
+    if let Some(name) = &hands.assigned_to {
+        notes.push(match (hands.assigned_to_me, hands.assigned_by.as_str()) {
+            (true, by) if by == name => "You have taken this on.".to_owned(),
+            (true, by) => format!("{by} asked you to decide this."),
+            (false, by) if by == name => format!("{name} has taken this on. Others who may decide it still can."),
+            (false, by) => format!("{by} asked {name} to decide this. Others who may decide it still can."),
+        });
+    }
     if rules.quorum > 1 {
         let names: Vec<_> = rules.votes.iter().map(|vote| vote.by.as_str()).collect();
         let by = if names.is_empty() { String::new() } else { format!(": {}", in_a_row(&names)) };

@@ -9,7 +9,7 @@ mod store;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    approvals::Approval,
+    approvals::ApprovalRow,
     budgets::Budget,
     kernel::{Money, RunId, Timestamp, WorkflowId},
     runs::RunSummary,
@@ -215,7 +215,7 @@ pub struct Dashboard {
     /// How many approvals wait that the person may decide.
     pub approvals: i64,
     /// The first of them, the nearest deadline first.
-    pub waiting: Vec<Approval>,
+    pub waiting: Vec<ApprovalRow>,
     /// The newest runs.
     pub recent: Vec<RunSummary>,
     /// Budgets that are nearly or wholly used up.

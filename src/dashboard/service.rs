@@ -47,7 +47,7 @@ pub async fn read(
         buckets,
         moment,
         approvals: approvals::service::pending_count(grant).await?,
-        waiting: approvals::service::list(payloads, &mine, None, WAITING).await?.items,
+        waiting: approvals::service::rows(payloads, &mine, None, WAITING).await?.items,
         recent: runs::service::list(grant, &RunFilter::default(), None, RECENT).await?.items,
         budgets,
         guide,

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is past its time, by name: each statement removes at most `$1` rows. A new table joins in here, with its rights in
 /// its migration.
-pub(super) const PAST: [(&str, &str); 17] = [
+pub(super) const PAST: [(&str, &str); 19] = [
     (
         "answers for repeated requests",
         "delete from idempotency_keys where (organization_id, route, key) in (
@@ -126,6 +126,19 @@ pub(super) const PAST: [(&str, &str); 17] = [
         "delete from emails where (organization_id, id) in (
              select organization_id, id from emails
              where idempotency_key like 'notice/%' and created_at < now() - interval '30 days' limit $1)",
+    ),
+    (
+        "what came back after somebody put it off",
+        "delete from approval_snoozes where (organization_id, approval_id, user_id) in (
+             select organization_id, approval_id, user_id from approval_snoozes
+             where until < now() - interval '1 day' limit $1)",
+    ),
+    (
+        // For a while they still lead to what became of the approval.
+        "links that are over",
+        "delete from approval_links where (organization_id, token_sha256) in (
+             select organization_id, token_sha256 from approval_links
+             where expires_at < now() - interval '7 days' limit $1)",
     ),
     (
         "jobs that failed for good",

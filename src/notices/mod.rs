@@ -1,5 +1,6 @@
-//! Notices by e-mail: an approval that waits, to those who may decide it; a run that failed, to whoever started it; a
-//! budget that is half, nearly or wholly spent, to admins and owners. Once for each person, with a link to the page. The link decides nothing: that takes a form on the page.
+//! Notices by e-mail: an approval that waits, to those who may decide it, or to the one who was asked to; a run that
+//! failed, to whoever started it; a budget that is half, nearly or wholly spent, to admins and owners. Once for each
+//! person, with a link to the page. No link decides anything: that takes a form on a page.
 
 mod store;
 
@@ -8,7 +9,9 @@ use std::fmt::Write as _;
 use url::Url;
 
 use crate::{
+    approvals::links,
     budgets::{self, Period, Subject},
+    db::TenantTx,
     deps::Deps,
     jobs::{Chore, Every},
     kernel::{ApprovalId, BudgetId, Money, OrgId, Result, RunId, Timestamp, UserId},
@@ -38,9 +41,11 @@ pub(crate) struct Recipient {
     pub email: String,
 }
 
-/// An approval that nobody was told of.
+/// An approval that nobody was told of, or not whoever was asked to decide it.
 pub(crate) struct Waiting {
     pub title: String,
+    /// Who asked the one who is told, if somebody did.
+    pub assigned_by: Option<String>,
     pub workflow: String,
     pub slug: String,
     pub created_at: Timestamp,
@@ -73,6 +78,10 @@ impl Chore for Notices {
     const EVERY: Every = Every::Minute;
 
     async fn run(&self, deps: &Deps) -> Result<()> {
+        // First, so that nobody is told twice of one thing.
+        for (org, approval) in store::assigned(deps.db.keeper(), ROUND).await? {
+            self.tell_of_assignment(deps, org, approval).await?;
+        }
         for (org, approval) in store::waiting(deps.db.keeper(), self.minutes, ROUND).await? {
             self.tell_of_approval(deps, org, approval).await?;
         }
@@ -91,24 +100,55 @@ impl Notices {
     async fn tell_of_approval(&self, deps: &Deps, org: OrgId, id: ApprovalId) -> Result<()> {
         let mut tx = deps.db.tenant(org).await?;
         let Some(waiting) = store::mark_approval(&mut tx, id).await? else { return Ok(()) };
-        let link = self.link(&waiting.slug, &format!("approvals?sel={id}"));
-        let letter = |to: String| {
-            let mut body = format!(
-                "{}\n\nThe workflow “{}” has waited for a decision since {}.\n",
-                waiting.title,
-                waiting.workflow,
-                moment(waiting.created_at),
-            );
-            if let Some(until) = waiting.expires_at {
-                _ = writeln!(body, "It must be decided until {}.", moment(until));
-            }
-            _ = write!(body, "\nLook at it and decide:\n{link}\n{}", self.footer(&waiting.slug, "you may decide it"));
-            Letter { to: vec![to], subject: subject("Waiting for a decision", &waiting.title), body }
-        };
         for Recipient { user, email } in store::deciders(&mut tx, id).await? {
-            deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter(email)).await?;
+            let letter = self.letter_of_approval(&mut tx, id, &waiting, user, email).await?;
+            deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter).await?;
         }
         tx.commit().await
+    }
+
+    /// Somebody was asked to decide: they are told at once, and once each time that they are asked.
+    async fn tell_of_assignment(&self, deps: &Deps, org: OrgId, id: ApprovalId) -> Result<()> {
+        let mut tx = deps.db.tenant(org).await?;
+        let Some((waiting, at)) = store::mark_assignment(&mut tx, id).await? else { return Ok(()) };
+        if let Some(Recipient { user, email }) = store::assignee(&mut tx, id).await? {
+            let letter = self.letter_of_approval(&mut tx, id, &waiting, user, email).await?;
+            let key = format!("notice/{id}/{user}/{}", at.timestamp_micros());
+            deps.mail.leave(&mut tx, &key, &letter).await?;
+        }
+        tx.commit().await
+    }
+
+    /// With a link that is this person's own, and one to the page for those who are signed in.
+    async fn letter_of_approval(
+        &self,
+        tx: &mut TenantTx,
+        id: ApprovalId,
+        waiting: &Waiting,
+        user: UserId,
+        to: String,
+    ) -> Result<Letter> {
+        let own = format!("{}/approve/{}", self.base(), links::make(tx, id, user).await?);
+        let page = self.link(&waiting.slug, &format!("approvals?sel={id}"));
+        let (since, workflow) = (moment(waiting.created_at), &waiting.workflow);
+        let mut body = match &waiting.assigned_by {
+            Some(by) => format!("{}\n\n{by} asked you to decide this, for the workflow “{workflow}”.\n", waiting.title),
+            None => {
+                format!("{}\n\nThe workflow “{workflow}” has waited for a decision since {since}.\n", waiting.title)
+            }
+        };
+        if let Some(until) = waiting.expires_at {
+            _ = writeln!(body, "It must be decided until {}.", moment(until));
+        }
+        _ = write!(body, "\nLook at it and decide:\n{page}\n");
+        _ = write!(
+            body,
+            "\nOr decide without signing in. This link is yours alone, so do not pass it on; it works once, for a week at \
+             most:\n{own}\n{}",
+            self.footer(&waiting.slug, "you may decide it")
+        );
+        let what = if waiting.assigned_by.is_some() { "You are asked to decide" } else { "Waiting for a decision" };
+        Ok(Letter { to: vec![to], subject: subject(what, &waiting.title), body })
     }
 
     async fn tell_of_failure(&self, deps: &Deps, org: OrgId, id: RunId) -> Result<()> {
@@ -164,9 +204,12 @@ impl Notices {
         tx.commit().await
     }
 
+    fn base(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+
     fn link(&self, slug: &str, rest: &str) -> String {
-        let base = self.public_url.as_str().trim_end_matches('/');
-        format!("{base}/o/{slug}/{rest}")
+        format!("{}/o/{slug}/{rest}", self.base())
     }
 
     fn footer(&self, slug: &str, why: &str) -> String {

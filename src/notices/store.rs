@@ -48,7 +48,7 @@ pub(super) async fn mark_approval(tx: &mut TenantTx, id: ApprovalId) -> Result<O
              where organization_id = $1 and id = $2 and state = 'pending' and noticed_at is null
              returning run_id, title, created_at, expires_at
            )
-           select t.title, w.name as workflow, o.slug, t.created_at, t.expires_at
+           select t.title, null as "assigned_by?: String", w.name as workflow, o.slug, t.created_at, t.expires_at
            from told t
            join organizations o on o.id = $1
            join runs r on r.organization_id = $1 and r.id = t.run_id
@@ -60,7 +60,72 @@ pub(super) async fn mark_approval(tx: &mut TenantTx, id: ApprovalId) -> Result<O
     .await?)
 }
 
-/// Those who may decide an approval and want e-mail: as the inbox knows them.
+/// Approvals that somebody was asked to decide who was not told of it, of all organizations.
+pub(super) async fn assigned(keeper: &PgPool, most: i64) -> Result<Vec<(OrgId, ApprovalId)>> {
+    let rows = sqlx::query!(
+        r#"select organization_id as "org: OrgId", id as "id: ApprovalId" from approvals
+           where state = 'pending' and assigned_to is not null and assigned_noticed_at is null
+           order by assigned_at
+           limit $1"#,
+        most,
+    )
+    .fetch_all(keeper)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.org, row.id)).collect())
+}
+
+/// Marks whoever was asked to decide as told of it, and the approval with them; says when they were asked. `None` when they were told meanwhile.
+pub(super) async fn mark_assignment(tx: &mut TenantTx, id: ApprovalId) -> Result<Option<(Waiting, Timestamp)>> {
+    let org = tx.org().uuid();
+    let row = sqlx::query!(
+        r#"with told as (
+             update approvals set assigned_noticed_at = now(), noticed_at = coalesce(noticed_at, now())
+             where organization_id = $1 and id = $2 and state = 'pending' and assigned_to is not null
+               and assigned_noticed_at is null
+             returning run_id, title, assigned_by, assigned_at, created_at, expires_at
+           )
+           select t.title, t.assigned_by, w.name as workflow, o.slug, t.created_at, t.expires_at,
+                  coalesce(t.assigned_at, t.created_at) as "assigned_at!"
+           from told t
+           join organizations o on o.id = $1
+           join runs r on r.organization_id = $1 and r.id = t.run_id
+           join workflows w on w.organization_id = $1 and w.id = r.workflow_id"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| {
+        let waiting = Waiting {
+            title: row.title,
+            assigned_by: row.assigned_by,
+            workflow: row.workflow,
+            slug: row.slug,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        };
+        (waiting, row.assigned_at)
+    }))
+}
+
+/// Who was asked to decide an approval, if they want e-mail and are still a member.
+pub(super) async fn assignee(tx: &mut TenantTx, id: ApprovalId) -> Result<Option<Recipient>> {
+    let org = tx.org().uuid();
+    Ok(sqlx::query_as!(
+        Recipient,
+        r#"select u.id as "user: UserId", u.email
+           from approvals a
+           join memberships m on m.organization_id = a.organization_id and m.user_id = a.assigned_to
+           join users u on u.id = m.user_id
+           where a.organization_id = $1 and a.id = $2 and u.email_notices"#,
+        org,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?)
+}
+
+/// Those who may decide an approval and want e-mail: as the inbox knows them. Where one of them was asked to, that one.
 pub(super) async fn deciders(tx: &mut TenantTx, id: ApprovalId) -> Result<Vec<Recipient>> {
     let org = tx.org().uuid();
     Ok(sqlx::query_as!(
@@ -74,6 +139,7 @@ pub(super) async fn deciders(tx: &mut TenantTx, id: ApprovalId) -> Result<Vec<Re
              and a.id = $2
              and u.email_notices
              and may_decide(a, r.started_by, 'user:' || m.user_id::text, lower(u.email), m.role)
+             and not is_with_another(a, r.started_by, m.user_id)
            order by u.id"#,
         org,
         id.uuid(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentflow::{
-    approvals::{ApprovalFilter, Inbox, Shown},
-    kernel::{ApprovalId, WorkflowId},
+    approvals::{ApprovalFilter, ApprovalRow, Inbox, Shown},
+    kernel::{AgentId, ApprovalId, WorkflowId},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use agentflow::{
-    approvals::{Verdict, service},
-    kernel::Error,
+    approvals::{Verdict, bulk, hands, service},
+    kernel::{Error, UserId},
     workflows::forms::values,
 };
 
@@ -24,10 +24,12 @@ use agentflow::{
 pub struct InboxPage {
     /// What waits, and what was decided.
     pub inbox: Inbox,
-    /// The approval that the address names.
+    /// The approval that the address names, else the first of the list.
     pub selected: Option<Shown>,
     /// The workflows to filter by.
     pub workflows: Vec<(WorkflowId, String)>,
+    /// The agents to filter by.
+    pub agents: Vec<(AgentId, String)>,
 }
 
 /// The inbox, and the approval that the address names.
@@ -38,20 +40,22 @@ pub async fn load_inbox(
     selected: Option<ApprovalId>,
 ) -> Result<InboxPage, ApiError> {
     let cx = door::ctx(&org).await?;
-    let inbox = service::inbox(&cx.grant()?, &filter).await?;
-    let selected = match selected {
-        Some(id) => Some(service::show(&cx.grant()?, id).await?),
-        None => None,
-    };
+    let (inbox, selected) = service::look(&cx.grant()?, &filter, selected).await?;
     let workflows = agentflow::workflows::service::list(&cx.grant()?).await?;
-    Ok(InboxPage { inbox, selected, workflows: workflows.into_iter().map(|it| (it.id, it.name)).collect() })
+    let workflows = workflows.into_iter().map(|it| (it.id, it.name)).collect();
+    let agents = agentflow::agents::service::list(&cx.grant()?).await?;
+    Ok(InboxPage { inbox, selected, workflows, agents: agents.into_iter().map(|it| (it.id, it.config.name)).collect() })
 }
 
-/// What waits and what was decided, again.
+/// What waits and what was decided, and the approval that is looked at, again.
 #[server(input = Json)]
-pub async fn read_inbox(org: String, filter: ApprovalFilter) -> Result<Inbox, ApiError> {
+pub async fn read_inbox(
+    org: String,
+    filter: ApprovalFilter,
+    selected: Option<ApprovalId>,
+) -> Result<(Inbox, Option<Shown>), ApiError> {
     let cx = door::ctx(&org).await?;
-    Ok(service::inbox(&cx.grant()?, &filter).await?)
+    Ok(service::look(&cx.grant()?, &filter, selected).await?)
 }
 
 /// One approval.
@@ -133,4 +137,68 @@ pub async fn undo_decision(org: String, id: ApprovalId) -> Result<Shown, ApiErro
     let cx = door::ctx(&org).await?;
     service::undo(&cx.grant()?, id).await?;
     Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// Asks a member to decide it; nobody in particular where none is named.
+#[server]
+pub async fn assign_approval(org: String, id: ApprovalId, #[server(default)] to: String) -> Result<Shown, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let to: Option<UserId> = match to.as_str() {
+        "" => None,
+        named => Some(named.parse().map_err(|_| Error::invalid("to", "Choose a member who may decide this."))?),
+    };
+    hands::assign(&cx.grant()?, id, to).await?;
+    Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// Puts it off, for some hours or until a moment in UTC.
+#[server]
+pub async fn snooze_approval(
+    org: String,
+    id: ApprovalId,
+    #[server(default)] hours: String,
+    #[server(default)] until: String,
+) -> Result<Shown, ApiError> {
+    let cx = door::ctx(&org).await?;
+    hands::snooze(&cx.grant()?, id, &hours, &until).await?;
+    Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// Brings back what was put off.
+#[server]
+pub async fn wake_approval(org: String, id: ApprovalId) -> Result<Shown, ApiError> {
+    let cx = door::ctx(&org).await?;
+    hands::wake(&cx.grant()?, id).await?;
+    Ok(service::show(&cx.grant()?, id).await?)
+}
+
+/// One of several approvals that are decided together, and why it is left out, or nothing was done with it.
+pub type Chosen = (ApprovalRow, Option<String>);
+
+/// What a decision on several would reach. `approvals` has commas between.
+#[server]
+pub async fn load_together(org: String, #[server(default)] approvals: String) -> Result<Vec<Chosen>, ApiError> {
+    let cx = door::ctx(&org).await?;
+    Ok(bulk::preview(&cx.grant()?, &ids(&approvals)).await?)
+}
+
+/// Decides those that were shown, and no other. `approvals` has commas between.
+#[server]
+pub async fn decide_together(
+    org: String,
+    approvals: String,
+    decision: String,
+    #[server(default)] reason: String,
+) -> Result<Vec<Chosen>, ApiError> {
+    let cx = door::ctx(&org).await?;
+    let verdict = match decision.as_str() {
+        "reject" => Verdict::Reject { reason },
+        _ => Verdict::Approve { payload: None, amount: None },
+    };
+    Ok(bulk::decide(&cx.grant()?, &cx.grant()?, &ids(&approvals), &verdict).await?)
+}
+
+#[cfg(feature = "ssr")]
+fn ids(named: &str) -> Vec<ApprovalId> {
+    named.split(',').filter_map(|id| id.parse().ok()).collect()
 }

@@ -2,7 +2,7 @@
 
 use agentflow::{
     approvals::{Approval, ApprovalKind, ApprovalState, Decision, Details, Shown},
-    kernel::text,
+    kernel::{ApprovalId, Timestamp, text},
 };
 use leptos::prelude::*;
 use serde_json::Value;
@@ -10,8 +10,18 @@ use serde_json::Value;
 use super::{
     decide::{AnswerForm, ApproveForm, ChangesForm, RejectForm, SkipForm, TakeBack, Undo},
     edit::EditForm,
+    hands::hands,
 };
 use crate::kit::{Callout, Json, Kv, KvList, Reversibility, Status, StatusBadge, Time, Tone};
+
+/// What a decision is about to make of an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sending {
+    /// It is on its way, and will be this.
+    Going(ApprovalState),
+    /// It came to nothing, for this reason.
+    Refused(String),
+}
 
 /// The actions of a card are those of this approval alone.
 #[derive(Clone)]
@@ -20,6 +30,8 @@ pub(super) struct Desk {
     pub org: String,
     /// Told what an approval became.
     pub on_change: Callback<(Shown,)>,
+    /// Told what it is about to become, where that is shown somewhere else.
+    pub on_send: Option<Callback<(ApprovalId, Sending)>>,
     /// The address of this approval with the confirmation in sight, for browsers without JavaScript.
     pub confirm_href: String,
     /// The address without it.
@@ -45,9 +57,13 @@ pub fn ApprovalCard(
     /// Whether the address asks for the confirmation of what cannot be undone.
     #[prop(optional, into)]
     confirms: Signal<bool>,
+    /// Told what it is about to become.
+    #[prop(optional, into)]
+    on_send: Option<Callback<(ApprovalId, Sending)>>,
 ) -> impl IntoView {
     let joint = if href.contains('?') { '&' } else { '?' };
-    let desk = Desk { org, on_change, confirm_href: format!("{href}{joint}confirm=1"), plain_href: href, confirms };
+    let desk =
+        Desk { org, on_change, on_send, confirm_href: format!("{href}{joint}confirm=1"), plain_href: href, confirms };
     // What was typed stays while only the moment of the answer changes.
     let stage = Memo::new(move |_| {
         shown.with(|shown| {
@@ -55,7 +71,8 @@ pub fn ApprovalCard(
             let approval = &shown.approval;
             // Another payload is another question.
             let payload = approval.payload_sha256.clone();
-            (approval.id, approval.state, approval.may_decide, approval.voted, payload, at)
+            let hands = approval.hands.clone();
+            (approval.id, approval.state, approval.may_decide, approval.voted, payload, at, hands)
         })
     });
     move || {
@@ -124,8 +141,7 @@ fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyV
     });
     let amount = amount.map(|amount| view! { <Kv name="Amount">{amount.to_string()}</Kv> });
     let why = (!why.is_empty()).then(|| view! { <Kv name="Why">{why}</Kv> });
-    let confidence =
-        confidence.map(|share| view! { <Kv name="Confidence">{format!("{:.0}\u{a0}%", share * 100.0)}</Kv> });
+    let confidence = confidence.map(|share| view! { <Kv name="Confidence">{sure(share)}</Kv> });
     let name = if approval.kind == ApprovalKind::Failure { "What you can do" } else { "Impact" };
     let impact = (!approval.impact.is_empty()).then(|| view! { <Kv name>{approval.impact}</Kv> });
     let version = format!(", version {}", approval.workflow_version);
@@ -150,14 +166,28 @@ fn facts(approval: Approval, org: &str, can_act: bool, reversible: bool) -> AnyV
     .into_any()
 }
 
+/// A share as a number and a word.
+fn sure(share: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+    let percent = (share.clamp(0.0, 1.0) * 100.0 + 0.5) as u8;
+    let word = match percent {
+        90.. => "very likely",
+        70..90 => "likely",
+        40..70 => "possible",
+        0..40 => "weak",
+    };
+    format!("{percent}\u{a0}%, {word}")
+}
+
 fn deadline(approval: &Approval) -> Option<AnyView> {
     if approval.state != ApprovalState::Pending {
         return None;
     }
     let then = format!(", then it {}", approval.then);
+    let late = approval.overdue.then(|| view! { <strong>"Overdue "</strong> });
     Some(match approval.expires_at {
         Some(at) => view! {
-            <Kv name="Deadline"><Time at=at/> {then}</Kv>
+            <Kv name="Deadline">{late} <Time at=at/> {then}</Kv>
         }
         .into_any(),
         None => view! { <Kv name="Deadline">"None: the run waits"</Kv> }.into_any(),
@@ -178,8 +208,9 @@ fn others(approval: &Approval) -> Option<AnyView> {
 
 fn pending(shown: &Shown, desk: Desk) -> AnyView {
     let approval = &shown.approval;
+    let others = hands(shown, &desk);
     if approval.voted {
-        return view! { <TakeBack id=approval.id desk/> }.into_any();
+        return view! { <div class="approval-actions"><TakeBack id=approval.id desk/>{others}</div> }.into_any();
     }
     if !approval.may_decide {
         let refusal = approval.refusal.clone();
@@ -190,13 +221,13 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
             <div class="approval-answer">
                 <AnswerForm id=approval.id desk=desk.clone()/>
                 <RejectForm id=approval.id desk kind=approval.kind/>
+                {others}
             </div>
         }
         .into_any();
     }
     let (id, kind) = (approval.id, approval.kind);
-    let edits =
-        (!approval.payload.is_null()).then(|| view! { <EditForm approval=approval.clone() desk=desk.clone()/> });
+    let edits = (!shown.fields.is_empty()).then(|| view! { <EditForm shown=shown.clone() desk=desk.clone()/> });
     let skip = (kind == ApprovalKind::Failure).then(|| view! { <SkipForm id desk=desk.clone()/> });
     let changes = approval.details.takes_changes.then(|| view! { <ChangesForm id kind desk=desk.clone()/> });
     view! {
@@ -206,6 +237,7 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
             {changes}
             {edits}
             {skip}
+            {others}
         </div>
     }
     .into_any()
@@ -213,7 +245,11 @@ fn pending(shown: &Shown, desk: Desk) -> AnyView {
 
 fn ended(shown: &Shown, desk: Desk) -> AnyView {
     let approval = &shown.approval;
-    let state = Signal::stored(Status::from((approval.state, approval.kind, approval.decision.as_ref())));
+    let state = Signal::stored(Status::from((
+        approval.state,
+        approval.kind,
+        approval.decision.as_ref().is_some_and(|decision| decision.skips),
+    )));
     let Some(decision) = approval.decision.clone() else {
         let why = match approval.state {
             ApprovalState::Withdrawn => "The run ended first, so there is nothing to decide any more.",
@@ -236,12 +272,14 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
         };
         view! { <p class="approval-reason"><strong>{name}</strong> " " {reason}</p> }
     });
-    let undo = decision.can_undo.then(|| view! { <Undo shown=shown.clone() desk place="card"/> });
+    let undo = decision
+        .can_undo
+        .then(|| view! { <Undo id=approval.id until=decision.effective_at now=shown.now desk place="card"/> });
     view! {
         <div class="approval-outcome">
             <p class="approval-verdict">
                 <StatusBadge status=state/>
-                {by(&decision)}
+                {by(&decision.by_name, decision.at, is_edited(&decision))}
             </p>
             {reason}
             {output}
@@ -252,14 +290,14 @@ fn ended(shown: &Shown, desk: Desk) -> AnyView {
 }
 
 /// "by Ana 4 s ago", and with edits if there were any.
-pub(super) fn by(decision: &Decision) -> impl IntoView + use<> {
-    let edited = is_edited(decision).then_some("with edits ");
+pub(super) fn by(name: &str, at: Timestamp, edited: bool) -> impl IntoView + use<> {
+    let edited = edited.then_some("with edits ");
     // Nobody, but a deadline: its name stands in the middle of a sentence here.
-    let name = match decision.by_name.as_str() {
+    let name = match name {
         "The deadline" => "the deadline".to_owned(),
         name => name.to_owned(),
     };
-    view! { <span>{edited} "by " {name} " " <Time at=decision.at/></span> }
+    view! { <span>{edited} "by " {name} " " <Time at/></span> }
 }
 
 /// Whether something else was approved than what was proposed.
@@ -271,7 +309,12 @@ const fn is_edited(decision: &Decision) -> bool {
 fn edits(approval: &Approval) -> Option<AnyView> {
     // Before there is a decision the payload is the edited one, and what it was before is not told.
     let proposal = approval.decision.as_ref().map(|_| &approval.payload);
-    let rows: Vec<_> = changes(proposal, &approval.edits)
+    differences("Edits", changes(proposal, &approval.edits))
+}
+
+/// Differences: of each the name, what was, where that is known, and what is.
+pub(super) fn differences(heading: &'static str, changes: Vec<(String, Option<String>, String)>) -> Option<AnyView> {
+    let rows: Vec<_> = changes
         .into_iter()
         .map(|(name, old, new)| {
             let old = old.map(|old| view! { <del><span class="visually-hidden">"was "</span>{old}</del> });
@@ -286,7 +329,7 @@ fn edits(approval: &Approval) -> Option<AnyView> {
         })
         .collect();
     (!rows.is_empty())
-        .then(|| view! { <section class="approval-edits"><h3>"Edits"</h3><ul>{rows}</ul></section> }.into_any())
+        .then(|| view! { <section class="approval-edits"><h3>{heading}</h3><ul>{rows}</ul></section> }.into_any())
 }
 
 /// The entries of a JSON Patch: name, old value where the proposal is known, and new value as short texts.
@@ -309,6 +352,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_confidence_is_a_number_and_a_word() {
+        for (share, words) in [
+            (0.9, "90\u{a0}%, very likely"),
+            (0.7, "70\u{a0}%, likely"),
+            (0.4, "40\u{a0}%, possible"),
+            (0.394, "39\u{a0}%, weak"),
+        ] {
+            assert_eq!(sure(share), words);
+        }
+    }
 
     #[test]
     fn edits_name_what_differs_and_nothing_else() {

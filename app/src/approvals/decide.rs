@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use agentflow::{
-    approvals::{Amount, Approval, ApprovalKind, Shown},
-    kernel::{ApprovalId, Kind},
+    approvals::{Amount, Approval, ApprovalKind, ApprovalState, Shown},
+    kernel::{ApprovalId, Kind, Timestamp},
 };
 use leptos::{prelude::*, server_fn::ServerFn, web_sys::MouseEvent};
 use wasm_bindgen::JsCast;
 
 use super::{
     api::{Answer, Approve, Reject, RequestChanges, SkipStep, UndoDecision},
-    card::Desk,
+    card::{Desk, Sending},
 };
 use crate::{
     error::ApiError,
@@ -24,20 +24,34 @@ const FAILURE_REASONS: [&str; 4] =
 /// The usual reasons for a no.
 const REASONS: [&str; 4] = ["Not needed", "Details are wrong", "Too risky", "Needs more information"];
 
-/// Tells the card's owner what an action made of the approval; after a refusal because somebody was first, what it is now.
-pub(super) fn report(action: FormAction<Shown>, id: ApprovalId, desk: &Desk) {
-    let (org, on_change) = (desk.org.clone(), desk.on_change);
+/// Tells the card's owner what an action makes of the approval: at once what it is going to be, if that is to be seen,
+/// then what came of it; after a refusal because somebody was first, what it is now.
+pub(super) fn report(action: FormAction<Shown>, id: ApprovalId, desk: &Desk, becomes: Option<ApprovalState>) {
+    let (org, on_change, on_send) = (desk.org.clone(), desk.on_change, desk.on_send);
+    if let (Some(on_send), Some(becomes)) = (on_send, becomes) {
+        Effect::new(move |_| {
+            if action.pending().get() {
+                on_send.run((id, Sending::Going(becomes)));
+            }
+        });
+    }
     Effect::new(move |_| match action.value().get() {
         Some(Ok(shown)) => on_change.run((shown,)),
-        Some(Err(ApiError(error))) if error.kind == Kind::Conflict => {
-            let org = org.clone();
-            leptos::task::spawn_local(async move {
-                if let Ok(shown) = super::api::approval(org, id).await {
-                    on_change.run((shown,));
-                }
-            });
+        Some(Err(ApiError(error))) => {
+            let moved_on = error.kind == Kind::Conflict;
+            if let Some(on_send) = on_send {
+                on_send.run((id, Sending::Refused(error.message)));
+            }
+            if moved_on {
+                let org = org.clone();
+                leptos::task::spawn_local(async move {
+                    if let Ok(shown) = super::api::approval(org, id).await {
+                        on_change.run((shown,));
+                    }
+                });
+            }
         }
-        _ => {}
+        None => {}
     });
 }
 
@@ -65,7 +79,7 @@ pub(super) fn ApproveForm(shown: Shown, desk: Desk) -> impl IntoView {
     let approval = shown.approval;
     let id = approval.id;
     let action = FormAction::new::<Approve>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Approved));
     let seen = approval.payload_sha256.clone();
     let which = move |org: String| {
         let seen = seen.clone();
@@ -162,7 +176,7 @@ pub(super) fn AmountField(amount: Option<Amount>) -> impl IntoView {
 #[component]
 pub(super) fn RejectForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> impl IntoView {
     let action = FormAction::new::<Reject>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Rejected));
     let (verb, open) = match kind {
         ApprovalKind::Question => ("Decline", "Decline to answer…"),
         ApprovalKind::Failure => ("Let it fail", "Let it fail…"),
@@ -190,7 +204,7 @@ pub(super) fn RejectForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> impl
 #[component]
 pub(super) fn ChangesForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> impl IntoView {
     let action = FormAction::new::<RequestChanges>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::ChangesRequested));
     let form = format!("changes-{id}");
     let open_at_first = was_refused::<RequestChanges>(&form);
     let hint = match kind {
@@ -221,7 +235,7 @@ pub(super) fn ChangesForm(id: ApprovalId, desk: Desk, kind: ApprovalKind) -> imp
 #[component]
 pub(super) fn SkipForm(id: ApprovalId, desk: Desk) -> impl IntoView {
     let action = FormAction::new::<SkipStep>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Approved));
     let form = format!("skip-{id}");
     let open_at_first = was_refused::<SkipStep>(&form);
     view! {
@@ -244,7 +258,7 @@ pub(super) fn SkipForm(id: ApprovalId, desk: Desk) -> impl IntoView {
 #[component]
 pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {
     let action = FormAction::new::<Answer>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Approved));
     view! {
         <div data-key="a">
             <Form action id=format!("answer-{id}")>
@@ -261,9 +275,9 @@ pub(super) fn AnswerForm(id: ApprovalId, desk: Desk) -> impl IntoView {
 #[component]
 pub(super) fn TakeBack(id: ApprovalId, desk: Desk) -> impl IntoView {
     let action = FormAction::new::<UndoDecision>();
-    report(action, id, &desk);
+    report(action, id, &desk, None);
     view! {
-        <div class="approval-actions" data-key="z">
+        <div data-key="z">
             <Form action id=format!("back-{id}") class="inline">
                 <Which org=desk.org id/>
                 <span>"You approved this. It waits for the others."</span>
@@ -277,16 +291,18 @@ pub(super) fn TakeBack(id: ApprovalId, desk: Desk) -> impl IntoView {
 /// Takes one's own decision back, for as long as the server holds it.
 #[component]
 pub(super) fn Undo(
-    shown: Shown,
+    id: ApprovalId,
+    /// Until when it can be taken back.
+    until: Timestamp,
+    /// The moment of the answer that says so.
+    now: Timestamp,
     desk: Desk,
     /// Where on the page it stands: the same decision may be shown twice.
     place: &'static str,
 ) -> impl IntoView {
-    let id = shown.approval.id;
     let action = FormAction::new::<UndoDecision>();
-    report(action, id, &desk);
-    let until = shown.approval.decision.as_ref().map_or(shown.now, |decision| decision.effective_at);
-    let milliseconds = until.signed_duration_since(shown.now).num_milliseconds().max(0);
+    report(action, id, &desk, None);
+    let milliseconds = until.signed_duration_since(now).num_milliseconds().max(0);
     let left = RwSignal::new((milliseconds + 999) / 1_000);
     Effect::new(move |_| {
         let tick = move || {

@@ -1,40 +1,57 @@
-//! Editing a proposal before it is approved: a field for each of its entries, of the entry's own type.
+//! Editing a proposal before it is approved: the fields that the server says, and what differs while one types.
 
-use agentflow::approvals::{Approval, ApprovalKind};
-use leptos::prelude::*;
-use serde_json::Value;
+use agentflow::{
+    approvals::{ApprovalKind, ApprovalState, EditField, EditInput, Shown},
+    kernel::text,
+};
+use leptos::{ev::Event, prelude::*, web_sys::Element};
+use wasm_bindgen::JsCast;
+use web_sys::js_sys::Reflect;
 
 use super::{
     api::ApproveEdited,
-    card::Desk,
+    card::{Desk, differences},
     decide::{AmountField, Which, amount_to_type, report, was_refused},
 };
-use crate::kit::{Checkbox, Field, Form, FormAction, Look, Submit, TextArea, visible};
+use crate::kit::{Checkbox, Choice, Field, Form, FormAction, Look, Select, Submit, TextArea};
 
-/// The most entries that get a field each; larger proposals are edited as JSON.
-const FIELDS: usize = 20;
+/// What differs of one entry: its name, what was proposed, and what is typed.
+type Difference = (String, Option<String>, String);
 
 /// Yes, to something a little different.
 #[component]
-pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
+pub(super) fn EditForm(shown: Shown, desk: Desk) -> impl IntoView {
+    let approval = &shown.approval;
     let (id, irreversible) = (approval.id, !approval.reversible);
     let action = FormAction::new::<ApproveEdited>();
-    report(action, id, &desk);
+    report(action, id, &desk, Some(ApprovalState::Approved));
     let words = irreversible.then(|| view! { <p class="hint">"It takes effect at once and cannot be undone."</p> });
     let look = if irreversible { Look::Danger } else { Look::Primary };
-    let amount = amount_to_type(&approval);
+    let amount = amount_to_type(approval);
     let form = format!("edit-{id}");
     let open_at_first = was_refused::<ApproveEdited>(&form);
     let (open, verb) = match approval.kind {
         ApprovalKind::Failure => ("Try again with other input…", "Try again with this"),
         _ => ("Edit and approve…", "Approve with edits"),
     };
+    let fields: Vec<_> = shown.fields.iter().map(field).collect();
+    let proposed = StoredValue::new(shown.fields);
+    let typed = RwSignal::new(Vec::<Difference>::new());
+    let on_input = move |event: Event| {
+        let form = event.current_target().and_then(|target| target.dyn_into::<Element>().ok());
+        if let Some(form) = form {
+            typed.set(
+                proposed.with_value(|fields| fields.iter().filter_map(|field| difference(&form, field)).collect()),
+            );
+        }
+    };
     view! {
         <details class="approval-more" name="decide" open=open_at_first>
             <summary class="btn" data-key="e">{open}</summary>
             <Form action id=form>
                 <Which org=desk.org id/>
-                {fields(&approval.payload)}
+                <div class="stack" on:input=on_input>{fields}</div>
+                {move || differences("What you change", typed.get())}
                 {words}
                 <AmountField amount/>
                 <Submit look busy="Approving…">{verb}</Submit>
@@ -44,47 +61,45 @@ pub(super) fn EditForm(approval: Approval, desk: Desk) -> impl IntoView {
     .into_any()
 }
 
-fn fields(proposal: &Value) -> AnyView {
-    // A field would hold letters that nobody sees; in JSON they stand by their numbers.
-    let text = serde_json::to_string_pretty(proposal).unwrap_or_default();
-    let seen = visible(&text);
-    match proposal {
-        Value::Object(entries)
-            if seen == text && entries.len() <= FIELDS && entries.keys().all(|key| is_plain(key)) =>
-        {
-            // The server keeps entries in their order and the browser does not: sorted, both draw the same.
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            entries.into_iter().map(|(key, value)| field(key, value)).collect::<Vec<_>>().into_any()
-        }
-        Value::String(text) => {
-            view! { <TextArea name="fields[value]" label="Text" path="payload" value=text.clone() rows=6/> }.into_any()
-        }
-        _ => view! { <TextArea name="fields[value]" label="JSON" path="payload" value=seen rows=10 class="mono"/> }
-            .into_any(),
+/// The name of a field in the form.
+fn name_of(field: &EditField) -> String {
+    match field.key.as_str() {
+        "" => "fields[value]".to_owned(),
+        key => format!("fields[{key}]"),
     }
 }
 
-/// Whether a key can be part of a field's name as it is.
-fn is_plain(key: &str) -> bool {
-    !key.is_empty() && key.len() <= 60 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-}
-
-fn field(key: &str, value: &Value) -> AnyView {
-    let (name, path, label) = (format!("fields[{key}]"), format!("payload.{key}"), key.to_owned());
-    match value {
-        Value::Bool(checked) => view! { <Checkbox name label checked=*checked/> }.into_any(),
-        Value::Number(number) => {
-            view! { <Field name label path value=number.to_string() inputmode="decimal" class="short"/> }.into_any()
+fn field(field: &EditField) -> AnyView {
+    let EditField { key, label, value, input, required, hint } = field.clone();
+    let name = name_of(field);
+    let path = if key.is_empty() { "payload".to_owned() } else { format!("payload.{key}") };
+    let optional = !required;
+    match input {
+        EditInput::Tick => view! { <Checkbox name label hint checked=value == "true"/> }.into_any(),
+        EditInput::Number => {
+            view! { <Field name label hint path value inputmode="decimal" class="short" optional/> }.into_any()
         }
-        Value::String(text) if text.chars().count() > 60 || text.contains('\n') => {
-            view! { <TextArea name label path value=text.clone() rows=4 optional=true/> }.into_any()
+        EditInput::Line => view! { <Field name label hint path value optional/> }.into_any(),
+        EditInput::Text => view! { <TextArea name label hint path value rows=4 optional/> }.into_any(),
+        EditInput::Choice(words) => {
+            let choices = words.into_iter().map(|word| Choice::new(word.clone(), word)).collect();
+            view! { <Select name label hint path value choices optional/> }.into_any()
         }
-        Value::String(text) => view! { <Field name label path value=text.clone() optional=true/> }.into_any(),
-        Value::Null => view! { <Field name label path hint="JSON; empty means nothing." optional=true/> }.into_any(),
-        Value::Array(_) | Value::Object(_) => {
-            let text = serde_json::to_string_pretty(value).unwrap_or_default();
-            view! { <TextArea name label path hint="JSON" value=text rows=4 class="mono"/> }.into_any()
+        EditInput::Json => {
+            let rows = if key.is_empty() { 10 } else { 4 };
+            view! { <TextArea name label hint path value rows class="mono" optional/> }.into_any()
         }
     }
+}
+
+/// What stands in a field now, where it is not what was proposed.
+fn difference(form: &Element, field: &EditField) -> Option<Difference> {
+    // Keys have letters, digits, `_` and `-` alone: nothing to escape.
+    let control = form.query_selector(&format!("[name='{}']", name_of(field))).ok()??;
+    let now = match field.input {
+        EditInput::Tick => Reflect::get(&control, &"checked".into()).ok()?.is_truthy().to_string(),
+        _ => Reflect::get(&control, &"value".into()).ok()?.as_string()?,
+    };
+    let short = |text: &str| text::shortened(text, 300);
+    (now != field.value).then(|| (field.label.clone(), Some(short(&field.value)), short(&now)))
 }

@@ -9,10 +9,14 @@ use leptos::{
 };
 use wasm_bindgen::JsCast;
 
+/// Where letters are typed. A box to tick takes none.
+const FIELDS: &str = "input:not([type=checkbox]), textarea, select, dialog";
+
 /// The handler of the region that holds list and card. `by_key` notes whether the last decision came from here.
 pub(super) fn handler(
     region: NodeRef<html::Div>,
     by_key: StoredValue<bool>,
+    are_on: impl Fn() -> bool + Copy + 'static,
 ) -> impl Fn(KeyboardEvent) + Clone + 'static {
     move |event: KeyboardEvent| {
         if event.ctrl_key() || event.meta_key() || event.alt_key() || event.repeat() || event.default_prevented() {
@@ -20,20 +24,30 @@ pub(super) fn handler(
         }
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         // Fields and dialogs have their own use for letters.
-        if target.as_ref().is_some_and(|it| matches!(it.closest("input, textarea, select, dialog"), Ok(Some(_)))) {
+        if target.as_ref().is_some_and(|it| matches!(it.closest(FIELDS), Ok(Some(_)))) {
+            return;
+        }
+        let key = event.key();
+        // Who has switched letters off keeps the arrows.
+        if key.len() == 1 && !are_on() {
             return;
         }
         let Some(region) = region.get_untracked() else { return };
         let region: &Element = region.as_ref();
-        let done = match event.key().as_str() {
+        let done = match key.as_str() {
             "j" | "ArrowDown" => step(region, 1),
             "k" | "ArrowUp" => step(region, -1),
             // Nobody decides what they do not see: a row whose card does not show is opened first.
-            "a" | "r" | "c" | "e" if open_row(target.as_ref()) => true,
+            "a" | "r" | "c" | "e" | "h" if open_row(target.as_ref()) => true,
             "a" => press(region, ".inbox-card", "a"),
-            "r" => press(region, ".inbox-card", "r"),
-            "c" => press(region, ".inbox-card", "c"),
-            "e" => press(region, ".inbox-card", "e"),
+            // These open a form, and decide nothing: they wait for a card that is on its way.
+            "r" | "c" | "e" | "h" => {
+                if !press(region, ".inbox-card", &key) {
+                    press_soon(region.clone(), key, current(region), 40);
+                }
+                true
+            }
+            "x" => pick(region, target.as_ref()),
             "z" => press(region, ".inbox", "z") || press(region, "", "z"),
             _ => return,
         };
@@ -60,6 +74,16 @@ fn step(region: &Element, by: i32) -> bool {
     let Some(row) = rows.get(to) else { return false };
     row.click();
     let _ = row.focus();
+    true
+}
+
+/// Selects the row that has the focus, else the one whose card shows, or lets it go again.
+fn pick(region: &Element, target: Option<&Element>) -> bool {
+    let of = |row: &Element| row.query_selector(".inbox-pick").ok().flatten();
+    let row = target.and_then(|it| it.closest(".inbox-row").ok().flatten());
+    let row = row.or_else(|| region.query_selector(".inbox-row.is-selected").ok().flatten());
+    let Some(Ok(found)) = row.as_ref().and_then(of).map(|found| found.dyn_into::<HtmlElement>()) else { return false };
+    found.click();
     true
 }
 
@@ -92,6 +116,26 @@ fn press(region: &Element, within: &str, key: &str) -> bool {
         set_timeout(move || drop(field.focus()), Duration::ZERO);
     }
     true
+}
+
+/// The row whose card shows, or is about to.
+fn current(region: &Element) -> String {
+    let row = region.query_selector(".inbox-title[aria-current]").ok().flatten();
+    row.map(|row| row.id()).unwrap_or_default()
+}
+
+/// The card of the row is on its way: what its letter stands for is done when it is there, unless one has gone on to
+/// another row by then.
+fn press_soon(region: Element, key: String, row: String, tries: u32) {
+    let look = move || {
+        if tries > 0 && current(&region) == row && !press(&region, ".inbox-card", &key) {
+            // A card that is there and has no such button will have none.
+            if matches!(region.query_selector(".inbox-card .approval-card"), Ok(None)) {
+                press_soon(region, key, row, tries - 1);
+            }
+        }
+    };
+    set_timeout(look, Duration::from_millis(25));
 }
 
 /// Puts the focus on an element once it is there.

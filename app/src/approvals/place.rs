@@ -1,10 +1,21 @@
 //! Where in the inbox one is: all of it stands in the address.
 
 use agentflow::{
-    approvals::{ApprovalFilter, ApprovalKind},
+    approvals::{ApprovalFilter, ApprovalKind, Risk},
     kernel::{ApprovalId, Cursor},
 };
 use leptos_router::params::ParamsMap;
+
+/// One of the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// What waits.
+    Waiting,
+    /// What one has put off.
+    Snoozed,
+    /// What was decided.
+    Decided,
+}
 
 /// What the address of the inbox says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,9 +35,13 @@ impl Place {
         Self {
             filter: ApprovalFilter {
                 decided: text("view") == Some("decided"),
+                snoozed: text("view") == Some("snoozed"),
                 kind: text("kind").and_then(ApprovalKind::parse),
                 workflow: text("workflow").and_then(|id| id.parse().ok()),
+                agent: text("agent").and_then(|id| id.parse().ok()),
+                risk: text("risk").and_then(Risk::parse),
                 mine: text("mine").is_some(),
+                assigned: text("assigned").is_some(),
                 after: text("after").filter(|after| after.bytes().all(is_plain)).map(|after| Cursor(after.to_owned())),
             },
             selected: text("sel").and_then(|id| id.parse().ok()),
@@ -37,8 +52,10 @@ impl Place {
     /// The address.
     pub fn href(&self, org: &str) -> String {
         let mut pairs: Vec<(&str, String)> = Vec::new();
-        if self.filter.decided {
-            pairs.push(("view", "decided".to_owned()));
+        match self.view() {
+            View::Waiting => {}
+            View::Snoozed => pairs.push(("view", "snoozed".to_owned())),
+            View::Decided => pairs.push(("view", "decided".to_owned())),
         }
         if let Some(kind) = self.filter.kind {
             pairs.push(("kind", kind.as_str().to_owned()));
@@ -46,8 +63,16 @@ impl Place {
         if let Some(workflow) = self.filter.workflow {
             pairs.push(("workflow", workflow.to_string()));
         }
-        if self.filter.mine {
-            pairs.push(("mine", "true".to_owned()));
+        if let Some(agent) = self.filter.agent {
+            pairs.push(("agent", agent.to_string()));
+        }
+        if let Some(risk) = self.filter.risk {
+            pairs.push(("risk", risk.as_str().to_owned()));
+        }
+        for (name, is_on) in [("mine", self.filter.mine), ("assigned", self.filter.assigned)] {
+            if is_on {
+                pairs.push((name, "true".to_owned()));
+            }
         }
         if let Some(Cursor(after)) = &self.filter.after {
             pairs.push(("after", after.clone()));
@@ -71,9 +96,19 @@ impl Place {
         Self { selected: None, confirm: false, ..self.clone() }
     }
 
-    /// The list of what waits, or of what was decided.
-    pub fn in_view(&self, decided: bool) -> Self {
-        Self { filter: ApprovalFilter { decided, after: None, ..self.filter.clone() }, ..Self::default() }
+    /// Which list it is.
+    pub fn view(&self) -> View {
+        match self.filter {
+            ApprovalFilter { decided: true, .. } => View::Decided,
+            ApprovalFilter { snoozed: true, .. } => View::Snoozed,
+            _ => View::Waiting,
+        }
+    }
+
+    /// Another one of the lists, with the same filters.
+    pub fn in_view(&self, view: View) -> Self {
+        let (decided, snoozed) = (view == View::Decided, view == View::Snoozed);
+        Self { filter: ApprovalFilter { decided, snoozed, after: None, ..self.filter.clone() }, ..Self::default() }
     }
 
     /// The page of the list that begins after a place; the first one without.
@@ -83,7 +118,7 @@ impl Place {
 
     /// The same list without filters.
     pub fn unfiltered(&self) -> Self {
-        Self::default().in_view(self.filter.decided)
+        Self::default().in_view(self.view())
     }
 
     /// Whether something is left out.
@@ -107,15 +142,18 @@ mod tests {
             filter: ApprovalFilter {
                 decided: true,
                 kind: Some(ApprovalKind::Tool),
-                workflow: None,
+                risk: Some(Risk::AboveLimit),
                 mine: true,
-                after: None,
+                ..ApprovalFilter::default()
             },
             selected: "apr_01jd0000000000000000000000".parse().ok(),
             confirm: false,
         };
         let href = place.href("acme");
-        assert_eq!(href, "/o/acme/approvals?view=decided&kind=tool&mine=true&sel=apr_01jd0000000000000000000000");
+        assert_eq!(
+            href,
+            "/o/acme/approvals?view=decided&kind=tool&risk=above_limit&mine=true&sel=apr_01jd0000000000000000000000"
+        );
         let mut query = ParamsMap::new();
         for pair in href.split_once('?').unwrap().1.split('&') {
             let (name, value) = pair.split_once('=').unwrap();
@@ -125,16 +163,26 @@ mod tests {
         assert!(place.is_filtered() && !place.unfiltered().is_filtered());
         let second = Place::default().page(Some(Cursor("1.2.apr_x".to_owned())));
         assert_eq!(second.href("acme"), "/o/acme/approvals?after=1.2.apr_x");
-        assert!(!second.is_filtered() && second.in_view(true).filter.after.is_none());
+        assert!(!second.is_filtered() && second.in_view(View::Decided).filter.after.is_none());
+        let put_off = Place::default().in_view(View::Snoozed);
+        assert_eq!(put_off.href("acme"), "/o/acme/approvals?view=snoozed");
+        assert!(!put_off.is_filtered() && put_off.in_view(View::Waiting) == Place::default());
         assert_eq!(Place::default().href("acme"), "/o/acme/approvals");
     }
 
     #[test]
     fn nonsense_in_an_address_is_left_out() {
         let mut query = ParamsMap::new();
-        for (name, value) in
-            [("kind", "x"), ("workflow", "x"), ("sel", "x"), ("view", "x"), ("mine", ""), ("after", "a&b")]
-        {
+        for (name, value) in [
+            ("kind", "x"),
+            ("workflow", "x"),
+            ("agent", "x"),
+            ("risk", "x"),
+            ("sel", "x"),
+            ("view", "x"),
+            ("mine", ""),
+            ("after", "a&b"),
+        ] {
             query.insert(name, value.to_owned());
         }
         assert_eq!(Place::read(&query), Place::default());

@@ -7,7 +7,7 @@ mod guide;
 mod tiles;
 
 use agentflow::{
-    approvals::Approval,
+    approvals::ApprovalRow,
     dashboard::{Dashboard, Range},
     kernel::text,
     runs::RunSummary,
@@ -142,7 +142,7 @@ fn nothing_yet(org: &str, may_build: bool) -> AnyView {
 
 /// The approvals that wait for the person who looks.
 #[component]
-fn Waiting(org: String, waiting: Vec<Approval>, count: i64) -> impl IntoView {
+fn Waiting(org: String, waiting: Vec<ApprovalRow>, count: i64) -> impl IntoView {
     let inbox = format!("/o/{org}/approvals");
     let more = count > waiting.len().try_into().unwrap_or(i64::MAX);
     if waiting.is_empty() {

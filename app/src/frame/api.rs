@@ -32,6 +32,8 @@ pub struct FrameData {
     pub sandbox_only: bool,
     /// Whether there is a local outbox to look into.
     pub outbox: bool,
+    /// Whether keys of a single letter act.
+    pub single_keys: bool,
 }
 
 /// Reads what is around every page of an organization.
@@ -43,6 +45,7 @@ pub async fn frame(org: String) -> Result<FrameData, ApiError> {
     Ok(FrameData {
         name: profile.name,
         email: profile.email,
+        single_keys: profile.single_keys,
         org: cx.org().clone(),
         role: cx.role(),
         organizations: orgs::service::list(&person).await?,

@@ -134,6 +134,12 @@ impl<T: Clone + Send + Sync + DeserializeOwned + 'static> FormAction<T> {
         self.answer.into()
     }
 
+    /// Whether it is on its way.
+    #[must_use]
+    pub fn pending(self) -> Signal<bool> {
+        self.pending.into()
+    }
+
     fn send(self, event: &SubmitEvent) {
         self.pending.set(true);
         let sent = host::send_form(self.url, event);

@@ -29,7 +29,7 @@ glyphs! {
     Queued = "queued", Clock = "clock", Running = "running", Hand = "hand", Paused = "paused", Retry = "retry",
     Succeeded = "succeeded", Warning = "warning", Failed = "failed", TimedOut = "timed-out", Stopped = "stopped",
     Skipped = "skipped", RolledBack = "rolled-back", Pending = "pending", Question = "question",
-    Reversible = "reversible", Irreversible = "irreversible",
+    Reversible = "reversible", ReversibleUntil = "reversible-until", Irreversible = "irreversible",
     Dashboard = "dashboard", Runs = "runs", Logs = "logs", Approvals = "approvals", Agents = "agents", Workflows = "workflows",
     Settings = "settings", Bell = "bell", Sun = "sun", Moon = "moon", Menu = "menu", Close = "close",
     ChevronRight = "chevron-right", ChevronDown = "chevron-down", ArrowLeft = "arrow-left",

@@ -1,5 +1,6 @@
 //! JSON values, indented and coloured by classes, with a button that copies them.
 
+pub use agentflow::kernel::text::visible;
 use leptos::{ev, prelude::*};
 use serde_json::Value;
 use wasm_bindgen::JsCast;
@@ -137,27 +138,6 @@ fn lines(text: &str, depth: usize) -> String {
 
 fn quoted(text: &str) -> String {
     visible(&Value::String(text.to_owned()).to_string())
-}
-
-/// A text whose letters that nobody sees, or that turn others around, are shown by their numbers: what a person decides
-/// about must not look like something else. Joiners and selectors stay, since scripts and emoji are made with them.
-pub fn visible(text: &str) -> String {
-    let is_hidden = |letter: char| {
-        matches!(
-            letter,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-        )
-    };
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match is_hidden(letter) {
-            true => letter.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}"))),
-            false => shown.push(letter),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one vocabulary of states: an icon, a word and a family of colours each, the same on every page.
 
 use agentflow::{
-    approvals::{ApprovalKind, ApprovalState, Decision},
+    approvals::{ApprovalKind, ApprovalState},
     engine::state::{RunState, StepKind, StepState, WaitingOn},
     kernel::Timestamp,
 };
@@ -155,14 +155,15 @@ impl From<ApprovalState> for Status {
     }
 }
 
-/// An approval's state together with what was asked: of a failed step it is told what happens with it.
-impl From<(ApprovalState, ApprovalKind, Option<&Decision>)> for Status {
-    fn from((state, kind, decision): (ApprovalState, ApprovalKind, Option<&Decision>)) -> Self {
+/// An approval's state together with what was asked, and whether a failed step is gone on without: of such a one it is
+/// told what happens with it.
+impl From<(ApprovalState, ApprovalKind, bool)> for Status {
+    fn from((state, kind, skips): (ApprovalState, ApprovalKind, bool)) -> Self {
         match (kind, state) {
             (ApprovalKind::Failure, ApprovalState::Pending) => {
                 Self::new("Needs a decision", Glyph::Hand, Family::Attention)
             }
-            (ApprovalKind::Failure, ApprovalState::Approved) if decision.is_some_and(|decision| decision.skips) => {
+            (ApprovalKind::Failure, ApprovalState::Approved) if skips => {
                 Self::new("Gone on without", Glyph::Skipped, Family::Neutral)
             }
             (ApprovalKind::Failure, ApprovalState::Approved) => Self::new("Tried again", Glyph::Retry, Family::Info),
@@ -270,7 +271,7 @@ pub fn Reversibility(
 ) -> impl IntoView {
     let until = until.filter(|_| reversible);
     let status = match (reversible, until) {
-        (true, Some(_)) => Status::new("Reversible until", Glyph::Reversible, Family::Success),
+        (true, Some(_)) => Status::new("Reversible until", Glyph::ReversibleUntil, Family::Warning),
         (true, None) => Status::new("Reversible", Glyph::Reversible, Family::Success),
         (false, _) => Status::new("Cannot be undone", Glyph::Irreversible, Family::Danger),
     };

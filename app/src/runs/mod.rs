@@ -9,7 +9,6 @@ pub mod facts;
 mod fixture;
 pub mod line;
 pub mod list;
-pub mod logs;
 pub mod model;
 pub mod page;
 pub mod part;

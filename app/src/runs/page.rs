@@ -22,7 +22,6 @@ use super::{
     detail::{Detail, address, asked_of, named},
     facts::RunSituation,
     line::base,
-    logs::clock_offset,
     model::RunModel,
     part::{Fetched, Tab, Wanted, fetch},
     steps::{Patterns, Steps, page_keys},
@@ -212,7 +211,8 @@ fn stay_current(model: RunModel, server_now: agentflow::kernel::Timestamp) {
         model.take(messages);
     });
     Effect::new(move |_| {
-        let offset = clock_offset(server_now);
+        // How far the server's clock is from the browser's.
+        let offset = server_now.timestamp_millis() - browser_now();
         let tick = move || {
             if model.data.with_untracked(|data| !data.view.state.is_end())
                 && let Some(now) = agentflow::kernel::Timestamp::from_timestamp_millis(browser_now() + offset)

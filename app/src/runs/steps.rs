@@ -419,6 +419,7 @@ fn letter(model: RunModel, typed: StoredValue<(String, i64)>, name: &str) -> boo
 
 /// The keys that work anywhere on the run page, as long as nothing is being typed into.
 pub fn page_keys(model: RunModel) {
+    let keys_are_on = crate::frame::single_keys();
     let handle = window_event_listener(ev::keydown, move |event| {
         let typing =
             event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).is_some_and(|element| {
@@ -426,7 +427,13 @@ pub fn page_keys(model: RunModel) {
                     .closest("input, textarea, select, [contenteditable], dialog[open]")
                     .is_ok_and(|found| found.is_some())
             });
-        if typing || event.default_prevented() || event.ctrl_key() || event.meta_key() || event.alt_key() {
+        if typing
+            || !keys_are_on()
+            || event.default_prevented()
+            || event.ctrl_key()
+            || event.meta_key()
+            || event.alt_key()
+        {
             return;
         }
         match event.key().as_str() {

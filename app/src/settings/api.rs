@@ -15,7 +15,7 @@ use crate::door;
 use crate::error::ApiError;
 #[cfg(feature = "ssr")]
 use agentflow::{
-    accounts::service as accounts,
+    accounts::{Wishes, service as accounts},
     keys::service::{self as keys, Wish},
     orgs::service as orgs,
 };
@@ -46,14 +46,16 @@ pub async fn load_settings(org: String) -> Result<Settings, ApiError> {
     Ok(Settings { profile, role: cx.role(), organization, keys })
 }
 
-/// Changes one's own name and undo window. A box that is not ticked is not sent.
+/// Changes one's own name, undo window and what one has switched on. A box that is not ticked is not sent.
 #[server]
 pub async fn update_profile(
     name: String,
     undo: String,
     #[server(default)] email_notices: bool,
+    #[server(default)] single_keys: bool,
 ) -> Result<(), ApiError> {
-    Ok(accounts::update_profile(&door::person().await?, &name, &undo, email_notices).await?)
+    let wishes = Wishes { email_notices, single_keys };
+    Ok(accounts::update_profile(&door::person().await?, &name, &undo, wishes).await?)
 }
 
 /// Changes what the organization has settled for itself. The amount is as it was typed.

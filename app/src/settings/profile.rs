@@ -37,6 +37,12 @@ pub(super) fn ProfileForm(
                     hint="When an approval waits that you may decide, and when a run of yours fails."
                     checked=profile.email_notices
                 />
+                <Checkbox
+                    name="single_keys"
+                    label="Keys of a single letter"
+                    hint="In the inbox and on the page of a run, such as j, k and a. Switch them off if you press them by mistake."
+                    checked=profile.single_keys
+                />
                 <Submit look=crate::kit::Look::Default>"Save profile"</Submit>
             </Form>
         </div>

@@ -12,6 +12,7 @@
 //!
 //! Layers hold for the routes that were added before them: that is why they stand here, after all routes.
 
+pub mod approve;
 pub mod assets;
 pub mod gate;
 pub mod headers;
@@ -40,7 +41,9 @@ pub fn router(state: State) -> Router {
     let gated = gate::around(pages::routes(&state).merge(exports::routes()), &state);
     let pages = replay::around(gated, &state).merge(live::routes());
     let pages = session::around(pages, &state);
-    let routes = Router::new().merge(assets::routes()).merge(health::routes()).merge(rest::routes()).merge(pages);
+    // Whoever has a link in a message need not be signed in: no session, no gate.
+    let open = assets::routes().merge(health::routes()).merge(approve::routes());
+    let routes = Router::new().merge(open).merge(rest::routes()).merge(pages);
     around(routes, state)
 }
 

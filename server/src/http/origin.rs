@@ -13,7 +13,7 @@ use axum::{
 };
 use url::Url;
 
-use super::refusal::Asker;
+use super::{approve, refusal::Asker};
 use crate::state::State;
 
 /// The layer.
@@ -42,8 +42,15 @@ fn allowed(parts: &Parts, public_url: &Url) -> bool {
     }
     match site {
         Some(site) => site == b"same-origin",
+        // A page that tells nobody where it is has no origin to show. Its address is the proof: it is no cookie.
+        None if parts.uri.path().starts_with(approve::PATH) && says_nothing(headers) => true,
         None => ours(headers, public_url),
     }
+}
+
+/// Whether `Origin` is kept back.
+fn says_nothing(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin == "null")
 }
 
 /// Whether `Origin` is the address that people use, or the one that this request was sent to.
@@ -89,6 +96,16 @@ mod tests {
         ] {
             assert_eq!(judge("POST", "/rpc/anything", &headers), expected, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn the_form_of_a_link_need_not_say_where_it_stands() {
+        let kept_back = ("origin", "null");
+        assert!(judge("POST", "/approve/x", &[kept_back]));
+        assert!(judge("POST", "/approve/x", &[kept_back, ("sec-fetch-site", "same-origin")]));
+        assert!(!judge("POST", "/approve/x", &[kept_back, ("sec-fetch-site", "cross-site")]));
+        assert!(!judge("POST", "/approve/x", &[("origin", "https://evil.example.com")]));
+        assert!(!judge("POST", "/approve/x", &[]));
     }
 
     #[test]

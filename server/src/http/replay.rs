@@ -8,6 +8,7 @@ use agentflow::{
     kernel::{Error, Kind},
 };
 use app::{
+    approvals::api::DecideTogether,
     kit::form::{FORM_ENTRY, FormReplay, PAGE_ENTRY},
     runs::list::api::BulkRuns,
     settings::api::CreateApiKey,
@@ -30,7 +31,7 @@ use crate::state::State;
 type Mark = &'static str;
 
 /// The functions whose answer is shown this once: it cannot be read again, so nothing may be led past it.
-const SHOWN: [&str; 3] = [CreateApiKey::PATH, BulkRuns::PATH, TestTool::PATH];
+const SHOWN: [&str; 4] = [CreateApiKey::PATH, BulkRuns::PATH, TestTool::PATH, DecideTogether::PATH];
 /// The longest form that is read.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The cookie that tells the next page which form was done.

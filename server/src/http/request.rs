@@ -11,6 +11,8 @@ use axum::{
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::approve;
+
 /// The header that carries it.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -21,7 +23,7 @@ pub async fn note(mut request: Request, next: Next) -> Response {
     let value = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     request.headers_mut().insert(HEADER, value.clone());
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = spoken(request.uri().path()).to_owned();
     let quiet = path.starts_with("/pkg/") || path.starts_with("/health");
     let span = tracing::info_span!("request", id, %method, path);
     async {
@@ -40,8 +42,24 @@ pub async fn note(mut request: Request, next: Next) -> Response {
     .await
 }
 
+/// A path as the log may have it: the secret of a link in a message is left out.
+fn spoken(path: &str) -> &str {
+    if path.starts_with(approve::PATH) { approve::PATH } else { path }
+}
+
 /// The request's id.
 #[must_use]
 pub fn id(headers: &HeaderMap) -> &str {
     headers.get(HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spoken;
+
+    #[test]
+    fn the_secret_of_a_link_is_in_no_log() {
+        assert_eq!(spoken("/approve/abc"), "/approve/");
+        assert_eq!(spoken("/o/acme/runs"), "/o/acme/runs");
+    }
 }

@@ -29,6 +29,7 @@ use futures::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     rest::{
@@ -189,26 +190,49 @@ fn events_of(follower: Follower, ends: bool) -> impl Stream<Item = Event> + Send
     })
 }
 
-/// An organization's ticks: `runs`, and `approvals` with how many wait. Not more often than anybody can look.
+/// An organization's ticks: `runs`, and `approvals` with how many wait. Not more often than anybody can look. What
+/// somebody has put off comes back by itself: the stream knows when.
 fn ticks_of(cx: Ctx, wanted: Tick) -> impl Stream<Item = Event> + Send + 'static {
     let ticks = cx.deps().live.subscribe_org(cx.org_id());
-    stream::unfold((cx, ticks), move |(cx, mut ticks)| async move {
+    stream::unfold((cx, ticks, None), move |(cx, mut ticks, mut returns)| async move {
         let events = loop {
-            let tick = next_tick(&mut ticks).await;
+            if wanted.approvals && returns.is_none() {
+                returns = Some(next_return(&cx).await);
+            }
+            let returned = tokio::time::sleep_until(returns.unwrap_or_else(far));
+            let tick = tokio::select! {
+                tick = next_tick(&mut ticks) => tick,
+                // A tick that came at the same moment is in it.
+                () = returned => Tick { runs: true, approvals: true },
+            };
             let mut events = Vec::new();
             if wanted.runs && tick.runs {
                 events.push(Event::default().event("runs").data("{}"));
             }
             if wanted.approvals && tick.approvals {
+                returns = None;
                 events.extend(pending(&cx).await);
             }
             if !events.is_empty() {
                 break events;
             }
         };
-        Some((stream::iter(events), (cx, ticks)))
+        Some((stream::iter(events), (cx, ticks, returns)))
     })
     .flatten()
+}
+
+/// When the next approval comes back that the person has put off.
+async fn next_return(cx: &Ctx) -> Instant {
+    match approvals::hands::next_return(cx).await {
+        Ok(Some(after)) => Instant::now() + after,
+        _ => far(),
+    }
+}
+
+/// Longer than any stream lasts.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(86_400)
 }
 
 async fn next_tick(ticks: &mut Ticks) -> Tick {

@@ -2,7 +2,9 @@
 
 use agentflow::{
     access::Role,
-    approvals::{Amount, Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details, Verdict, service},
+    approvals::{
+        Amount, Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Details, Risk, Verdict, service,
+    },
     engine::state::StepId,
     kernel::{ApprovalId, Cursor, Error, RunId, Timestamp},
 };
@@ -54,6 +56,7 @@ pub struct WireApproval {
     quorum: u32,
     votes: Vec<WireVote>,
     voted: bool,
+    assigned_to: Option<String>,
     may_decide: bool,
     payload_sha256: String,
     edits: Value,
@@ -130,6 +133,7 @@ impl From<Approval> for WireApproval {
             quorum: rules.quorum,
             votes: rules.votes.into_iter().map(|vote| WireVote { by: vote.by, at: vote.at }).collect(),
             voted: approval.voted,
+            assigned_to: approval.hands.assigned_to,
             may_decide: approval.may_decide,
             payload_sha256: approval.payload_sha256,
             edits: approval.edits,
@@ -148,6 +152,8 @@ pub struct ListQuery {
     state: Option<String>,
     kind: Option<ApprovalKind>,
     workflow: Option<String>,
+    /// `reversible`, `irreversible` or `above_limit`.
+    risk: Option<Risk>,
     #[serde(default)]
     mine: bool,
 }
@@ -165,7 +171,14 @@ pub async fn list(caller: Caller, Query(query): Query<ListQuery>) -> Answer<Json
         }
         None => None,
     };
-    let filter = ApprovalFilter { decided, kind: query.kind, workflow, mine: query.mine, after: None };
+    let filter = ApprovalFilter {
+        decided,
+        kind: query.kind,
+        workflow,
+        risk: query.risk,
+        mine: query.mine,
+        ..ApprovalFilter::default()
+    };
     let page = service::list(&caller.cx.grant()?, &filter, query.cursor.as_ref(), limit(query.limit)?).await?;
     Ok(Json(List::of(page)))
 }

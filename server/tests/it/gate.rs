@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 28] = [
+const PAGES: [&str; 29] = [
     "",
     "/",
     "/runs",
@@ -24,6 +24,7 @@ const PAGES: [&str; 28] = [
     "/approvals",
     "/search",
     "/shortcuts",
+    "/approvals/bulk",
     "/agents",
     "/agents/new",
     "/agents/ag_01jd0000000000000000000000/versions",
@@ -124,7 +125,11 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 78] = [
+const ARGUMENTS: [(&str, &str); 82] = [
+    ("to", ""),
+    ("hours", "1"),
+    ("until", ""),
+    ("approvals", "apr_01jd0000000000000000000000"),
     ("allowed_domains", "example.com"),
     ("conversation", "conv_01jd0000000000000000000000"),
     ("rehearsal", "reh_01jd0000000000000000000000"),

@@ -6,6 +6,8 @@ mod accounts;
 mod agent_record;
 mod agents;
 mod api;
+mod approval_hands;
+mod approval_links;
 mod approvals;
 mod attacks;
 mod bench;

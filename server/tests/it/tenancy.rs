@@ -29,11 +29,14 @@ const UNIQUE_EVERYWHERE: [(&str, &str); 1] =
     [("api_keys_secret_key", "a secret is looked up before its organization is known")];
 
 /// What the sign-in's role may touch; everything else is closed to it.
-const IDENTITY: [&str; 6] = ["api_keys", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
+const IDENTITY: [&str; 7] =
+    ["api_keys", "approval_links", "memberships", "organizations", "sessions", "sign_in_throttle", "users"];
 
 /// What the keeper's role, which sees all organizations, may change; everything else it may read at most.
-const KEEPER: [&str; 15] = [
+const KEEPER: [&str; 17] = [
     "DELETE agent_memories",
+    "DELETE approval_links",
+    "DELETE approval_snoozes",
     "DELETE artifacts",
     "DELETE budget_accounts",
     "DELETE budget_reservations",

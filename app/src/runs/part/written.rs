@@ -2,7 +2,7 @@
 
 use agentflow::{
     engine::{
-        journal::StoredEvent,
+        journal::{LogLevel, StoredEvent},
         plan::{Join, OnError},
     },
     kernel::{RunId, Timestamp, text},
@@ -12,10 +12,10 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::{
-    super::{line::encoded, logs::log_row, words},
+    super::{line::encoded, words},
     answer::{ModelFacts, Said},
 };
-use crate::kit::{Json, Kv, KvList, fragment::Html};
+use crate::kit::{Json, Kv, KvList, fragment::Html, time::for_machines};
 
 /// Where the part stands: what its links begin with.
 #[derive(Clone, Copy)]
@@ -140,7 +140,7 @@ pub fn of_log(place: Place<'_>, zero: Timestamp, lines: &[LogLine]) -> Html {
     let lines: Vec<_> = lines.to_vec();
     Html::of(move || {
         let none = lines.is_empty().then(|| view! { <p class="quiet">"This step has written no lines."</p> });
-        let rows: Vec<_> = lines.iter().map(|line| log_row(line, zero, None)).collect();
+        let rows: Vec<_> = lines.iter().map(|line| row(line, zero)).collect();
         view! {
             <div class="log log-small" role="region" tabindex="0" aria-label="Log of this step">
                 {none}
@@ -149,6 +149,24 @@ pub fn of_log(place: Place<'_>, zero: Timestamp, lines: &[LogLine]) -> Html {
             <p><a href=whole>"Log of the whole run"</a></p>
         }
     })
+}
+
+fn row(line: &LogLine, zero: Timestamp) -> AnyView {
+    let after = format!("+{}", text::duration((line.at - zero).num_milliseconds()));
+    let level = match line.level {
+        LogLevel::Debug | LogLevel::Info => "log-level neutral",
+        LogLevel::Warn => "log-level warning",
+        LogLevel::Error => "log-level danger",
+    };
+    view! {
+        <li class="log-line">
+            <span class="log-seq">{line.seq}</span>
+            <time class="log-at" datetime=for_machines(line.at)>{after}</time>
+            <span class=level>{line.level.as_str()}</span>
+            <span class="log-text">{line.message.clone()}</span>
+        </li>
+    }
+    .into_any()
 }
 
 /// A step's part of the journal.
