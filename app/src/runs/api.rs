@@ -3,9 +3,9 @@
 use agentflow::{
     engine::state::StepId,
     kernel::RunId,
-    runs::{LogPage, LogQuery, Preview, RunDetail},
+    runs::{Preview, RunDetail},
 };
-use leptos::{prelude::*, server_fn::codec::Json};
+use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::part::Tab;
@@ -18,7 +18,7 @@ use crate::{error::ApiError, kit::fragment::Html};
 use agentflow::{
     access::Permission,
     kernel::Error,
-    runs::{Again, AgainFrom},
+    runs::{Again, AgainFrom, LogQuery},
 };
 
 /// A run, and what the one who asks may do with it.
@@ -72,16 +72,6 @@ pub async fn run_part(org: String, run: RunId, full: bool) -> Result<Html, ApiEr
     let ended = service::find_summary(&cx.grant()?, run).await?.state.is_end();
     let payloads = service::payloads(&cx.grant()?, run, full).await?;
     Ok(written::of_run(written::Place { org: &org, run }, ended, payloads))
-}
-
-/// A window on a run's log.
-///
-/// # Errors
-/// `not_found`.
-#[server(input = Json)]
-pub async fn run_logs(org: String, run: RunId, query: LogQuery) -> Result<LogPage, ApiError> {
-    let cx = door::ctx(&org).await?;
-    Ok(agentflow::runs::logs::page(&cx.grant()?, run, query).await?)
 }
 
 /// Stops a run, holds it, or lets it go on: `stop`, `pause`, `resume`; or retries it from the steps that did not succeed,
