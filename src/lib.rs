@@ -60,4 +60,5 @@ pub mod schema;
 #[cfg(feature = "ssr")]
 pub mod shared_context;
 pub mod tools;
+pub mod views;
 pub mod workflows;

@@ -56,6 +56,7 @@ mod private_postgres;
 mod recorded;
 mod rehearsals;
 mod runs;
+mod runs_found;
 mod seams;
 mod seed;
 mod shell;
