@@ -1,5 +1,6 @@
 //! Files to download, by cookie: what a page shows, whole.
 
+mod chart;
 mod log;
 
 use agentflow::{
@@ -27,6 +28,7 @@ pub fn routes() -> Router<State> {
         .route("/o/{org}/runs/{id}/log.jsonl", get(log::json_lines))
         .route("/o/{org}/runs/{id}/log.csv", get(log::table))
         .route("/o/{org}/runs/{id}/files/{*path}", get(file))
+        .route("/o/{org}/dashboard.csv", get(chart::table))
         .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
 }
 

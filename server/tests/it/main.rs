@@ -21,6 +21,7 @@ mod costs;
 mod crash;
 mod credentials;
 mod custom_tools;
+mod dashboard;
 mod database_query;
 mod egress;
 mod engine;
