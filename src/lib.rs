@@ -64,4 +64,5 @@ pub mod search;
 #[cfg(feature = "ssr")]
 pub mod shared_context;
 pub mod tools;
+pub mod views;
 pub mod workflows;

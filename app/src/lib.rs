@@ -27,6 +27,7 @@ pub mod shell;
 pub mod sign_in;
 pub mod sign_up;
 pub mod tools;
+pub mod views;
 mod wire;
 pub mod workflows;
 

@@ -8,6 +8,7 @@ use agentflow::{
     db::{self, Db, PrepareError},
     jobs,
     models::ProviderSettings,
+    runs::texts,
 };
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -252,6 +253,13 @@ pub async fn doctor(config: Config) -> Result<(), Trouble> {
             }
         }
         Err(error) => println!("wrong     the job queue cannot be read: {}", error.message),
+    }
+    match texts::is_indexed(database.db.keeper()).await {
+        Ok(true) => println!("ok        texts of runs are found by an index"),
+        Ok(false) => println!(
+            "slow      texts of runs are found by reading all of them: the database had no pg_trgm when its tables were made"
+        ),
+        Err(error) => println!("wrong     the texts of runs cannot be read: {}", error.message),
     }
     let checked = State::new(config, database.db.clone(), Stop::default()).await;
     if let Ok(state) = &checked {

@@ -11,6 +11,7 @@ use agentflow::{
     live,
     mail::SendMail,
     notices::Notices,
+    runs::texts::TakeIn,
 };
 use clap::ValueEnum;
 
@@ -59,7 +60,8 @@ fn crew(state: &State) -> Crew {
         .job::<SendMail>()
         .chore(Sweep { sessions: Sessions::new(deps.db.clone(), config.accounts.sessions) })
         .chore(Retention { days: config.retention_days })
-        .chore(Artifacts);
+        .chore(Artifacts)
+        .chore(TakeIn);
     // Without a mail server there is the outbox, which is for somebody at this machine.
     let public_url = &config.http.public_url;
     let is_read = deps.mail.has_server() || session::is_this_machine(public_url);

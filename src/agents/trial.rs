@@ -85,6 +85,7 @@ impl Trial {
             retry_of: None,
             priority: self.priority,
             group: None,
+            labels: Vec::new(),
         };
         engine::start_run(tx, &new, None).await?;
         Ok(new.id)

@@ -19,13 +19,16 @@ pub async fn list(grant: &Grant<right::View>) -> Result<Vec<Budget>> {
     store::list(&mut tx).await
 }
 
-/// Those that are nearly or wholly used up, inside of a transaction that reads more.
+/// Those of a period that hold something back, what is used up most first, `most` of them; inside of a transaction that
+/// reads more.
 ///
 /// # Errors
 /// `unavailable`, when the database does not answer.
-pub async fn near(tx: &mut TenantTx) -> Result<Vec<Budget>> {
+pub async fn spent(tx: &mut TenantTx, most: i64) -> Result<Vec<Budget>> {
     let mut all = store::list(tx).await?;
-    all.retain(Budget::is_near);
+    all.retain(|budget| budget.enabled && !budget.subject.is_each());
+    all.sort_by_key(|budget| std::cmp::Reverse((budget.refused, budget.standing.percent())));
+    all.truncate(usize::try_from(most).unwrap_or_default());
     Ok(all)
 }
 

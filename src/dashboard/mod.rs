@@ -8,12 +8,10 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    approvals::ApprovalRow,
-    budgets::Budget,
-    kernel::{Money, RunId, Timestamp, WorkflowId},
-    runs::RunSummary,
-};
+use crate::kernel::{Money, RunId, Timestamp, WorkflowId};
+
+#[cfg(feature = "ssr")]
+pub use service::{Dashboard, Span};
 
 /// How far back the figures go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -69,20 +67,47 @@ impl Range {
             Self::Month => 30 * 24 * 3_600,
         }
     }
+}
 
-    /// The length of one bar of the chart in seconds.
+/// How long a bar of the chart is. Days begin at midnight in a time zone, and are as long as they are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bar {
+    /// An hour.
+    Hour,
+    /// Six hours.
+    Quarter,
+    /// A day.
+    Day,
+    /// A week, from Monday on.
+    Week,
+}
+
+impl Bar {
+    /// The bars of a period of so many seconds: not more than can be told apart.
     #[must_use]
-    pub const fn bucket_seconds(self) -> i64 {
+    pub const fn of(seconds: i64) -> Self {
+        match seconds / 3_600 {
+            ..=48 => Self::Hour,
+            49..=336 => Self::Quarter,
+            337..=2_400 => Self::Day,
+            _ => Self::Week,
+        }
+    }
+
+    /// The word for the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Day => 3_600,
-            Self::Week => 6 * 3_600,
-            Self::Month => 24 * 3_600,
+            Self::Hour => "hour",
+            Self::Quarter => "quarter",
+            Self::Day => "day",
+            Self::Week => "week",
         }
     }
 }
 
 /// What the runs that were accepted in a period came to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
     /// All of them.
     pub runs: i64,
@@ -139,7 +164,7 @@ impl Figures {
 }
 
 /// The outcomes of the runs that were accepted within one bar of the chart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     /// Its beginning.
     pub from: Timestamp,
@@ -164,7 +189,7 @@ impl Bucket {
 }
 
 /// What is so at the moment, whatever the period.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     /// Runs under way.
     pub running: i64,
@@ -172,8 +197,10 @@ pub struct Moment {
     pub queued: i64,
     /// Since when the one that waits longest does, in milliseconds.
     pub oldest_wait_ms: Option<i64>,
-    /// Runs that failed within the last hour.
+    /// Runs of the last hour that failed.
     pub failed_lately: i64,
+    /// The end of that hour.
+    pub now: Timestamp,
 }
 
 /// How far a new organization has come on the way to its first finished run.
@@ -195,33 +222,19 @@ impl Guide {
     }
 }
 
-/// The dashboard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dashboard {
-    /// The period.
-    pub range: Range,
-    /// Its beginning.
-    pub from: Timestamp,
-    /// Its end: the moment of this answer.
-    pub now: Timestamp,
-    /// The period's figures.
-    pub figures: Figures,
-    /// Those of the equal period before.
-    pub before: Figures,
-    /// The chart's bars, the oldest first.
-    pub buckets: Vec<Bucket>,
-    /// What is so at the moment.
-    pub moment: Moment,
-    /// How many approvals wait that the person may decide.
-    pub approvals: i64,
-    /// The first of them, the nearest deadline first.
-    pub waiting: Vec<ApprovalRow>,
-    /// The newest runs.
-    pub recent: Vec<RunSummary>,
-    /// Budgets that are nearly or wholly used up.
-    pub budgets: Vec<Budget>,
-    /// How far a new organization has come.
-    pub guide: Guide,
+/// A workflow whose runs fail: none has succeeded since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Which.
+    pub workflow: WorkflowId,
+    /// Its name.
+    pub name: String,
+    /// When the first of them was accepted.
+    pub since: Timestamp,
+    /// How many there are.
+    pub runs: i64,
+    /// What the last one says.
+    pub error: String,
 }
 
 #[cfg(test)]
@@ -238,10 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_a_whole_number_of_bars() {
+    fn a_period_has_a_number_of_bars_that_can_be_told_apart() {
         for range in Range::ALL {
-            assert_eq!(range.seconds() % range.bucket_seconds(), 0);
             assert_eq!(Range::parse(range.as_str()), Some(range));
+        }
+        let hours = [(24, Bar::Hour), (7 * 24, Bar::Quarter), (30 * 24, Bar::Day), (400 * 24, Bar::Week)];
+        for (hours, bar) in hours {
+            assert_eq!(Bar::of(hours * 3_600), bar, "{hours}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     access::{Grant, right},
     db::TenantTx,
     engine::reuse,
-    kernel::{Kind, Money, Result, RunId},
+    kernel::{Cursor, Kind, Money, Result, RunId},
 };
 
 /// What became of one run.
@@ -24,7 +24,8 @@ pub struct BulkOutcome {
     pub result: Result<Option<RunId>>,
 }
 
-/// Which runs of a filter an action would reach, and what running them again would take over, do and cost.
+/// Which runs of a filter an action would reach, from a place in the list on, and what running them again would take over,
+/// do and cost.
 ///
 /// # Errors
 /// When the list cannot be read.
@@ -32,11 +33,12 @@ pub async fn preview(
     look: &Grant<right::View>,
     grant: &Grant<right::Operate>,
     filter: &RunFilter,
+    cursor: Option<&Cursor>,
     what: Bulk,
 ) -> Result<BulkPreview> {
-    let Some(filter) = what.narrowed(filter) else { return Ok(BulkPreview { runs: Vec::new(), more: false }) };
-    let page = list(look, &filter, None, MOST_AT_ONCE).await?;
-    let more = page.next.is_some();
+    let Some(filter) = what.narrowed(filter) else { return Ok(BulkPreview { runs: Vec::new(), next: None }) };
+    let page = list(look, &filter, cursor, MOST_AT_ONCE).await?;
+    let next = page.next;
     let mut runs: Vec<_> = page
         .items
         .into_iter()
@@ -46,7 +48,7 @@ pub async fn preview(
         let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
         count(&mut tx, &mut runs).await?;
     }
-    Ok(BulkPreview { runs, more })
+    Ok(BulkPreview { runs, next })
 }
 
 /// Counts what each run would take over and do again from the steps that did not succeed.

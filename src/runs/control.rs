@@ -144,6 +144,7 @@ pub async fn again(
         retry_of: Some(run),
         priority: plan.graph.priority,
         group: group(before.workflow_id, &plan.graph, &input),
+        labels: before.labels,
         plan: Arc::new(plan),
         input,
     };

@@ -7,6 +7,8 @@ pub mod control;
 #[cfg(feature = "ssr")]
 pub mod follow;
 #[cfg(feature = "ssr")]
+mod listing;
+#[cfg(feature = "ssr")]
 pub mod logs;
 #[cfg(feature = "ssr")]
 mod rules;
@@ -14,6 +16,10 @@ mod rules;
 pub mod service;
 #[cfg(feature = "ssr")]
 pub mod store;
+#[cfg(feature = "ssr")]
+pub mod texts;
+
+mod filter;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,8 +30,10 @@ use crate::{
         plan::{Join, OnError},
         state::{RunState, StepError, StepId, StepKind, WaitingOn},
     },
-    kernel::{Money, RunId, Timestamp, WorkflowId},
+    kernel::{Cursor, Money, RunId, Timestamp, WorkflowId},
 };
+
+pub use filter::{LABELS, LIVE, Part, RunFilter, RunOrder, labels, seconds, typed_seconds};
 
 /// The most bytes of JSON of an input or output that comes along unasked: 100 KiB.
 pub const SHOWN_BYTES: u64 = 100 * 1024;
@@ -64,6 +72,12 @@ pub struct RunSummary {
     /// Why it does not begin, or go on, although it could: a sentence.
     #[serde(default)]
     pub queued_because: Option<String>,
+    /// What whoever started it said of it.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Where the text that was searched for was found, besides the title.
+    #[serde(default)]
+    pub found_in: Vec<Part>,
 }
 
 /// A run with its tree, as its page and the API show it.
@@ -183,32 +197,6 @@ pub struct LogQuery {
     pub limit: Option<u32>,
 }
 
-/// Which runs a list shows. All of it stands in the address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunFilter {
-    /// In one of these states; empty means all.
-    pub states: Vec<RunState>,
-    /// Of this workflow.
-    pub workflow: Option<WorkflowId>,
-    /// With this trigger.
-    pub trigger: Option<String>,
-    /// With this text in the title or the beginning of the id.
-    pub q: Option<String>,
-    /// Accepted at or after this moment.
-    pub from: Option<Timestamp>,
-    /// Accepted before this moment.
-    pub to: Option<Timestamp>,
-}
-
-impl RunFilter {
-    /// Whether it lets everything through.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What of a run is done again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", content = "step", rename_all = "snake_case")]
@@ -324,8 +312,8 @@ impl Bulk {
 pub struct BulkPreview {
     /// The runs that it would reach, the newest first, up to [`MOST_AT_ONCE`].
     pub runs: Vec<BulkRun>,
-    /// Whether more runs fit than one action reaches.
-    pub more: bool,
+    /// Where those begin that fit too and come after these.
+    pub next: Option<Cursor>,
 }
 
 /// A run that an action on many would reach. What is counted is counted for running again only.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    RunDetail, RunFilter, RunPayloads, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
-    store::{self, Place, queue::Because},
+    RunDetail, RunPayloads, RunSummary, SHOWN_BYTES, Started, StepDetail, StepRules,
+    store::{self, queue::Because},
 };
 use crate::{
     access::{Ctx, Grant, right},
@@ -22,9 +22,11 @@ use crate::{
         store::{self as engine, Fresh, Group, NewRun},
     },
     idempotency::Keyed,
-    kernel::{Cursor, Error, FieldError, Kind, Page, Result, RunId, Timestamp, WorkflowId, text},
+    kernel::{Error, FieldError, Kind, Result, RunId, WorkflowId, text},
     schema, workflows,
 };
+
+pub use super::listing::{choices, count, list, list_and_count, list_now};
 
 /// The longest title in characters; longer ones are cut.
 const TITLE_LENGTH: usize = 120;
@@ -52,6 +54,8 @@ pub struct Start {
     pub input: Value,
     /// Another priority than the workflow's.
     pub priority: Option<Priority>,
+    /// What the run is found by again.
+    pub labels: Vec<String>,
     /// The caller's key for this request: repeated with the same key, it starts nothing new.
     pub idempotency_key: Option<String>,
 }
@@ -71,6 +75,10 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
     }
     if let Some(priority) = start.priority {
         body["priority"] = priority.as_str().into();
+    }
+    let labels = super::labels(start.labels)?;
+    if !labels.is_empty() {
+        body["labels"] = labels.clone().into();
     }
     let request = Keyed::new(start.idempotency_key.as_deref(), "workflows.run", &body)?;
     let id = RunId::new();
@@ -95,65 +103,12 @@ pub async fn start(grant: &Grant<right::Operate>, start: Start) -> Result<Starte
         retry_of: None,
         priority: start.priority.unwrap_or(ready.plan.graph.priority),
         group: group(start.workflow, &ready.plan.graph, &start.input),
+        labels,
         plan: Arc::new(ready.plan),
         input: start.input,
     };
     let fresh = engine::start_run(&mut tx, &new, grant.deps().engine.begin(grant.org_id(), &new)).await?;
     finish(grant, tx, new.id, fresh).await
-}
-
-/// A window on the list of runs, the newest first.
-///
-/// # Errors
-/// `malformed` for a cursor that is none.
-pub async fn list(
-    grant: &Grant<right::View>,
-    filter: &RunFilter,
-    cursor: Option<&Cursor>,
-    limit: u32,
-) -> Result<Page<RunSummary>> {
-    let limit = limit.clamp(1, 200);
-    let place = cursor.map(place_of).transpose()?;
-    let filter = askable(filter);
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let mut rows = store::list(&mut tx, &filter, place, i64::from(limit) + 1).await?;
-    say_why_queued(grant, &mut tx, rows.iter_mut()).await?;
-    Ok(Page::cut(rows, limit as usize, |run| format!("{}.{}", run.created_at.timestamp_micros(), run.id)))
-}
-
-/// A filter as the database can be asked by it.
-fn askable(filter: &RunFilter) -> RunFilter {
-    RunFilter {
-        q: filter.q.as_deref().and_then(search_text),
-        // No trigger is called so, and the database takes no text with a NUL.
-        trigger: filter.trigger.clone().map(text::without_nul),
-        ..filter.clone()
-    }
-}
-
-/// A window on the list of runs together with the moment of the answer.
-///
-/// # Errors
-/// As [`list`].
-pub async fn list_now(
-    grant: &Grant<right::View>,
-    filter: &RunFilter,
-    cursor: Option<&Cursor>,
-    limit: u32,
-) -> Result<(Page<RunSummary>, Timestamp)> {
-    let page = list(grant, filter, cursor, limit).await?;
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    Ok((page, store::now(&mut tx).await?))
-}
-
-/// How many runs fit a filter; nothing beyond [`COUNTED`](super::COUNTED).
-///
-/// # Errors
-/// As [`list`].
-pub async fn count(grant: &Grant<right::View>, filter: &RunFilter) -> Result<Option<u64>> {
-    let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let count = store::count(&mut tx, &askable(filter), super::COUNTED + 1).await?;
-    Ok(Some(count).filter(|count| *count <= super::COUNTED.unsigned_abs()))
 }
 
 /// A run with its tree.
@@ -386,7 +341,11 @@ pub(super) fn group(workflow: WorkflowId, graph: &Graph, input: &Value) -> Optio
 }
 
 /// Says of each queued run why it does not run yet.
-async fn say_why_queued<'a>(cx: &Ctx, tx: &mut TenantTx, runs: impl Iterator<Item = &'a mut RunSummary>) -> Result<()> {
+pub(super) async fn say_why_queued<'a>(
+    cx: &Ctx,
+    tx: &mut TenantTx,
+    runs: impl Iterator<Item = &'a mut RunSummary>,
+) -> Result<()> {
     let queued: Vec<&mut RunSummary> =
         runs.filter(|run| matches!(run.state, RunState::Queued | RunState::Waiting)).collect();
     if queued.is_empty() {
@@ -418,20 +377,6 @@ fn in_words(why: Because) -> String {
         }
         Because::Busy => "Waits for its turn: all workers are busy.".to_owned(),
     }
-}
-
-/// The text that a list is searched for: without what no title can hold, and none when nothing is left.
-fn search_text(text: &str) -> Option<String> {
-    let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(200).collect();
-    (!text.is_empty()).then_some(text)
-}
-
-fn place_of(cursor: &Cursor) -> Result<Place> {
-    let parse = || {
-        let (micros, run) = cursor.0.split_once('.')?;
-        Some(Place { created_at: Timestamp::from_timestamp_micros(micros.parse().ok()?)?, run: run.parse().ok()? })
-    };
-    parse().ok_or_else(Cursor::invalid)
 }
 
 /// Refuses JSON that cannot be kept: too large, nested too deep, or with the one character that the database has not.
@@ -521,12 +466,5 @@ mod tests {
         assert_eq!(check_json(&json!({ "a": ["\0"] }), "input").unwrap_err().kind, Kind::Invalid);
         assert_eq!(check_json(&json!("x".repeat(INPUT_BYTES)), "input").unwrap_err().kind, Kind::TooLarge);
         assert!(check_json(&json!({ "a": [1, "text", null] }), "input").is_ok());
-    }
-
-    #[test]
-    fn a_cursor_that_is_none_is_the_clients_mistake() {
-        for text in ["", "x", "1.run_x", "99999999999999999999.run_00000000000000000000000000"] {
-            assert_eq!(place_of(&Cursor(text.to_owned())).unwrap_err().kind, Kind::Malformed, "{text}");
-        }
     }
 }

@@ -1,15 +1,18 @@
 //! Statements about runs: reading them, and the answers kept for repeated requests. What changes a run is in
 //! [`crate::engine::store`].
 
+mod list;
 pub mod queue;
 mod recorded;
+pub mod texts;
 
 use serde_json::Value;
 use sqlx::types::Json;
 
+pub use list::{Asked, Choices, Place, Placed, choices, count, found_in, list, moment};
 pub use recorded::{plan, plans, recorded, spent, titles};
 
-use super::{LogLine, RunFilter, RunSummary};
+use super::{LogLine, RunSummary};
 use crate::{
     db::TenantTx,
     engine::{
@@ -18,15 +21,6 @@ use crate::{
     },
     kernel::{Error, Money, Result, RunId, Timestamp, WorkflowId},
 };
-
-/// A place in the list of runs, the newest first.
-#[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// When the run was accepted.
-    pub created_at: Timestamp,
-    /// The run.
-    pub run: RunId,
-}
 
 struct Row {
     id: RunId,
@@ -45,6 +39,7 @@ struct Row {
     tokens_out: i64,
     cost_micros: i64,
     error: Option<Json<StepError>>,
+    labels: Vec<String>,
 }
 
 impl TryFrom<Row> for RunSummary {
@@ -71,114 +66,14 @@ impl TryFrom<Row> for RunSummary {
             },
             error: row.error.map(|error| error.0),
             queued_because: None,
+            labels: row.labels,
+            found_in: Vec::new(),
         })
     }
 }
 
 fn state(word: &str) -> Result<RunState> {
     RunState::parse(word).ok_or_else(|| Error::internal(format!("unknown run state {word}")))
-}
-
-/// The first and last id whose text begins as this one does, when it can be the beginning of a run's id.
-fn id_range(text: &str) -> Option<(RunId, RunId)> {
-    let digits = text.strip_prefix("run_").unwrap_or(text);
-    let missing = 26_usize.checked_sub(digits.len())?;
-    // Shorter beginnings would find a run for nearly every word.
-    if digits.len() < 4 {
-        return None;
-    }
-    let whole = |fill: &str| format!("run_{digits}{}", fill.repeat(missing)).parse().ok();
-    Some((whole("0")?, whole("z")?))
-}
-
-/// A window on the list, the newest first: up to `limit` runs that fit the filter, after `place`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list(tx: &mut TenantTx, filter: &RunFilter, place: Option<Place>, limit: i64) -> Result<Vec<RunSummary>> {
-    let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
-    let ids = filter.q.as_deref().and_then(id_range);
-    let org = tx.org();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
-        select r.id as "id: RunId", r.title, r.workflow_id as "workflow_id: WorkflowId", w.name as workflow_name,
-               r.workflow_version, r.state, r.waiting_on, r.trigger, r.started_by_name as started_by,
-               r.created_at, r.started_at, r.finished_at, r.tokens_in, r.tokens_out, r.cost_micros,
-               r.error as "error: Json<StepError>"
-        from runs r
-        join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
-        where r.organization_id = $1
-          and (cardinality($2::text[]) = 0 or r.state = any($2))
-          and ($3::uuid is null or r.workflow_id = $3)
-          and ($4::text is null or r.trigger = $4)
-          and ($5::text is null
-               or position(lower($5) in lower(r.title)) > 0
-               or r.id between $6::uuid and $7::uuid)
-          and ($8::timestamptz is null or r.created_at >= $8)
-          and ($9::timestamptz is null or r.created_at < $9)
-          and ($10::timestamptz is null or (r.created_at, r.id) < ($10, $11::uuid))
-        order by r.created_at desc, r.id desc
-        limit $12
-        "#,
-        org.uuid(),
-        &states,
-        filter.workflow.map(WorkflowId::uuid),
-        filter.trigger,
-        filter.q,
-        ids.map(|(first, _)| first.uuid()),
-        ids.map(|(_, last)| last.uuid()),
-        filter.from,
-        filter.to,
-        place.map(|place| place.created_at),
-        place.map(|place| place.run.uuid()),
-        limit,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    rows.into_iter().map(RunSummary::try_from).collect()
-}
-
-/// How many runs fit the filter, counted up to `most`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn count(tx: &mut TenantTx, filter: &RunFilter, most: i64) -> Result<u64> {
-    let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
-    let ids = filter.q.as_deref().and_then(id_range);
-    let org = tx.org();
-    let count = sqlx::query_scalar!(
-        r#"
-        select count(*) as "count!"
-        from (
-          select
-          from runs r
-          where r.organization_id = $1
-            and (cardinality($2::text[]) = 0 or r.state = any($2))
-            and ($3::uuid is null or r.workflow_id = $3)
-            and ($4::text is null or r.trigger = $4)
-            and ($5::text is null
-                 or position(lower($5) in lower(r.title)) > 0
-                 or r.id between $6::uuid and $7::uuid)
-            and ($8::timestamptz is null or r.created_at >= $8)
-            and ($9::timestamptz is null or r.created_at < $9)
-          limit $10
-        ) fitting
-        "#,
-        org.uuid(),
-        &states,
-        filter.workflow.map(WorkflowId::uuid),
-        filter.trigger,
-        filter.q,
-        ids.map(|(first, _)| first.uuid()),
-        ids.map(|(_, last)| last.uuid()),
-        filter.from,
-        filter.to,
-        most,
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(count.unsigned_abs())
 }
 
 /// One line of the list.
@@ -193,7 +88,7 @@ pub async fn summary(tx: &mut TenantTx, run: RunId) -> Result<Option<RunSummary>
         select r.id as "id: RunId", r.title, r.workflow_id as "workflow_id: WorkflowId", w.name as workflow_name,
                r.workflow_version, r.state, r.waiting_on, r.trigger, r.started_by_name as started_by,
                r.created_at, r.started_at, r.finished_at, r.tokens_in, r.tokens_out, r.cost_micros,
-               r.error as "error: Json<StepError>"
+               r.error as "error: Json<StepError>", r.labels
         from runs r
         join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
         where r.organization_id = $1
@@ -518,23 +413,5 @@ impl LogRow {
             }
             _ => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_beginning_of_an_id_is_a_range_of_ids() {
-        let id = RunId::new();
-        let text = id.to_string();
-        for length in [8, 12, 30] {
-            let (first, last) = id_range(&text[..length]).unwrap();
-            assert!(first <= id && id <= last, "{length}");
-        }
-        assert_eq!(id_range("run_"), None);
-        assert_eq!(id_range("refund"), None);
-        assert_eq!(id_range("'; drop table runs"), None);
     }
 }

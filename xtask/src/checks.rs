@@ -63,13 +63,13 @@ pub fn sizes() -> Result {
         eprintln!("{what:16} {:7.1} KB of {:.0}", kilobytes(bytes), kilobytes(budget));
     };
     let entry = [&code.js, &code.split, &code.wasm];
-    let (styles, all) = (packed(&css)?, |files: &mut dyn Iterator<Item = &String>| files.map(packed).sum());
-    let entry_bytes: u64 = all(&mut entry.into_iter())?;
+    let all = |files: &mut dyn Iterator<Item = &String>| files.map(packed).sum::<std::io::Result<u64>>();
+    let (styles, entry_bytes) = (packed(&css)?, all(&mut entry.into_iter())?);
     tell("entry", entry_bytes, ENTRY_BUDGET);
     tell("styles", styles, STYLES_BUDGET);
     let mut modules = BTreeSet::from(entry);
     for (name, files) in &code.chunks {
-        let added: u64 = all(&mut files.iter())?;
+        let added = all(&mut files.iter())?;
         tell(&format!("page of {name}"), entry_bytes + styles + added, PAGE_BUDGET);
         modules.extend(files);
         if entry.len() + files.len() + 1 > PAGE_FILES {

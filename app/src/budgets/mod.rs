@@ -12,8 +12,8 @@ use leptos::prelude::*;
 use crate::{
     frame::use_org,
     kit::{
-        Callout, Card, Checkbox, Choice, Crumb, EmptyState, Field, Form, FormAction, Glyph, Look, PageHeader, Select,
-        Submit, Time, Title, Tone,
+        Card, Checkbox, Choice, Crumb, EmptyState, Field, Form, FormAction, Glyph, Look, PageHeader, Select, Submit,
+        Time, Title,
     },
     wire::{Loaded, hidden, loading, on_success},
 };
@@ -193,25 +193,4 @@ fn forms(org: &str, budget: &Budget, title: &str, changes: RwSignal<u32>) -> Any
         </details>
     }
     .into_any()
-}
-
-/// Budgets that are nearly or wholly used up, for the dashboard.
-pub fn near(org: &str, budgets: Vec<Budget>) -> Option<AnyView> {
-    if budgets.is_empty() {
-        return None;
-    }
-    let is_spent = |budget: &Budget| budget.refused || budget.standing.percent() >= 100;
-    let tone = if budgets.iter().any(is_spent) { Tone::Danger } else { Tone::Warning };
-    let lines: Vec<_> =
-        budgets.iter().map(|budget| view! { <li>{format!("{}: ", budget.title())} {figures(budget)}</li> }).collect();
-    let href = format!("/o/{org}/settings/budgets");
-    Some(
-        view! {
-            <Callout tone>
-                <p>"Budgets that are nearly or wholly spent: " <a href=href>"all budgets"</a></p>
-                <ul>{lines}</ul>
-            </Callout>
-        }
-        .into_any(),
-    )
 }

@@ -1,35 +1,39 @@
 //! The outcomes of a period as stacked bars, and the same as a table.
 
-use agentflow::dashboard::{Bucket, Dashboard};
+use agentflow::dashboard::{Bucket, Span};
 use leptos::prelude::*;
 
 use super::tiles::{count, runs_href};
-use crate::kit::{Card, DataTable, Th, time::in_short};
+use crate::kit::{Card, DataTable, Glyph, Icon, Th, time::in_short};
 
 /// The drawing's height, and the width of a bar with its gap.
 const HEIGHT: i64 = 120;
 const STEP: usize = 10;
 
-/// The outcomes of the period.
-#[component]
-pub(super) fn Outcomes(org: String, dashboard: Dashboard) -> impl IntoView {
-    let Dashboard { buckets, figures, range, .. } = dashboard;
-    if figures.runs == 0 {
+/// The outcomes of the period. `address` is the period's, with its question mark.
+pub(super) fn outcomes(org: &str, span: &Span, buckets: &[Bucket], address: &str) -> AnyView {
+    if buckets.iter().all(|bucket| bucket.total() == 0) {
         return view! {
             <Card title="Outcomes"><p class="muted">"No runs in this period."</p></Card>
         }
         .into_any();
     }
     let sum = |of: fn(&Bucket) -> i64| buckets.iter().map(of).sum::<i64>();
+    // As they stand upon each other, the topmost first.
     let series = [
-        ("succeeded", "Succeeded", sum(|it| it.succeeded)),
-        ("failed", "Failed", sum(|it| it.failed)),
-        ("stopped", "Stopped", sum(|it| it.stopped)),
         ("open", "Not ended", sum(|it| it.open)),
+        ("stopped", "Stopped", sum(|it| it.stopped)),
+        ("failed", "Failed", sum(|it| it.failed)),
+        ("succeeded", "Succeeded", sum(|it| it.succeeded)),
     ];
-    let told: Vec<String> =
-        series.iter().filter(|it| it.2 > 0).map(|it| format!("{} {}", count(it.2), it.1.to_lowercase())).collect();
-    let summary = format!("Runs of the last {}: {}.", range.words(), told.join(", "));
+    let told: Vec<String> = series
+        .iter()
+        .rev()
+        .filter(|it| it.2 > 0)
+        .map(|it| format!("{} {}", count(it.2), it.1.to_lowercase()))
+        .collect();
+    let words = span.range.map_or_else(|| "this period".to_owned(), |range| format!("the last {}", range.words()));
+    let summary = format!("Runs of {words}: {}.", told.join(", "));
     let legend: Vec<_> = series
         .iter()
         .filter(|it| it.2 > 0)
@@ -42,21 +46,32 @@ pub(super) fn Outcomes(org: String, dashboard: Dashboard) -> impl IntoView {
             }
         })
         .collect();
+    let csv = format!("/o/{org}/dashboard.csv{address}");
     let ends = buckets.first().zip(buckets.last()).map(|(first, last)| (in_short(first.from), in_short(last.to)));
     let most = buckets.iter().map(Bucket::total).max().unwrap_or(0);
+    let (drawn, table) = (bars(buckets, most), table(org, buckets));
     view! {
-        <Card title="Outcomes" class="outcomes" aside=move || view! { <ul class="outcome-legend">{legend}</ul> }>
+        <Card
+            title="Outcomes"
+            class="outcomes"
+            aside=move || view! {
+                <a class="btn btn-quiet btn-small" href=csv rel="external" download><Icon glyph=Glyph::Download/> "CSV"</a>
+            }
+        >
             <figure class="outcome-chart">
                 <figcaption class="visually-hidden">{summary}</figcaption>
                 <span class="outcome-most" aria-hidden="true">{format!("{} {}", count(most), if most == 1 { "run" } else { "runs" })}</span>
-                {bars(&buckets, most)}
+                <div class="outcome-plot">
+                    {drawn}
+                    <ul class="outcome-legend">{legend}</ul>
+                </div>
                 {ends.map(|(first, last)| view! {
                     <div class="outcome-axis" aria-hidden="true"><span>{first}</span><span>{last} " UTC"</span></div>
                 })}
             </figure>
             <details class="as-table">
                 <summary>"Show as table"</summary>
-                {table(&org, buckets)}
+                {table}
             </details>
         </Card>
     }
@@ -103,9 +118,9 @@ fn bars(buckets: &[Bucket], most: i64) -> AnyView {
 }
 
 /// The bars that have runs; each leads to them.
-fn table(org: &str, buckets: Vec<Bucket>) -> AnyView {
+fn table(org: &str, buckets: &[Bucket]) -> AnyView {
     let rows: Vec<_> = buckets
-        .into_iter()
+        .iter()
         .filter(|bucket| bucket.total() > 0)
         .map(|bucket| {
             let href = runs_href(org, None, bucket.from, Some(bucket.to));

@@ -1,43 +1,50 @@
 //! The dashboard: how the organization's runs are doing, what waits, and for a new organization the way to its first
-//! finished run.
+//! finished run. What is only read is drawn by the server; the browser puts it in its place.
 
 pub mod api;
+#[cfg(feature = "ssr")]
+mod cards;
+#[cfg(feature = "ssr")]
 mod chart;
 mod guide;
+#[cfg(feature = "ssr")]
+mod lists;
+#[cfg(feature = "ssr")]
 mod tiles;
 
-use agentflow::{
-    approvals::ApprovalRow,
-    dashboard::{Dashboard, Range},
-    kernel::text,
-    runs::RunSummary,
-};
+use agentflow::dashboard::Range;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use self::{api::DashboardPage, chart::Outcomes, guide::GuideCard, tiles::Tiles};
+use self::{api::DashboardPage, guide::GuideCard};
 use crate::{
-    budgets,
     frame::use_org,
-    kit::{
-        Card, DataTable, EmptyState, Glyph, NoValue, PageFailure, PageHeader, Skeleton, Status, StatusBadge, Tab, Tabs,
-        Th, Time, Title,
-        time::{for_machines, in_clock},
-    },
+    kit::{EmptyState, Glyph, PageFailure, PageHeader, Skeleton, Tab, Tabs, Title},
     live::{Topic, use_live},
     wire::loading,
 };
+
+/// The period of the address: a length, or days.
+type Asked = (Range, Option<String>, Option<String>);
 
 /// The page.
 #[component]
 pub fn DashboardPageView() -> impl IntoView {
     let org = use_org();
     let query = use_query_map();
-    let range =
-        Memo::new(move |_| query.with(|query| query.get("range").and_then(|it| Range::parse(&it))).unwrap_or_default());
+    let asked = Memo::new(move |_| {
+        query.with(|query| {
+            let day = |name: &str| query.get(name).filter(|day| !day.is_empty());
+            let range = query.get("range").and_then(|it| Range::parse(&it)).unwrap_or_default();
+            (range, day("from"), day("to"))
+        })
+    });
     let fresh = calm(use_live().ticks(org.clone(), Topic::Runs));
     let slug = org.clone();
-    let page = loading(move || (range.get(), fresh.get()), move |(range, _)| api::read_dashboard(slug.clone(), range));
+    let page = loading(
+        move || (asked.get(), fresh.get()),
+        move |((range, first, last), _)| api::read_dashboard(slug.clone(), range, first, last),
+    );
     view! {
         <Title text=Signal::stored("Dashboard".to_owned())/>
         <Transition fallback=|| view! { <Skeleton lines=8/> }>
@@ -45,7 +52,7 @@ pub fn DashboardPageView() -> impl IntoView {
                 let org = org.clone();
                 Suspend::new(async move {
                     match page.await {
-                        Ok(page) => body(page, &org),
+                        Ok(page) => body(page, &org, asked.get_untracked()),
                         Err(error) => view! { <PageFailure error=error.0/> }.into_any(),
                     }
                 })
@@ -73,22 +80,19 @@ fn calm(ticks: ReadSignal<u32>) -> ReadSignal<u32> {
     calm
 }
 
-fn body(page: DashboardPage, org: &str) -> AnyView {
-    let DashboardPage { dashboard, guided, may_build } = page;
-    let is_new = dashboard.guide.run.is_none();
+fn body(page: DashboardPage, org: &str, (range, first, last): Asked) -> AnyView {
+    let DashboardPage { cards, as_of, period, guide: (guide, approvals), guided, may_build } = page;
+    let is_new = guide.run.is_none();
+    let by_days = first.is_some() || last.is_some();
     let ranges: Vec<Tab> = Range::ALL
         .into_iter()
-        .map(|range| {
-            let href = if range == Range::default() {
-                format!("/o/{org}/")
-            } else {
-                format!("/o/{org}/?range={}", range.as_str())
-            };
-            Tab::new(range.words(), href, range == dashboard.range)
+        .map(|it| {
+            let href =
+                if it == Range::default() { format!("/o/{org}/") } else { format!("/o/{org}/?range={}", it.as_str()) };
+            Tab::new(it.words(), href, !by_days && it == range)
         })
         .collect();
-    let guide = guided
-        .then(|| view! { <GuideCard org=org.to_owned() guide=dashboard.guide.clone() approvals=dashboard.approvals/> });
+    let guide = guided.then(|| view! { <GuideCard org=org.to_owned() guide approvals/> });
     if is_new {
         let rest = (!guided).then(|| nothing_yet(org, may_build));
         return view! {
@@ -98,26 +102,34 @@ fn body(page: DashboardPage, org: &str) -> AnyView {
         }
         .into_any();
     }
-    let near = budgets::near(org, dashboard.budgets.clone());
+    let (shown, machine) = as_of;
     let as_of = view! {
         <p class="muted dense">
-            "As of " <time datetime=for_machines(dashboard.now)>{in_clock(dashboard.now)}</time> " UTC"
+            {period} " · as of " <time datetime=machine>{shown}</time> " UTC"
             <span class="needs-js">" · renewed as runs go on"</span>
         </p>
     };
+    let days = view! {
+        <form class="dashboard-days" method="get" action=format!("/o/{org}/")>
+            <label class="label" for="day-from">"From"</label>
+            <input class="input" id="day-from" type="date" name="from" value=first/>
+            <label class="label" for="day-to">"to"</label>
+            <input class="input" id="day-to" type="date" name="to" value=last/>
+            <button class="btn" type="submit">"Show"</button>
+        </form>
+    };
+    let cards: Vec<_> = cards
+        .into_iter()
+        .map(|(class, html)| view! { <div class=format!("dashboard-{class}") inner_html=html></div> })
+        .collect();
     view! {
         <PageHeader title=Signal::stored("Dashboard".to_owned()) about=move || as_of>
             <Tabs label="Period" tabs=Signal::stored(ranges)/>
+            {days}
         </PageHeader>
         <div class="dashboard">
             {guide}
-            {near}
-            <Tiles org=org.to_owned() dashboard=dashboard.clone()/>
-            <div class="dashboard-row">
-                <Outcomes org=org.to_owned() dashboard=dashboard.clone()/>
-                <Waiting org=org.to_owned() waiting=dashboard.waiting.clone() count=dashboard.approvals/>
-            </div>
-            <Recent org=org.to_owned() dashboard/>
+            {cards}
         </div>
     }
     .into_any()
@@ -136,92 +148,6 @@ fn nothing_yet(org: &str, may_build: bool) -> AnyView {
             <p>"Here you see how your workflows are doing: how many ran, how they ended, how long they took and what they cost."</p>
             {next}
         </EmptyState>
-    }
-    .into_any()
-}
-
-/// The approvals that wait for the person who looks.
-#[component]
-fn Waiting(org: String, waiting: Vec<ApprovalRow>, count: i64) -> impl IntoView {
-    let inbox = format!("/o/{org}/approvals");
-    let more = count > waiting.len().try_into().unwrap_or(i64::MAX);
-    if waiting.is_empty() {
-        return view! {
-            <Card title="Waiting for you">
-                <p class="muted">"Nothing waits for your decision."</p>
-            </Card>
-        }
-        .into_any();
-    }
-    let items: Vec<_> = waiting
-        .into_iter()
-        .map(|approval| {
-            let href = format!("/o/{org}/approvals?sel={}", approval.id);
-            let due = approval.expires_at.map(|at| view! { <span class="sub">"Expires " <Time at/></span> });
-            view! {
-                <li>
-                    <StatusBadge status=Signal::stored(Status::from(approval.state))/>
-                    <div>
-                        <a href=href>{approval.title}</a>
-                        <span class="sub">{approval.workflow_name} " · " <Time at=approval.created_at/></span>
-                        {due}
-                    </div>
-                </li>
-            }
-        })
-        .collect();
-    let rest = more.then(|| view! { <p><a href=inbox.clone()>{format!("All {count}")}</a></p> });
-    view! {
-        <Card title="Waiting for you" aside=move || view! { <a href=inbox>"Approvals"</a> }>
-            <ul class="waiting-list">{items}</ul>
-            {rest}
-        </Card>
-    }
-    .into_any()
-}
-
-/// The newest runs.
-#[component]
-fn Recent(org: String, dashboard: Dashboard) -> impl IntoView {
-    let all = format!("/o/{org}/runs");
-    let rows: Vec<_> = dashboard.recent.into_iter().map(|run| recent_row(&org, run)).collect();
-    view! {
-        <Card title="Recent runs" class="flush" aside=move || view! { <a href=all>"All runs"</a> }>
-            <DataTable
-                caption="Recent runs, the newest first"
-                class="cards"
-                head=ViewFnOnce::from(|| view! {
-                    <Th>"Run"</Th>
-                    <Th>"Status"</Th>
-                    <Th>"Started"</Th>
-                    <Th num=true>"Duration"</Th>
-                    <Th num=true>"Cost"</Th>
-                })
-            >
-                {rows}
-            </DataTable>
-        </Card>
-    }
-    .into_any()
-}
-
-fn recent_row(org: &str, run: RunSummary) -> AnyView {
-    let href = format!("/o/{org}/runs/{}", run.id);
-    let took = match (run.started_at, run.finished_at) {
-        (Some(start), Some(end)) => text::duration((end - start).num_milliseconds()).into_any(),
-        _ => view! { <NoValue/> }.into_any(),
-    };
-    view! {
-        <tr>
-            <td>
-                <a href=href>{run.title}</a>
-                <span class="sub">{run.workflow_name} {format!(" v{}", run.workflow_version)}</span>
-            </td>
-            <td data-label="Status"><StatusBadge status=Signal::stored(Status::from((run.state, run.waiting_on)))/></td>
-            <td data-label="Started"><Time at=run.created_at/></td>
-            <td class="num" data-label="Duration">{took}</td>
-            <td class="num" data-label="Cost">{run.usage.cost.to_string()}</td>
-        </tr>
     }
     .into_any()
 }

@@ -1,7 +1,7 @@
 //! The figures, each a link to the list that it counts.
 
 use agentflow::{
-    dashboard::{Dashboard, Figures},
+    dashboard::{Figures, Moment, Span},
     kernel::{Money, Timestamp, text},
 };
 use leptos::prelude::*;
@@ -17,98 +17,124 @@ pub(super) fn runs_href(org: &str, state: Option<&str>, from: Timestamp, to: Opt
     format!("/o/{org}/runs?{}", query.join("&"))
 }
 
-/// All figures: those of the moment, then those of the period.
-#[component]
-pub(super) fn Tiles(org: String, dashboard: Dashboard) -> impl IntoView {
-    let now = moment(&org, &dashboard);
-    let words = dashboard.range.words();
-    let before = match dashboard.before.runs {
-        0 => format!("no runs in the {words} before"),
-        _ => format!("compared with the {words} before"),
-    };
-    let period = if dashboard.figures.runs == 0 {
-        let before = format!("No runs in this period. In the {words} before: {}.", count(dashboard.before.runs));
-        view! { <p class="no-runs">{before}</p> }.into_any()
-    } else {
-        let tiles = period(&org, &dashboard);
-        let class = if tiles.len() > 6 { "tiles six seven" } else { "tiles six" };
-        view! { <ul class=class>{tiles}</ul> }.into_any()
-    };
+/// The figures of the moment.
+pub(super) fn now(org: &str, moment: &Moment, approvals: i64, approvals_known: bool) -> AnyView {
+    let hour_ago = moment.now - std::time::Duration::from_secs(3_600);
+    let wait = moment.oldest_wait_ms.map_or_else(
+        || "Nothing waits for a free place".to_owned(),
+        |wait| format!("The oldest for {}", text::duration(wait)),
+    );
+    let failed = runs_href(org, Some("failed"), hour_ago, Some(moment.now));
+    let some =
+        |number, one: &'static str, more: &'static str| Some((count(number), if number == 1 { one } else { more }));
+    let inbox = format!("/o/{org}/approvals?mine=true");
+    let waiting = approvals_known.then_some(()).and_then(|()| some(approvals, "approval", "approvals"));
+    let tiles = vec![
+        tile("Approvals", waiting, "Wait for your decision".into(), Some(inbox)),
+        tile(
+            "Running",
+            some(moment.running, "run", "runs"),
+            "Under way".into(),
+            Some(format!("/o/{org}/runs?state=running")),
+        ),
+        tile("Queued", some(moment.queued, "run", "runs"), wait, Some(format!("/o/{org}/runs?state=queued"))),
+        tile("Failed", some(moment.failed_lately, "run", "runs"), "Of the last hour's runs".into(), Some(failed)),
+    ];
     view! {
         <section aria-labelledby="now">
             <h2 id="now" class="group-title">"Now"</h2>
-            <ul class="tiles four">{now}</ul>
-        </section>
-        <section aria-labelledby="period">
-            <h2 id="period" class="group-title">
-                {format!("Last {words}")}
-                <span class="muted">", " {before}</span>
-            </h2>
-            {period}
+            <ul class="tiles four">{tiles}</ul>
         </section>
     }
     .into_any()
 }
 
-fn moment(org: &str, dashboard: &Dashboard) -> Vec<AnyView> {
-    let moment = &dashboard.moment;
-    let hour_ago = dashboard.now - std::time::Duration::from_secs(3_600);
-    let wait = moment.oldest_wait_ms.map_or_else(
-        || "Nothing waits for a free place".to_owned(),
-        |wait| format!("The oldest for {}", text::duration(wait)),
-    );
-    let failed = runs_href(org, Some("failed"), hour_ago, Some(dashboard.now));
-    let some = |number| Some(count(number));
-    vec![
-        tile(
-            "Approvals",
-            some(dashboard.approvals),
-            "Wait for your decision".into(),
-            format!("/o/{org}/approvals?mine=true"),
-        ),
-        tile("Running", some(moment.running), "Under way".into(), format!("/o/{org}/runs?state=running")),
-        tile("Queued", some(moment.queued), wait, format!("/o/{org}/runs?state=queued")),
-        tile("Failed", some(moment.failed_lately), "Of the last hour's runs".into(), failed),
-    ]
+/// The figures of the period.
+pub(super) fn period(org: &str, span: &Span, (figures, before): &(Figures, Figures)) -> AnyView {
+    let words = span.range.map_or_else(|| "period".to_owned(), |range| range.words().to_owned());
+    let title = span.range.map_or_else(|| "In this period".to_owned(), |range| format!("Last {}", range.words()));
+    let compared = match before.runs {
+        0 => format!("no runs in the {words} before"),
+        _ => format!("compared with the {words} before"),
+    };
+    let tiles = if figures.runs == 0 {
+        let before = format!("No runs in this period. In the {words} before: {}.", count(before.runs));
+        view! { <p class="no-runs">{before}</p> }.into_any()
+    } else {
+        let tiles = tiles(org, span, figures, before);
+        let class = if tiles.len() > 6 { "tiles six seven" } else { "tiles six" };
+        view! { <ul class=class>{tiles}</ul> }.into_any()
+    };
+    view! {
+        <section aria-labelledby="period">
+            <h2 id="period" class="group-title">
+                {title}
+                <span class="muted">", " {compared}</span>
+            </h2>
+            {tiles}
+        </section>
+    }
+    .into_any()
 }
 
-fn period(org: &str, dashboard: &Dashboard) -> Vec<AnyView> {
-    let Dashboard { figures, before, from, now, .. } = dashboard;
-    let all = runs_href(org, None, *from, Some(*now));
-    let succeeded = runs_href(org, Some("succeeded"), *from, Some(*now));
-    let note = |about: String, of: fn(&Figures) -> Option<i64>| match (change(figures, before, of), about.is_empty()) {
-        (None, _) => about,
-        (Some(change), true) => change,
-        (Some(change), false) => format!("{about}, {change}"),
+/// Each with its unit, how many runs it is made of, how it changed, and the list of those runs.
+fn tiles(org: &str, span: &Span, figures: &Figures, before: &Figures) -> Vec<AnyView> {
+    let list = |state: Option<&str>| Some(runs_href(org, state, span.from, Some(span.to)));
+    let note = |about: String, of: fn(&Figures) -> Option<i64>| match change(figures, before, of) {
+        None => about,
+        Some(change) => format!("{about}, {change}"),
     };
-    let ended = || format!("{} ended", count(figures.ended()));
+    let runs = |count: i64| if count == 1 { "1 run".to_owned() } else { format!("{} runs", self::count(count)) };
+    let ended = || format!("{} that ended", runs(figures.ended()));
+    let all = || runs(figures.runs);
     let each = |sum: i64| sum / figures.runs.max(1);
-    let of =
-        format!("{} of {} that ended{}", count(figures.succeeded), count(figures.ended()), points(figures, before));
-    let took = |ms: Option<i64>| ms.map(text::duration);
-    let cost = format!("{} a run", Money(each(figures.cost.micros())));
-    let tokens = format!("{} a run", count(each(figures.tokens)));
+    let of = format!("{} of {}{}", count(figures.succeeded), ended(), points(figures, before));
+    // A duration and an amount of money have their units in them.
+    let plain = |value: String| Some((value, ""));
+    let took = |ms: Option<i64>| ms.map(text::duration).and_then(plain);
+    let cost = format!("{}, {} each", all(), Money(each(figures.cost.micros())));
+    let tokens = format!("{}, {} each", all(), count(each(figures.tokens)));
+    let stopped = figures.runs - figures.ended();
+    let open = if stopped == 0 { String::new() } else { format!("{} without an outcome", count(stopped)) };
+    let made = match (change(figures, before, |it| Some(it.runs)), open.is_empty()) {
+        (None, _) => open,
+        (Some(change), true) => change,
+        (Some(change), false) => format!("{open}, {change}"),
+    };
+    let unit = if figures.runs == 1 { "run" } else { "runs" };
     let mut tiles = vec![
-        tile("Runs", Some(count(figures.runs)), note(String::new(), |it| Some(it.runs)), all.clone()),
-        tile("Success rate", figures.success_permille().map(percent), of, succeeded),
-        tile("Duration, median", took(figures.p50_ms), note(ended(), |it| it.p50_ms), all.clone()),
-        tile("Duration, 95th in 100", took(figures.p95_ms), note(ended(), |it| it.p95_ms), all.clone()),
-        tile("Cost", Some(figures.cost.to_string()), note(cost, |it| Some(it.cost.micros())), all.clone()),
-        tile("Tokens", Some(count(figures.tokens)), note(tokens, |it| Some(it.tokens)), all.clone()),
+        tile("Runs", Some((count(figures.runs), unit)), made, list(None)),
+        tile("Success rate", figures.success_permille().map(percent).and_then(plain), of, list(Some("outcome"))),
+        tile("Duration, median", took(figures.p50_ms), note(ended(), |it| it.p50_ms), list(Some("outcome"))),
+        tile("Duration, 95th in 100", took(figures.p95_ms), note(ended(), |it| it.p95_ms), list(Some("outcome"))),
+        tile("Cost", plain(figures.cost.to_string()), note(cost, |it| Some(it.cost.micros())), list(None)),
+        tile("Tokens", Some((count(figures.tokens), "tokens")), note(tokens, |it| Some(it.tokens)), list(None)),
     ];
-    let cached = || format!("{} of {} calls", count(figures.cached), count(figures.cacheable()));
-    tiles.extend(figures.cached_permille().map(|rate| tile("Cache hit rate", Some(percent(rate)), cached(), all)));
+    // Calls are counted by the hour and not by run: no list of runs shows them.
+    tiles.extend(figures.cached_permille().map(|rate| {
+        let of = format!("{} of {} calls", count(figures.cached), count(figures.cacheable()));
+        tile("Cache hit rate", plain(percent(rate)), of, None)
+    }));
     tiles
 }
 
-fn tile(label: &'static str, value: Option<String>, note: String, href: String) -> AnyView {
-    let value = value.map_or_else(|| view! { <NoValue/> }.into_any(), IntoAny::into_any);
+fn tile(label: &'static str, value: Option<(String, &'static str)>, note: String, href: Option<String>) -> AnyView {
+    let value = match value {
+        Some((value, "")) => value.into_any(),
+        Some((value, unit)) => view! { {value} " " <span class="tile-unit">{unit}</span> }.into_any(),
+        None => view! { <NoValue/> }.into_any(),
+    };
+    let inner = view! {
+        <span class="tile-label">{label}</span>
+        <span class="tile-value">{value}</span>
+    };
+    let inner = match href {
+        Some(href) => view! { <a href=href>{inner}</a> }.into_any(),
+        None => inner.into_any(),
+    };
     view! {
         <li class="tile">
-            <a href=href>
-                <span class="tile-label">{label}</span>
-                <span class="tile-value">{value}</span>
-            </a>
+            {inner}
             <span class="tile-note">{note}</span>
         </li>
     }

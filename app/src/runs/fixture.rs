@@ -128,6 +128,8 @@ pub fn detail(view: RunView) -> RunDetail {
             usage: view.usage,
             error: view.error.clone(),
             queued_because: None,
+            labels: Vec::new(),
+            found_in: Vec::new(),
         },
         retry_of: None,
         retried_by: Vec::new(),

@@ -21,7 +21,7 @@ use super::{
     asked::FetchedApproval,
     detail::{Detail, address, asked_of, named},
     facts::RunSituation,
-    line::base,
+    line::{base, encoded},
     model::RunModel,
     part::{Fetched, Tab, Wanted, fetch},
     steps::{Patterns, Steps, page_keys},
@@ -333,6 +333,14 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         let is_still = model.data.with(|data| data.view.state) == state_then;
         queued_because.clone().filter(|_| is_still).map(|words| view! { <p class="run-situation">{words}</p> })
     };
+    let labels: Vec<_> = summary
+        .labels
+        .iter()
+        .map(|label| {
+            let href = format!("/o/{org}/runs?label={}", encoded(label));
+            view! { <a class="tag run-label" href=href title="Runs with this label">{label.clone()}</a> }
+        })
+        .collect();
     let about = {
         let summary = summary.clone();
         move || {
@@ -343,6 +351,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
                     <Time at=summary.created_at/>
                     {retry_of.map(|id| run_link.clone()(id, "Retry of"))}
                     {retried_by.first().map(|id| run_link(*id, "Retried as"))}
+                    {labels}
                     <code class="run-id">{summary.id.to_string()}</code>
                 </div>
                 <Facts model/>

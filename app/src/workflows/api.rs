@@ -381,10 +381,12 @@ pub async fn start_run(
     #[server(default)] version: Option<i32>,
     #[server(default)] typed: BTreeMap<String, String>,
     #[server(default)] json: Option<String>,
+    #[server(default)] labels: Option<String>,
 ) -> Result<(), ApiError> {
     let cx = door::ctx(&org).await?;
     let input = views::input(&cx.grant()?, workflow, version, &typed, json.as_deref()).await?;
-    let start = Start { workflow, version, input, priority: None, idempotency_key: Some(key) };
+    let labels = labels.iter().flat_map(|labels| labels.split(',')).map(str::to_owned).collect();
+    let start = Start { workflow, version, input, priority: None, labels, idempotency_key: Some(key) };
     let started = runs::start(&cx.grant()?, start).await.map_err(|error| views::at_typed(error, json.is_some()))?;
     leptos_axum::redirect(&format!("/o/{}/runs/{}", cx.org().slug, started.run));
     Ok(())

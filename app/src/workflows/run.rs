@@ -116,6 +116,10 @@ fn start_form(org: &str, here: &str, page: &RunPage, as_json: bool) -> AnyView {
                 {entries}
                 {version}
                 {fields()}
+                <Field
+                    name="labels" label="Labels" optional=true hint="The run is found by them again. Commas between."
+                    longest=420
+                />
                 <div class="row">
                     <Submit busy="Starting…">"Start run"</Submit>
                     {other}

@@ -1,5 +1,6 @@
 //! Files to download, by cookie: what a page shows, whole.
 
+mod chart;
 mod log;
 
 use agentflow::{
@@ -30,6 +31,7 @@ pub fn routes() -> Router<State> {
         .route("/o/{org}/logs.jsonl", get(log::all_json_lines))
         .route("/o/{org}/logs.csv", get(log::all_table))
         .route("/o/{org}/runs/{id}/files/{*path}", get(file))
+        .route("/o/{org}/dashboard.csv", get(chart::table))
         .route("/o/{org}/workflows/{id}/export.yaml", get(workflow))
 }
 

@@ -5,10 +5,10 @@ use agentflow::{
         journal::{LogLevel, StepView, Usage},
         state::{Priority, RunState, StepError, StepId, StepKind, StepState, WaitingOn},
     },
-    kernel::{ApprovalId, Cursor, Error, RunId, Timestamp, WorkflowId},
+    kernel::{ApprovalId, Cursor, Error, Money, RunId, Timestamp, WorkflowId},
     runs::{
-        Again, AgainFrom, Bulk, LogLine, LogPage, LogQuery, RunFilter, RunPayloads, RunSummary, StepDetail, bulk,
-        control,
+        Again, AgainFrom, Bulk, LogLine, LogPage, LogQuery, Part, RunFilter, RunOrder, RunPayloads, RunSummary,
+        StepDetail, bulk, control,
         service::{self, Start},
     },
 };
@@ -49,6 +49,10 @@ pub struct Run {
     /// Why it does not run yet, a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued_because: Option<String>,
+    labels: Vec<String>,
+    /// Where the text that was searched for was found, besides the title.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    found_in: Vec<Part>,
 }
 
 /// Tokens and money.
@@ -84,6 +88,8 @@ impl From<RunSummary> for Run {
             usage: run.usage.into(),
             error: run.error,
             queued_because: run.queued_because,
+            labels: run.labels,
+            found_in: run.found_in,
         }
     }
 }
@@ -212,6 +218,8 @@ pub struct StartBody {
     version: Option<i32>,
     #[serde(default)]
     priority: Option<Priority>,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 fn no_input() -> Value {
@@ -241,6 +249,7 @@ pub async fn start(
         version: body.version,
         input: body.input,
         priority: body.priority,
+        labels: body.labels,
         idempotency_key: idempotency_key(&headers)?,
     };
     let started = service::start(&caller.cx.grant()?, start).await?;
@@ -373,10 +382,24 @@ pub struct ListQuery {
     /// Words with commas between.
     state: Option<String>,
     workflow: Option<String>,
+    /// An agent's key.
+    agent: Option<String>,
+    /// A trigger; `live` are all but tests.
     trigger: Option<String>,
+    label: Option<String>,
     q: Option<String>,
+    /// Whether `q` is searched for in inputs, outputs and logs too.
+    #[serde(default)]
+    inside: bool,
+    /// Millionths of a US dollar.
+    cost_micros_min: Option<i64>,
+    cost_micros_max: Option<i64>,
+    seconds_min: Option<i64>,
+    seconds_max: Option<i64>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    /// `newest`, `oldest`, `longest`, `shortest`, `dearest` or `cheapest` first.
+    order: Option<String>,
 }
 
 impl ListQuery {
@@ -394,8 +417,30 @@ impl ListQuery {
             ),
             None => None,
         };
-        let trigger = self.trigger.filter(|word| !word.contains('\0'));
-        Ok(RunFilter { states, workflow, trigger, q: self.q, from: self.from, to: self.to })
+        let order = match self.order.as_deref() {
+            Some(word) => RunOrder::parse(word).ok_or_else(|| {
+                let orders = RunOrder::ALL.map(RunOrder::as_str).join(", ");
+                Error::invalid("order", format!("There is no order {word:?}; there are {orders}."))
+            })?,
+            None => RunOrder::default(),
+        };
+        Ok(RunFilter {
+            states,
+            workflow,
+            agent: self.agent,
+            trigger: self.trigger.filter(|word| !word.contains('\0')),
+            label: self.label,
+            q: self.q,
+            inside: self.inside,
+            cost_min: self.cost_micros_min.map(Money),
+            cost_max: self.cost_micros_max.map(Money),
+            lasts_min: self.seconds_min,
+            lasts_max: self.seconds_max,
+            from: self.from,
+            to: self.to,
+            runs: Vec::new(),
+            order,
+        })
     }
 }
 

@@ -74,7 +74,7 @@ impl Ground {
     /// Starts a run.
     pub async fn start(&self, workflow: WorkflowId, input: Value, by_program: bool) -> Result<RunId, Trouble> {
         let ctx = if by_program { &self.program } else { &self.person };
-        let start = Start { workflow, version: None, input, priority: None, idempotency_key: None };
+        let start = Start { workflow, version: None, input, priority: None, labels: Vec::new(), idempotency_key: None };
         Ok(runs::service::start(&ctx.grant().map_err(said)?, start).await.map_err(said)?.run)
     }
 

@@ -91,6 +91,7 @@ impl Hand {
             retry_of: None,
             priority: Default::default(),
             group: None,
+            labels: Vec::new(),
         };
         let begin = Begin { node: self.node, first: None };
         let fresh = store::start_run(&mut tx, &new, Some(begin)).await.map_err(said)?;

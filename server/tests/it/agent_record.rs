@@ -59,7 +59,14 @@ async fn the_record_tells_who_did_what_and_who_had_to_be_helped() {
         acme.until(run, state).await;
     }
     // A test is none of its tasks.
-    let test = Start { workflow: plain, version: Some(1), input: json!({}), priority: None, idempotency_key: None };
+    let test = Start {
+        workflow: plain,
+        version: Some(1),
+        input: json!({}),
+        priority: None,
+        labels: Vec::new(),
+        idempotency_key: None,
+    };
     let test = runs::service::start(&grant_to_run(&acme), test).await.expect("start").run;
     let ended = acme.until(test, RunState::Succeeded).await;
     let tests = i64::from(ended.summary.trigger == "test");
@@ -110,8 +117,14 @@ async fn new_runs_are_refused_while_an_agent_is_off_and_a_retry_counts_its_own_t
         { "id": "end", "kind": "end", "after": ["more"] },
     ]);
     let workflow = acme.workflow("Two", any(), two).await;
-    let begin =
-        || Start { workflow, version: None, input: json!({ "title": "x" }), priority: None, idempotency_key: None };
+    let begin = || Start {
+        workflow,
+        version: None,
+        input: json!({ "title": "x" }),
+        priority: None,
+        labels: Vec::new(),
+        idempotency_key: None,
+    };
     agents::service::set_status(&acme.owner.grant().expect("owner"), writer, AgentStatus::Inactive).await.expect("off");
     let refused = runs::service::start(&grant_to_run(&acme), begin()).await.expect_err("it is off");
     assert_eq!(refused.code, "agents.inactive");

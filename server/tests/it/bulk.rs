@@ -47,10 +47,10 @@ async fn what_a_retry_of_many_would_do_is_told_first_and_a_second_press_starts_n
     let owner = &acme.owner;
     let of_all = RunFilter::default();
     let preview = async |filter: &RunFilter, what: Bulk| {
-        bulk::preview(&owner.grant().unwrap(), &owner.grant().unwrap(), filter, what).await.unwrap()
+        bulk::preview(&owner.grant().unwrap(), &owner.grant().unwrap(), filter, None, what).await.unwrap()
     };
     let shown = preview(&of_all, Bulk::Retry).await;
-    assert!(!shown.more);
+    assert!(shown.next.is_none());
     let counts: Vec<_> = shown.runs.iter().map(|run| (run.summary.id, run.reused, run.again, run.outside)).collect();
     // The newest first; a sum does nothing outside, a request that posts does.
     assert_eq!(counts, [(failed[2], 2, 1, 0), (failed[1], 3, 1, 1), (failed[0], 2, 1, 0)]);
@@ -99,7 +99,8 @@ async fn many_runs_are_held_let_go_and_stopped_and_each_is_told_what_became_of_i
     acme.until(runs[0], RunState::Paused).await;
     acme.until(runs[1], RunState::Paused).await;
     let preview =
-        bulk::preview(&owner.grant().unwrap(), &owner.grant().unwrap(), &RunFilter::default(), Bulk::Resume).await;
+        bulk::preview(&owner.grant().unwrap(), &owner.grant().unwrap(), &RunFilter::default(), None, Bulk::Resume)
+            .await;
     assert_eq!(preview.unwrap().runs.iter().map(|run| run.summary.id).collect::<Vec<_>>(), [runs[1], runs[0]]);
     assert_eq!(does(Bulk::Resume, &runs[..1]).await, [Ok(None)]);
     acme.until(runs[0], RunState::Waiting).await;

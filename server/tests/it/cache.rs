@@ -11,7 +11,7 @@ use std::{
 };
 
 use agentflow::{
-    dashboard::{self, Figures, Range},
+    dashboard::{self, Figures, Range, service::Wish},
     engine::{
         journal::{StepView, Usage},
         state::RunState,
@@ -83,7 +83,8 @@ fn cached(run: &RunDetail) -> Vec<&str> {
 
 async fn figures(office: &Office) -> Figures {
     let cx = &office.owner;
-    dashboard::service::read(&cx.grant().unwrap(), &cx.grant().unwrap(), Range::Day).await.unwrap().figures
+    let wish = Wish { range: Range::Day, ..Wish::default() };
+    dashboard::service::read(&cx.grant().unwrap(), &cx.grant().unwrap(), &wish).await.unwrap().figures.unwrap().0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,8 +39,14 @@ impl Place {
     }
 
     async fn start_at_once(&self) -> RunId {
-        let start =
-            Start { workflow: self.workflow, version: None, input: json!({}), priority: None, idempotency_key: None };
+        let start = Start {
+            workflow: self.workflow,
+            version: None,
+            input: json!({}),
+            priority: None,
+            labels: Vec::new(),
+            idempotency_key: None,
+        };
         runs::start(&self.ctx.grant().unwrap(), start).await.unwrap().run
     }
 

@@ -217,6 +217,7 @@ impl Place {
             retry_of: None,
             priority: Priority::Normal,
             group: None,
+            labels: Vec::new(),
         }
     }
 

@@ -14,11 +14,12 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 30] = [
     "",
     "/",
     "/runs",
     "/logs",
+    "/runs/bulk",
     "/runs/run_01jd0000000000000000000000",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
@@ -125,11 +126,17 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 82] = [
+const ARGUMENTS: [(&str, &str); 88] = [
     ("to", ""),
     ("hours", "1"),
     ("until", ""),
     ("approvals", "apr_01jd0000000000000000000000"),
+    ("first", "2026-11-01"),
+    ("last", "2026-11-20"),
+    ("kept", "state=failed"),
+    ("labels", "x"),
+    ("page", "runs"),
+    ("view", "x"),
     ("allowed_domains", "example.com"),
     ("conversation", "conv_01jd0000000000000000000000"),
     ("rehearsal", "reh_01jd0000000000000000000000"),

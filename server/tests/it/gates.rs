@@ -325,7 +325,14 @@ async fn nobody_decides_about_their_own_run_by_no_hand() {
     let named = acme.asking("Named", refund(json!({ "not_own": true, "people": ["{{ input.who }}"] }))).await;
     let who = address(&world, &ben).await;
     let input = json!({ "title": "Ben's", "who": who });
-    let start = runs::service::Start { workflow: named, version: None, input, priority: None, idempotency_key: None };
+    let start = runs::service::Start {
+        workflow: named,
+        version: None,
+        input,
+        priority: None,
+        labels: Vec::new(),
+        idempotency_key: None,
+    };
     let run = runs::service::start(&ben.grant().unwrap(), start).await.unwrap().run;
     let id = acme.asked(run).await.id;
     assert_eq!(decide(&ben, id, &yes()).await.unwrap_err().code, "approvals.own_run");

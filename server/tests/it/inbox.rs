@@ -230,7 +230,7 @@ async fn the_list_of_runs_is_filtered_by_its_address() {
     assert!(found.contains("Parcel 07") && !found.contains("Parcel 08"));
     assert!(found.contains("value=\"parcel 07\""), "the field shows what was asked");
     let none = ben.client.get("/o/acme/runs?state=failed").await.text().to_owned();
-    assert!(none.contains("No runs match these filters"));
+    assert!(none.contains("No runs match this filter"));
     let waiting = ben.client.get("/o/acme/runs?state=active").await.text().to_owned();
     assert!(waiting.contains("Parcel 59"));
     let wrong = ben.client.get("/o/acme/runs?cursor=x").await;

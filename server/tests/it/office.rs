@@ -151,7 +151,7 @@ impl Office {
 
     /// Starts a run.
     pub async fn start(&self, workflow: WorkflowId, input: Value) -> RunId {
-        let start = Start { workflow, version: None, input, priority: None, idempotency_key: None };
+        let start = Start { workflow, version: None, input, priority: None, labels: Vec::new(), idempotency_key: None };
         runs::service::start(&self.owner.grant().expect("owner"), start).await.expect("start").run
     }
 

@@ -172,10 +172,12 @@ async fn a_month_of_history_adds_up_and_lies_in_the_month() {
         assert_eq!((detail.view.started_at, detail.view.finished_at), (run.started_at, run.finished_at));
     }
     // The dashboard counts the same.
-    let (view, payloads) = (office.owner.grant().unwrap(), office.owner.grant().unwrap());
-    let read = dashboard::service::read(&view, &payloads, dashboard::Range::Month).await.unwrap();
+    let wish = dashboard::service::Wish { range: dashboard::Range::Month, ..Default::default() };
+    let read =
+        dashboard::service::read(&office.owner.grant().unwrap(), &office.owner.grant().unwrap(), &wish).await.unwrap();
+    let (figures, _) = read.figures.unwrap();
     let cost: i64 = runs.iter().map(|run| run.usage.cost.micros()).sum();
-    assert_eq!((read.figures.runs, read.figures.cost.micros()), (20, cost));
+    assert_eq!((figures.runs, figures.cost.micros()), (20, cost));
     // The right to move them was lent, and is gone.
     let lent = "select has_column_privilege('agentflow_engine', 'run_events', 'at', 'update')
                     or has_column_privilege('agentflow_engine', 'run_events', 'data', 'update')";

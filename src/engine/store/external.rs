@@ -49,6 +49,8 @@ pub struct NewRun {
     pub priority: Priority,
     /// The group of which only so many runs are under way at once.
     pub group: Option<Group>,
+    /// What it is found by again.
+    pub labels: Vec<String>,
 }
 
 impl NewRun {
@@ -189,6 +191,7 @@ pub async fn start_run(tx: &mut TenantTx, run: &NewRun, begin: Option<Begin>) ->
         &j.step_details,
         &j.step_queued,
         &j.step_wakes as _,
+        &run.labels,
     )
     .fetch_one(tx.conn())
     .await?;

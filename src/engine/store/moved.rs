@@ -116,9 +116,18 @@ pub async fn move_ended(pool: &PgPool, org: OrgId, runs: &[Moved]) -> Result<u64
     .execute(&mut *tx)
     .await?
     .rows_affected();
-    sqlx::raw_sql("set local role none; revoke update (at, data) on run_events from agentflow_engine")
-        .execute(&mut *tx)
+    // What ended before may be taken in already, as it is searched and counted: that begins anew.
+    sqlx::query!("select set_config('app.organization_id', $1, true)", org.uuid().to_string())
+        .fetch_one(&mut *tx)
         .await?;
+    sqlx::raw_sql(
+        "set local role none;
+         revoke update (at, data) on run_events from agentflow_engine;
+         delete from run_figures where organization_id = current_organization();
+         delete from run_texts_upto where organization_id = current_organization()",
+    )
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok(moved)
 }

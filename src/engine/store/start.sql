@@ -16,7 +16,7 @@ made as (
     insert into runs (
         organization_id, id, workflow_id, workflow_version, plan_sha256, title, trigger, started_by, started_by_name,
         retry_of, input, deadline_at, priority, concurrency_key, concurrency_limit, held, owner, fence, state, started_at,
-        last_seq, wake_at
+        last_seq, labels, wake_at
     )
     select
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12), $16, $17, $18::integer,
@@ -24,6 +24,7 @@ made as (
         case when begins then 'running' else 'queued' end,
         case when begins then now() end,
         case when begins then 1 + cardinality($22::bigint[]) else 1 end,
+        $40::text[],
         case
             when node is not null then null
             -- Held until it is admitted, at most until its deadline has surely passed: then it is failed.

@@ -3,6 +3,7 @@
 use agentflow::{
     kernel::{Cursor, Page, RunId, Timestamp, WorkflowId},
     runs::{Bulk, BulkPreview, RunFilter, RunSummary},
+    views::SavedView,
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 use serde::{Deserialize, Serialize};
@@ -14,34 +15,39 @@ use crate::error::ApiError;
 use agentflow::{
     access::Permission,
     kernel::Error,
-    runs::{bulk, service},
-    workflows,
+    runs::{bulk, service, store::Choices},
+    views,
 };
 
 /// The list as its page shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunsData {
-    /// The runs, the newest first.
+    /// The runs, in their order.
     pub runs: Page<RunSummary>,
     /// How many fit in all; nothing where they are too many to count.
     pub total: Option<u64>,
     /// The workflows to filter by.
     pub workflows: Vec<(WorkflowId, String)>,
+    /// The agents to filter by: keys and names.
+    pub agents: Vec<(String, String)>,
+    /// The labels to filter by.
+    pub labels: Vec<String>,
+    /// The person's saved views.
+    pub views: Vec<SavedView>,
     /// The moment of this answer, by the database's clock.
     pub now: Timestamp,
     /// Whether the one who asks may stop, hold and retry runs.
     pub may_operate: bool,
 }
 
-/// A page of the list, with the workflows to filter by.
+/// A page of the list, with what it can be narrowed to.
 #[server(input = Json)]
 pub async fn load_runs(org: String, filter: RunFilter, cursor: Option<Cursor>) -> Result<RunsData, ApiError> {
     let cx = door::ctx(&org).await?;
-    let (runs, now) = service::list_now(&cx.grant()?, &filter, cursor.as_ref(), 50).await?;
-    let total = service::count(&cx.grant()?, &filter).await?;
-    let workflows = workflows::service::list(&cx.grant()?).await?;
-    let workflows = workflows.into_iter().map(|it| (it.id, it.name)).collect();
-    Ok(RunsData { runs, total, workflows, now, may_operate: cx.role().may(Permission::Operate) })
+    let (runs, now, total) = service::list_and_count(&cx.grant()?, &filter, cursor.as_ref(), 50).await?;
+    let Choices { workflows, agents, labels } = service::choices(&cx.grant()?).await?;
+    let views = views::service::list(&cx.grant()?, "runs").await?;
+    Ok(RunsData { runs, total, workflows, agents, labels, views, now, may_operate: cx.role().may(Permission::Operate) })
 }
 
 /// A page of the list again, because something changed.
@@ -64,11 +70,16 @@ pub struct BulkData {
     pub key: String,
 }
 
-/// What an action on all runs of a filter would do.
+/// What an action on the runs of a filter would do, from a place in the list on.
 #[server(input = Json)]
-pub async fn load_bulk(org: String, filter: RunFilter, action: Bulk) -> Result<BulkData, ApiError> {
+pub async fn load_bulk(
+    org: String,
+    filter: RunFilter,
+    cursor: Option<Cursor>,
+    action: Bulk,
+) -> Result<BulkData, ApiError> {
     let cx = door::ctx(&org).await?;
-    let preview = bulk::preview(&cx.grant()?, &cx.grant()?, &filter, action).await?;
+    let preview = bulk::preview(&cx.grant()?, &cx.grant()?, &filter, cursor.as_ref(), action).await?;
     Ok(BulkData { preview, key: RunId::new().to_string() })
 }
 

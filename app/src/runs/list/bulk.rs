@@ -42,21 +42,48 @@ pub fn BulkPage() -> impl IntoView {
     let query = use_query_map();
     let source = move || {
         let action = query.with(|query| query.get_str("action").and_then(Bulk::parse));
-        (org.get(), query.with(Place::read), action)
+        (org.get(), query.with(Place::read), action, query.with(|query| query.get_str("chosen").is_some()))
     };
-    let page = loading(source, |(org, place, action)| async move {
+    let page = loading(source, |(org, place, action, by_hand)| async move {
         let action = action.ok_or_else(|| ApiError(Error::not_found("page")))?;
-        Ok((load_bulk(org, place.filter(), action).await?, action))
+        // Nothing that is chosen by hand is not everything.
+        if by_hand && place.filter.runs.is_empty() {
+            return Ok((None, action));
+        }
+        Ok((Some(load_bulk(org, place.filter, place.cursor, action).await?), action))
     });
-    let view = move |(page, action): (BulkData, Bulk)| {
-        let back = query.with_untracked(Place::read).href(&org.get_untracked());
-        view! { <Whole org=org.get_untracked() page action back/> }.into_any()
+    let view = move |(page, action): (Option<BulkData>, Bulk)| {
+        let (org, place) = (org.get_untracked(), query.with_untracked(Place::read));
+        let back = Place { cursor: None, ..place.clone() }.href(&org);
+        let Some(page) = page else { return nothing_chosen(action, back) };
+        let next = page.preview.next.clone().map(|cursor| place.bulk_href(&org, action, Some(cursor)));
+        view! { <Whole org page action back next/> }.into_any()
     };
     view! { <Loaded resource=page view/> }.into_any()
 }
 
+/// Somebody pressed the button without choosing.
+fn nothing_chosen(action: Bulk, back: String) -> AnyView {
+    let title = format!("{} runs", verb(action));
+    view! {
+        <Title text=Signal::stored(format!("{title} · Runs"))/>
+        <PageHeader title=Signal::stored(title) crumbs=vec![Crumb::new("Runs", back.clone())]/>
+        <EmptyState title="No run is chosen" glyph=Glyph::Filter>
+            <p>"Tick the runs in the list first."</p>
+            <p><a class="btn" href=back>"Back to the list"</a></p>
+        </EmptyState>
+    }
+    .into_any()
+}
+
 #[component]
-fn Whole(org: String, page: BulkData, action: Bulk, back: String) -> impl IntoView {
+fn Whole(
+    org: String,
+    page: BulkData,
+    action: Bulk,
+    back: String,
+    #[prop(optional_no_strip)] next: Option<String>,
+) -> impl IntoView {
     let send = FormAction::new::<BulkRuns>();
     let replayed = replayed_answer::<BulkRuns>();
     let done = Memo::new(move |_| send.value().get().and_then(Result::ok).or_else(|| replayed.clone()));
@@ -69,7 +96,7 @@ fn Whole(org: String, page: BulkData, action: Bulk, back: String) -> impl IntoVi
     let title = Signal::derive(title);
     let crumbs = vec![Crumb::new("Runs", back.clone())];
     let body = move || match done.get() {
-        Some(lines) => outcomes(&org, action, &lines, &back),
+        Some(lines) => outcomes(&org, action, &lines, &back, next.clone()),
         None => confirmation(&org, send, &page, action, &back),
     };
     view! {
@@ -113,9 +140,10 @@ fn confirmation(org: &str, send: FormAction<Vec<BulkLine>>, page: &BulkData, act
         Bulk::Retry => "Retrying…",
     };
     let label = format!("{} {}", verb(action), counted(ids.len(), "run", "runs"));
-    let more = preview.more.then(|| {
+    let more = preview.next.is_some().then(|| {
         let words = format!(
-            "More runs fit than are reached at once: these are the newest {MOST_AT_ONCE}. The others stay as they are."
+            "More runs fit than are reached at once. These are {MOST_AT_ONCE} of them; the page that says what became \
+             of them leads on to the next ones."
         );
         view! { <Callout><p>{words}</p></Callout> }
     });
@@ -212,7 +240,7 @@ fn row(org: &str, run: &BulkRun, counts: bool) -> AnyView {
 }
 
 /// What became of each.
-fn outcomes(org: &str, action: Bulk, lines: &[BulkLine], back: &str) -> AnyView {
+fn outcomes(org: &str, action: Bulk, lines: &[BulkLine], back: &str, next: Option<String>) -> AnyView {
     let done = lines.iter().filter(|line| line.refused.is_none()).count();
     let (one, more, word) = match action {
         Bulk::Cancel => ("run is being stopped", "runs are being stopped", RunState::Cancelling),
@@ -225,6 +253,10 @@ fn outcomes(org: &str, action: Bulk, lines: &[BulkLine], back: &str) -> AnyView 
         words.push_str(&format!(" With {} nothing was done, for the reasons below.", lines.len() - done));
     }
     let tone = if done < lines.len() { Tone::Warning } else { Tone::Success };
+    let next = next.map(|href| {
+        // A full load: what was done is not shown for the next ones.
+        view! { <p>"More runs fit. " <a class="btn btn-primary" href=href rel="external">"Go on with the next ones"</a></p> }
+    });
     let head = ViewFnOnce::from(|| view! { <Th>"Run"</Th><Th>"What became of it"</Th> });
     let rows: Vec<_> = lines
         .iter()
@@ -246,6 +278,7 @@ fn outcomes(org: &str, action: Bulk, lines: &[BulkLine], back: &str) -> AnyView 
         .collect();
     view! {
         <div role="status"><Callout tone><p>{words}</p></Callout></div>
+        {next}
         <DataTable caption="What became of each run" head class="cards">{rows}</DataTable>
         <p><a class="btn" href=back.to_owned()>"Back to the list"</a></p>
     }
