@@ -4,6 +4,7 @@
 pub mod api;
 #[cfg(feature = "ssr")]
 mod bar;
+mod hand;
 mod part;
 #[cfg(feature = "ssr")]
 mod place;

@@ -155,9 +155,10 @@ impl Sight {
         let edge = frame.get_bounding_client_rect().top();
         let old = self.blocks();
         // The first line in sight.
+        let end = edge + f64::from(frame.client_height());
         let held = old.iter().flat_map(|block| children(&block.element)).find_map(|row| {
             let rect = row.get_bounding_client_rect();
-            (rect.bottom() > edge).then(|| (row.id(), rect.top()))
+            (rect.bottom() > edge && rect.top() < end).then(|| (row.id(), rect.top()))
         });
         let Ok(holder) = document().create_element("div") else { return };
         holder.set_inner_html(html);

@@ -10,9 +10,13 @@ use leptos_router::{
     hooks::{use_location, use_navigate},
 };
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement, HtmlInputElement};
+use web_sys::Element;
 
-use super::{BLOCK, BLOCKS, FirstLog, LogAsk, LogFacts, LogHtml, LogPart, Spot, api, sight::Sight};
+use super::{
+    BLOCK, BLOCKS, FirstLog, LogAsk, LogFacts, LogHtml, LogPart, Spot, api,
+    hand::{close_menu, focus_search, is_plain, leave_menu, open_menu, page_keys, press, search_key},
+    sight::Sight,
+};
 use crate::{
     host,
     kit::{Announcer, Failure, time::browser_now},
@@ -192,7 +196,7 @@ impl Log {
             let Some((at, said)) = self.said.try_get_value() else { return };
             let now = browser_now();
             let since = Some(said).filter(|_| now - at >= SPOKEN);
-            let fit = self.sight.seen().1 / u64::from(BLOCK) + 2;
+            let fit = self.sight.seen().1 / u64::from(BLOCK) + 3;
             let blocks = if self.follows() { u32::try_from(fit).unwrap_or(BLOCKS).min(BLOCKS + 2) } else { 0 };
             let answer = self.ask(LogAsk { spot: Spot::End, blocks, since, ..LogAsk::default() });
             spawn_local(async move {
@@ -445,10 +449,6 @@ fn scrolled(log: Log) {
     log.look();
 }
 
-fn is_plain(event: &ev::KeyboardEvent) -> bool {
-    !(event.ctrl_key() || event.meta_key() || event.alt_key())
-}
-
 fn frame_key(log: Log, event: &ev::KeyboardEvent) {
     match event.key().as_str() {
         "PageUp" | "ArrowUp" | "Home" => log.pause(),
@@ -457,57 +457,8 @@ fn frame_key(log: Log, event: &ev::KeyboardEvent) {
             log.resume();
         }
         "w" if is_plain(event) => press(".log-wraps"),
-        "Escape" => close_menu(),
+        "Escape" => leave_menu(),
         _ => {}
-    }
-}
-
-/// Enter goes from hit to hit while the text is the one that was searched for.
-fn search_key(event: &ev::KeyboardEvent) {
-    let field = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
-    if event.key() == "Enter"
-        && let Some(field) = field.filter(|field| field.id() == "log-q")
-        && !field.value().is_empty()
-        && field.get_attribute("data-q") == Some(field.value())
-        && document().query_selector(".log-hits [rel=next]").ok().flatten().is_some()
-    {
-        event.prevent_default();
-        press(if event.shift_key() { ".log-hits [rel=prev]" } else { ".log-hits [rel=next]" });
-    }
-}
-
-/// `/` goes to the search from everywhere on the page; the browser's own search is only spoken of.
-fn page_keys(hint: RwSignal<bool>) {
-    Effect::new(move |_| {
-        let handle = window_event_listener(ev::keydown, move |event| {
-            let typing = host::is_in_form(&event, "input, textarea, select, [contenteditable], dialog");
-            match event.key().as_str() {
-                "/" if is_plain(&event) && !typing => {
-                    event.prevent_default();
-                    hint.set(false);
-                    focus_search();
-                }
-                "f" if event.ctrl_key() || event.meta_key() => hint.set(true),
-                _ => {}
-            }
-        });
-        on_cleanup(move || handle.remove());
-    });
-}
-
-fn focus_search() {
-    let field = document().get_element_by_id("log-q").and_then(|field| field.dyn_into::<HtmlInputElement>().ok());
-    if let Some(field) = field {
-        drop(field.focus());
-        field.select();
-    }
-}
-
-/// Follows a link of the view.
-fn press(selector: &str) {
-    let link = document().query_selector(selector).ok().flatten().and_then(|link| link.dyn_into::<HtmlElement>().ok());
-    if let Some(link) = link {
-        link.click();
     }
 }
 
@@ -520,7 +471,7 @@ fn clicked(log: Log, event: &ev::MouseEvent, go: impl Fn(String)) {
     let href = link.get_attribute("href").unwrap_or_default();
     event.prevent_default();
     if let Some(field) = link.get_attribute("data-pick") {
-        open_menu(log, &link, &field, &href);
+        open_menu(&link, &field, &href, &log.address.get_untracked(), log.run.is_some());
     } else if href.starts_with('?') {
         go(href);
     } else {
@@ -529,41 +480,6 @@ fn clicked(log: Log, event: &ev::MouseEvent, go: impl Fn(String)) {
         let from = hash.split('-').next().filter(|from| event.shift_key() && from.starts_with("#L"));
         let hash = from.map_or_else(|| href.clone(), |from| format!("{from}-{}", href.trim_start_matches('#')));
         go(format!("?{}{hash}", log.address.get_untracked()));
-    }
-}
-
-fn close_menu() {
-    if let Ok(Some(menu)) = document().query_selector(".log-menu") {
-        menu.remove();
-    }
-}
-
-/// Only these lines, or none of them; and for a line that is marked, those around it.
-fn open_menu(log: Log, at: &Element, field: &str, only: &str) {
-    let Some(parent) = at.parent_element() else { return };
-    let value = host::encoded(&at.text_content().unwrap_or_default());
-    let address = log.address.get_untracked();
-    let row = at.closest(".log-line").ok().flatten().map(|row| row.id()).unwrap_or_default();
-    let mut links = vec![
-        (if field == "level" { "This and above" } else { "Only this" }, only.to_owned()),
-        ("Without this", format!("?{address}&not_{field}={value}")),
-    ];
-    if log.run.is_some() {
-        links.push(("Show context", format!("?{address}&around={}", row.trim_start_matches('L'))));
-    }
-    let Ok(menu) = document().create_element("span") else { return };
-    menu.set_class_name("log-menu");
-    for (words, href) in links {
-        if let Ok(link) = document().create_element("a") {
-            link.set_text_content(Some(words));
-            drop(link.set_attribute("href", &href));
-            drop(link.set_attribute("data-noscroll", ""));
-            drop(menu.append_child(&link));
-        }
-    }
-    drop(parent.append_child(&menu));
-    if let Some(first) = menu.first_element_child().and_then(|link| link.dyn_into::<HtmlElement>().ok()) {
-        drop(first.focus());
     }
 }
 

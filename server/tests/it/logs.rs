@@ -27,7 +27,7 @@ fn rows(part: &Value) -> Vec<(u64, i64)> {
     let html = part["html"]["rows"].as_str().unwrap();
     let number =
         |row: &str, before: &str| row.split(before).nth(1).unwrap().split(['"', '-']).next().unwrap().to_owned();
-    let rows = html.split("class=\"log-line").skip(1);
+    let rows = html.split("role=\"row\"").skip(1);
     rows.map(|row| (number(row, "aria-rowindex=\"").parse().unwrap(), number(row, "id=\"L").parse().unwrap())).collect()
 }
 
