@@ -59,7 +59,7 @@ fn confirmation(org: &str, send: FormAction<Vec<Chosen>>, chosen: &[Chosen]) -> 
                 <p>"Select approvals of the same kind in the list, whose effect can be undone."</p>
                 <p><a class="btn" href=back>"Back to the list"</a></p>
             </EmptyState>
-            {table(org, chosen, "Left out")}
+            {(!chosen.is_empty()).then(|| table(org, chosen, "Left out"))}
         }
         .into_any();
     }

@@ -38,8 +38,8 @@ pub(super) fn EditForm(shown: Shown, desk: Desk) -> impl IntoView {
     let proposed = StoredValue::new(shown.fields);
     let typed = RwSignal::new(Vec::<Difference>::new());
     let on_input = move |event: Event| {
-        let form = event.current_target().and_then(|target| target.dyn_into::<Element>().ok());
-        if let Some(form) = form {
+        let field = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        if let Some(form) = field.and_then(|field| field.closest("form").ok().flatten()) {
             typed.set(
                 proposed.with_value(|fields| fields.iter().filter_map(|field| difference(&form, field)).collect()),
             );

@@ -117,7 +117,10 @@ impl State {
             });
         }
         self.sent.set(None);
-        self.shown.set(Some(shown));
+        // A row may be undone while another one's card shows.
+        if self.shown.with_untracked(|there| there.as_ref().is_none_or(|there| there.approval.id == id)) {
+            self.shown.set(Some(shown));
+        }
     }
 
     /// The next one that waits after this one.
