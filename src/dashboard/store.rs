@@ -210,7 +210,7 @@ pub async fn failing(tx: &mut TenantTx, most: i64) -> Result<Vec<Failing>> {
     let rows = sqlx::query!(
         r#"
         select w.id as "id: WorkflowId", w.name, f.runs as "runs!", f.since as "since!",
-               f.error
+               f.error as "error?"
         from workflows w
         left join lateral (
             select g.created_at as at from runs g
