@@ -79,6 +79,7 @@ macro_rules! page {
 page!(runs, run, crate::runs::page::RunPage);
 page!(list, run_list, crate::runs::list::RunsPage);
 page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
+page!(list, run_compare, crate::runs::compare::ComparePage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
 page!(agents, agent_list, crate::agents::AgentsListPage);
 page!(agents, agent, crate::agents::AgentEditPage);

@@ -321,7 +321,7 @@ async fn read_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<(Step
 }
 
 /// A stored value as it is shown unasked: nothing where it is too large, and its size.
-async fn shown(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
+pub(super) async fn shown(tx: &mut TenantTx, stored: Option<Value>) -> Result<(Option<Value>, u64)> {
     let size = stored.as_ref().and_then(|stored| stored.get("$artifact").and(stored.get("bytes"))?.as_u64());
     match size {
         Some(size) if size > SHOWN_BYTES => Ok((None, size)),
@@ -441,7 +441,7 @@ fn in_words(why: Because) -> String {
 }
 
 /// The text that a list is searched for: without what no title can hold, and none when nothing is left.
-fn search_text(text: &str) -> Option<String> {
+pub(super) fn search_text(text: &str) -> Option<String> {
     let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(200).collect();
     (!text.is_empty()).then_some(text)
 }

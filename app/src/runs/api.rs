@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[cfg(feature = "ssr")]
+use super::found;
+#[cfg(feature = "ssr")]
 use crate::door;
-use crate::error::ApiError;
+use crate::{error::ApiError, kit::Html};
 #[cfg(feature = "ssr")]
 use agentflow::{
     access::Permission,
@@ -90,6 +92,17 @@ pub async fn step_events(org: String, run: RunId, step: StepId) -> Result<Vec<Sh
         data: serde_json::to_value(&event).unwrap_or_default(),
     };
     Ok(events.into_iter().map(shown).collect())
+}
+
+/// Searches a run: the steps in which a text is, and what is said of them.
+///
+/// # Errors
+/// `not_found`.
+#[server]
+pub async fn find_in_run(org: String, run: RunId, text: String) -> Result<(Vec<String>, Html), ApiError> {
+    let cx = door::ctx(&org).await?;
+    let found = agentflow::runs::find::find(&cx.grant()?, run, &text).await?;
+    Ok(found.map(|found| found::drawn(&org, run, found)).unwrap_or_default())
 }
 
 /// A window on a run's log.

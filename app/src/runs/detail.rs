@@ -17,8 +17,8 @@ use super::{
     answer::{ModelFacts, Said},
     api::{self, ShownEvent},
     asked::{Asked, FetchedApproval},
-    facts::{AgainFromHere, PartOf, Rules, Situation},
-    line::{base, encoded},
+    facts::{AgainFromHere, Focus, PartOf, Rules, Situation},
+    line::base,
     logs::log_row,
     model::{RunModel, step_of},
     waterfall::{segments, sums},
@@ -127,8 +127,8 @@ pub async fn fetch(org: String, run: RunId, step: StepId, tab: Tab, full: bool) 
 /// The address of a step with a tab; the default tab is left out.
 #[must_use]
 pub fn address(model: RunModel, step: &str, tab: Tab) -> String {
-    let tab = if tab == Tab::Io { String::new() } else { format!("&tab={}", tab.word()) };
-    format!("{}?step={}{tab}", base(model), encoded(step))
+    let tab = if tab == Tab::Io { "" } else { tab.word() };
+    model.place.with(|place| super::place::address(&base(model), step, tab, place))
 }
 
 /// The panel.
@@ -273,7 +273,10 @@ fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
                 <PartOf model step=step.clone()/>
             </div>
             <Situation model step=step.clone()/>
-            {may_operate.then(|| view! { <AgainFromHere model step/> })}
+            <div class="detail-actions">
+                <Focus model step=step.clone()/>
+                {may_operate.then(|| view! { <AgainFromHere model step/> })}
+            </div>
         </header>
     }
     .into_any()

@@ -24,6 +24,7 @@ use super::{
     line::base,
     logs::{LogFilter, LogView, clock_offset},
     model::RunModel,
+    place::Place,
     steps::{Patterns, Steps, page_keys},
     words,
 };
@@ -32,8 +33,8 @@ use crate::{
     frame::use_org,
     host,
     kit::{
-        Announcer, Crumb, Form, FormAction, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge,
-        Submit, Time, Title, time::browser_now,
+        Announcer, Crumb, Form, FormAction, Html, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status,
+        StatusBadge, Submit, Time, Title, time::browser_now,
     },
     live::{Message, Topic, use_live},
     wire::loading,
@@ -44,6 +45,10 @@ const REST: Duration = Duration::from_millis(80);
 /// While the tab is hidden its stream is closed; now and then the run is asked for all the same, for the title.
 const HIDDEN_POLL: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(1_000);
+/// So many runs that do this one again are named; of more, the newest, and where the others are.
+const FEW: usize = 3;
+/// So many come along with the page.
+const MANY: usize = 20;
 
 /// Everything that the first drawing of the page needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +61,11 @@ struct Loaded {
     approval: FetchedApproval,
     /// The log, if that is what is looked at.
     log: Option<(LogFilter, Result<LogPage, Error>)>,
+    /// The steps that the search in the address found.
+    found: Vec<String>,
+    /// What is said of them: it stands in the page already.
+    #[serde(skip)]
+    told: Html,
 }
 
 /// What of the run is looked at.
@@ -102,11 +112,16 @@ async fn load(org: String, run: String, query: ParamsMap) -> Result<Loaded, Erro
         View::Steps => None,
         View::Log => {
             let filter = LogFilter::of(|name| query.get(name));
-            let page = api::run_logs(org, run, filter.query()).await.map_err(|error| error.0);
+            let page = api::run_logs(org.clone(), run, filter.query()).await.map_err(|error| error.0);
             Some((filter, page))
         }
     };
-    Ok(Loaded { detail, may_operate, step, approval, log })
+    let find = Place::of(&query).find;
+    let (found, told) = match find.is_empty() {
+        true => Default::default(),
+        false => api::find_in_run(org, run, find).await.map_err(|error| error.0)?,
+    };
+    Ok(Loaded { detail, may_operate, step, approval, log, found, told })
 }
 
 /// The step that the page opens with when the address names none.
@@ -153,7 +168,7 @@ pub fn RunPage() -> impl IntoView {
 /// A run that was loaded, from here on alive.
 #[component]
 fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
-    let Loaded { detail, may_operate, step, approval, log } = loaded;
+    let Loaded { detail, may_operate, step, approval, log, found, told } = loaded;
     let (open, wanted, from) = query.with_untracked(|query| {
         let open: Vec<_> =
             query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
@@ -161,7 +176,14 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
         (open, query.get("step").filter(|step| !step.is_empty()), from)
     });
     let server_now = detail.now;
-    let model = RunModel::new(org, detail, &open, wanted.as_deref());
+    let navigate = StoredValue::new(use_navigate());
+    let go = Callback::new(move |(to, replace): (String, bool)| {
+        let options = NavigateOptions { replace, scroll: false, ..NavigateOptions::default() };
+        navigate.with_value(|navigate| navigate(&to, options));
+    });
+    let place = Memo::new(move |_| query.with(Place::of));
+    let model = RunModel::new(org, detail, &open, wanted.as_deref(), place, go);
+    model.mark(&found);
     let alive = RwSignal::new(false);
     let tab = Memo::new(move |_| query.with(tab_of));
     let view = Memo::new(move |_| query.with(View::of));
@@ -169,15 +191,18 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     Effect::new(move |_| alive.set(true));
     stay_current(model, server_now);
     keep_address(model, query, tab);
+    let again = may_operate.then(|| format!("{}/again", base(model)));
+    Effect::new(move |_| page_keys(model, again.clone()));
     announce(model);
     let first_log = StoredValue::new(log);
     let first_step = StoredValue::new((step, approval));
+    let told = StoredValue::new(told);
     let confirms = Signal::derive(move || query.with(|query| query.get_str("confirm").is_some()));
     let body = move || match view.get() {
         View::Steps => view! {
             <a class="skip" href="#step-detail" rel="external">"Skip to step detail"</a>
             <div class="run-split" class:has-step=move || in_address.get()>
-                <Steps model from alive/>
+                <Steps model from alive found=told.get_value()/>
                 {
                     let (first, approval) = first_step.get_value();
                     view! { <Detail model tab first approval confirms may_operate/> }
@@ -236,12 +261,10 @@ fn stay_current(model: RunModel, server_now: agentflow::kernel::Timestamp) {
             on_cleanup(move || handle.clear());
         }
     });
-    Effect::new(move |_| page_keys(model));
 }
 
 /// The address always says what is selected, without an entry in the history; and what the address says is selected.
 fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
-    let navigate = StoredValue::new(use_navigate());
     let written = StoredValue::new(None::<String>);
     Effect::new(move |before: Option<Option<String>>| {
         let selected = model.selected.get().and_then(|key| model.address_of(key));
@@ -255,9 +278,8 @@ fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
             let timer = set_timeout_with_handle(
                 move || {
                     written.set_value(Some(step.clone()));
-                    let to = address(model, &step, tab.get_untracked());
-                    let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
-                    navigate.with_value(|navigate| navigate(&to, options));
+                    let to = untrack(|| address(model, &step, tab.get()));
+                    model.go.run((to, true));
                 },
                 REST,
             );
@@ -329,7 +351,9 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
     };
     let run_link = {
         let org = org.clone();
-        move |id: RunId, words: &'static str| view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }
+        move |id: RunId, words: &'static str| {
+            view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }.into_any()
+        }
     };
     let workflow = format!("/o/{org}/workflows/{}", summary.workflow_id);
     // True for as long as it is what it was when that was asked.
@@ -338,16 +362,29 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         let is_still = model.data.with(|data| data.view.state) == state_then;
         queued_because.clone().filter(|_| is_still).map(|words| view! { <p class="run-situation">{words}</p> })
     };
+    let more = format!("/o/{org}/runs/{}/compare", summary.id);
     let about = {
         let summary = summary.clone();
         move || {
+            // All of them, where they are few; else the newest, and the way to the others.
+            let (count, many) = (retried_by.len(), retried_by.len() > FEW);
+            let others = match count {
+                MANY.. => "All that do it again".to_owned(),
+                _ => format!("All {count} that do it again"),
+            };
+            let again: Vec<_> = retried_by
+                .iter()
+                .take(if many { 1 } else { FEW })
+                .map(|(id, trigger)| run_link(*id, words::again_as(trigger)))
+                .chain(many.then(|| view! { <a href=more>{others}</a> }.into_any()))
+                .collect();
             view! {
                 <div class="run-about">
                     <span><a href=workflow>{summary.workflow_name}</a>" version "{summary.workflow_version}</span>
                     <span>{words::trigger(&summary.trigger).to_owned()}" "{summary.started_by}</span>
                     <Time at=summary.created_at/>
-                    {retry_of.map(|id| run_link.clone()(id, "Retry of"))}
-                    {retried_by.first().map(|id| run_link(*id, "Retried as"))}
+                    {retry_of.map(|id| run_link(id, words::again_of(&summary.trigger)))}
+                    {again}
                     <code class="run-id">{summary.id.to_string()}</code>
                 </div>
                 <Facts model/>
@@ -357,6 +394,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         }
     };
     let crumbs = vec![Crumb::new("Runs", format!("/o/{org}/runs"))];
+    let compare = format!("{}/compare", base(model));
     view! {
         <Title text=full_title/>
         <PageHeader
@@ -365,6 +403,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
             beside=move || view! { <StatusBadge status=status/> }
             about
         >
+            <a class="btn" href=compare>"Compare with…"</a>
             <Show when=move || may_operate>
                 <Actions model/>
             </Show>

@@ -112,7 +112,7 @@ impl From<RunDetail> for WholeRun {
             output: run.output,
             output_bytes: run.output_bytes,
             retry_of: run.retry_of,
-            retried_by: run.retried_by,
+            retried_by: run.retried_by.into_iter().map(|(run, _)| run).collect(),
             last_event: run.view.last_seq,
         }
     }
