@@ -82,6 +82,7 @@ page!(list, run_list, crate::runs::list::RunsPage);
 page!(list, run_bulk, crate::runs::list::bulk::BulkPage);
 page!(list, search, crate::palette::SearchPage);
 page!(list, shortcuts, crate::palette::ShortcutsPage);
+page!(list, run_compare, crate::runs::compare::ComparePage);
 page!(inbox, approvals, crate::approvals::ApprovalsPage);
 page!(inbox, approvals_together, crate::approvals::bulk::TogetherPage);
 page!(agents, agent_list, crate::agents::AgentsListPage);

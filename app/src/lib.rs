@@ -34,7 +34,7 @@ pub mod workflows;
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
 use leptos_router::{
-    SsrMode,
+    SsrMode, StaticSegment,
     components::{ParentRoute, Route, Router, Routes},
     hooks::use_location,
     path,
@@ -95,6 +95,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/tools/:id") view=chunks::tool::page() ssr=SsrMode::Async/>
                     // Before the page of a run: `bulk` is no id.
                     <Route path=path!("/runs/bulk") view=chunks::run_bulk::page() ssr=SsrMode::Async/>
+                    // A pair of runs is no id either.
+                    <Route path=(StaticSegment("runs"), runs::compare::Compared) view=chunks::run_compare::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=chunks::run::page() ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id/again") view=chunks::run_again::page() ssr=SsrMode::Async/>
                     <Route path=path!("/logs") view=chunks::logs::page() ssr=SsrMode::Async/>

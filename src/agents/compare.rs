@@ -3,6 +3,8 @@
 #[cfg(feature = "ssr")]
 mod diff;
 
+#[cfg(feature = "ssr")]
+pub use diff::lines;
 use serde::{Deserialize, Serialize};
 
 /// What differs between two versions.

@@ -128,7 +128,7 @@ fn late(error: Error, filter: &RunFilter) -> Error {
 }
 
 /// The text that a list is searched for: without what no title can hold, and none when nothing is left.
-fn search_text(text: &str) -> Option<String> {
+pub(super) fn search_text(text: &str) -> Option<String> {
     let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(200).collect();
     (!text.is_empty()).then_some(text)
 }

@@ -3,7 +3,11 @@
 #[cfg(feature = "ssr")]
 pub mod bulk;
 #[cfg(feature = "ssr")]
+pub mod compare;
+#[cfg(feature = "ssr")]
 pub mod control;
+#[cfg(feature = "ssr")]
+pub mod find;
 #[cfg(feature = "ssr")]
 pub mod follow;
 #[cfg(feature = "ssr")]
@@ -89,8 +93,8 @@ pub struct RunDetail {
     pub view: RunView,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
-    /// Runs that retry this one, the newest first.
-    pub retried_by: Vec<RunId>,
+    /// Runs that do this one again, the newest first, twenty at most, each with its trigger: `retry`, `rerun`, `fork`.
+    pub retried_by: Vec<(RunId, String)>,
     /// The moment of this answer, by the database's clock.
     pub now: Timestamp,
 }

@@ -256,7 +256,7 @@ async fn read_step(tx: &mut TenantTx, run: RunId, step: &StepId) -> Result<(Step
 }
 
 /// A stored value as it is shown, and its size. One that is too large is shown only where it is asked for in full.
-async fn shown(tx: &mut TenantTx, stored: Option<Value>, full: bool) -> Result<(Option<Value>, u64)> {
+pub(super) async fn shown(tx: &mut TenantTx, stored: Option<Value>, full: bool) -> Result<(Option<Value>, u64)> {
     let size = stored.as_ref().and_then(|stored| stored.get("$artifact").and(stored.get("bytes"))?.as_u64());
     match size {
         Some(size) if size > SHOWN_BYTES && !full => Ok((None, size)),

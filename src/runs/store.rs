@@ -1,6 +1,8 @@
 //! Statements about runs: reading them, and the answers kept for repeated requests. What changes a run is in
 //! [`crate::engine::store`].
 
+pub mod compare;
+pub mod find;
 mod list;
 pub mod queue;
 mod recorded;
@@ -143,15 +145,15 @@ pub async fn now(tx: &mut TenantTx) -> Result<Timestamp> {
     Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(tx.conn()).await?)
 }
 
-/// The runs that retry a run, the newest first.
+/// The runs that do a run again, the newest first, each with its trigger.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn retried_by(tx: &mut TenantTx, run: RunId) -> Result<Vec<RunId>> {
+pub async fn retried_by(tx: &mut TenantTx, run: RunId) -> Result<Vec<(RunId, String)>> {
     let org = tx.org();
-    Ok(sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
-        select id as "id: RunId"
+        select id as "id: RunId", trigger
         from runs
         where organization_id = $1
           and retry_of = $2
@@ -162,7 +164,8 @@ pub async fn retried_by(tx: &mut TenantTx, run: RunId) -> Result<Vec<RunId>> {
         run.uuid(),
     )
     .fetch_all(tx.conn())
-    .await?)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.trigger)).collect())
 }
 
 /// A run's state and the number of its last event.

@@ -20,6 +20,8 @@ use agentflow::{
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map, use_query_map};
 
+#[cfg(feature = "ssr")]
+pub(crate) use self::versions::text_diff;
 use self::{
     api::{AgentHead, AgentPage, SetAgentStatus, load_agent},
     form::AgentEditor,

@@ -205,7 +205,7 @@ fn settings_table(from: i32, to: i32, settings: &[Changed]) -> AnyView {
 }
 
 /// The lines of a text: what was removed and added is said in words too, as colours and signs are not for everybody.
-fn text_diff(title: &'static str, lines: &[Line]) -> Option<AnyView> {
+pub(crate) fn text_diff(title: &'static str, lines: &[Line]) -> Option<AnyView> {
     if lines.is_empty() {
         return None;
     }

@@ -78,6 +78,15 @@ pub fn copy_on_click() {
 
 const COPIED: &str = "Copied";
 
+/// A JSON value as it is shown, line by line.
+#[must_use]
+pub fn printed(value: &Value) -> String {
+    match value {
+        Value::String(text) => visible(text),
+        _ => tokens(value).into_iter().map(|(_, text)| text).collect(),
+    }
+}
+
 fn tokens(value: &Value) -> Vec<Token> {
     let mut out = Vec::new();
     print(value, 0, &mut out);

@@ -29,10 +29,11 @@ const fn command(
 }
 
 /// Places.
-pub const PLACES: [Command; 11] = [
+pub const PLACES: [Command; 12] = [
     command("", "Dashboard", Glyph::Dashboard, "g d", Permission::View),
     command("runs", "Runs", Glyph::Runs, "g r", Permission::View),
     command("approvals", "Approvals", Glyph::Approvals, "g a", Permission::View),
+    command("logs", "Logs", Glyph::Logs, "g l", Permission::View),
     command("agents", "Agents", Glyph::Agents, "g g", Permission::View),
     command("workflows", "Workflows", Glyph::Workflows, "g w", Permission::View),
     command("tools", "Tools", Glyph::Tool, "g t", Permission::View),
@@ -71,10 +72,18 @@ pub const KEYS: [(&str, &[(&str, &str)]); 5] = [
             ("*", "Open all steps beside this one"),
             ("1 to 9", "Open to this level"),
             (". ,", "Next and previous error"),
+            ("n N", "Next and previous step that the search found"),
             ("+ - 0", "Zoom the waterfall, all of it"),
+            ("l", "The log"),
+            ("i t", "Input and output beside the tree"),
+            ("Alt ↑", "Out of the step in focus"),
+            ("Shift R", "Run again"),
         ],
     ),
-    ("The log", &[("f or End", "Follow the end again")]),
+    (
+        "The log",
+        &[("f or End", "Follow the end again"), ("w", "Wrap lines"), ("Enter, Shift Enter", "Next and previous hit")],
+    ),
     (
         "Approvals",
         &[
@@ -84,6 +93,8 @@ pub const KEYS: [(&str, &[(&str, &str)]); 5] = [
             ("r", "Reject"),
             ("e", "Edit and approve"),
             ("c", "Ask for changes"),
+            ("h", "Put off"),
+            ("x", "Choose, to decide several at once"),
             ("z", "Undo"),
         ],
     ),

@@ -5,10 +5,11 @@ use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, KeyboardEvent};
 
 /// The places that `g` and a letter lead to, below the organization's address.
-pub const PLACES: [(char, &str); 7] = [
+pub const PLACES: [(char, &str); 8] = [
     ('d', ""),
     ('r', "runs"),
     ('a', "approvals"),
+    ('l', "logs"),
     ('g', "agents"),
     ('w', "workflows"),
     ('t', "tools"),
@@ -35,6 +36,7 @@ pub enum Wish {
 /// nothing is typed, and no dialog is open.
 pub fn listen(on: impl Fn(Wish) -> bool + 'static) {
     let began = StoredValue::new(0.0);
+    let keys_are_on = crate::frame::single_keys();
     let handle = window_event_listener(ev::keydown, move |event| {
         let key = event.key();
         let mut letters = key.chars();
@@ -45,7 +47,7 @@ pub fn listen(on: impl Fn(Wish) -> bool + 'static) {
             }
             return;
         }
-        if event.ctrl_key() || event.meta_key() || event.alt_key() || is_typing(&event) {
+        if !keys_are_on() || event.ctrl_key() || event.meta_key() || event.alt_key() || is_typing(&event) {
             return;
         }
         let now = event.time_stamp();

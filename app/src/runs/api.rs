@@ -8,6 +8,8 @@ use agentflow::{
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "ssr")]
+use super::found;
 use super::part::Tab;
 #[cfg(feature = "ssr")]
 use super::part::written;
@@ -72,6 +74,17 @@ pub async fn run_part(org: String, run: RunId, full: bool) -> Result<Html, ApiEr
     let ended = service::find_summary(&cx.grant()?, run).await?.state.is_end();
     let payloads = service::payloads(&cx.grant()?, run, full).await?;
     Ok(written::of_run(written::Place { org: &org, run }, ended, payloads))
+}
+
+/// Searches a run: the steps in which a text is, and what is said of them.
+///
+/// # Errors
+/// `not_found`.
+#[server]
+pub async fn find_in_run(org: String, run: RunId, text: String) -> Result<(Vec<String>, Html), ApiError> {
+    let cx = door::ctx(&org).await?;
+    let found = agentflow::runs::find::find(&cx.grant()?, run, &text).await?;
+    Ok(found.map(|found| found::drawn(&org, run, found)).unwrap_or_default())
 }
 
 /// Stops a run, holds it, or lets it go on: `stop`, `pause`, `resume`; or retries it from the steps that did not succeed,

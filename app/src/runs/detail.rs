@@ -12,8 +12,8 @@ use leptos::prelude::*;
 
 use super::{
     asked::{Asked, FetchedApproval},
-    facts::{AgainFromHere, PartOf, Situation},
-    line::{base, encoded},
+    facts::{AgainFromHere, Focus, PartOf, Situation},
+    line::base,
     model::{RunModel, step_of},
     part::{Fetched, Part, Tab, Wanted},
     waterfall::{segments, sums},
@@ -24,8 +24,8 @@ use crate::kit::{Callout, CopyButton, Glyph, Icon, Kv, KvList, StatusBadge, Time
 /// The address of a step with a tab; the default tab is left out.
 #[must_use]
 pub fn address(model: RunModel, step: &str, tab: Tab) -> String {
-    let tab = if tab == Tab::Io { String::new() } else { format!("&tab={}", tab.word()) };
-    format!("{}?step={}{tab}", base(model), encoded(step))
+    let tab = if tab == Tab::Io { "" } else { tab.word() };
+    model.place.with(|place| super::place::address(&base(model), step, tab, place))
 }
 
 /// The panel.
@@ -130,7 +130,10 @@ fn Head(model: RunModel, step: StepView, may_operate: bool) -> impl IntoView {
                 <PartOf model step=step.clone()/>
             </div>
             <Situation model step=step.clone()/>
-            {may_operate.then(|| view! { <AgainFromHere model step/> })}
+            <div class="detail-actions">
+                <Focus model step=step.clone()/>
+                {may_operate.then(|| view! { <AgainFromHere model step/> })}
+            </div>
         </header>
     }
     .into_any()

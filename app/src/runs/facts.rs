@@ -3,11 +3,17 @@
 
 use agentflow::engine::{
     journal::StepView,
-    state::{RunState, StepState},
+    state::{RunState, StepId, StepState},
 };
 use leptos::prelude::*;
 
-use super::{detail::address, line::encoded, model::RunModel, part::Tab, words};
+use super::{
+    detail::address,
+    line::{base, encoded},
+    model::RunModel,
+    part::Tab,
+    words,
+};
 
 /// How many of the things that a run waits for its head names.
 const MOST: usize = 3;
@@ -75,6 +81,61 @@ pub fn AgainFromHere(
         model.data.with(|data| data.view.state.is_end() && words::can_begin_again(&data.view, &step))
     });
     move || ended.get().then(|| view! { <a class="btn btn-small" href=href.clone()>"Run again from here…"</a> })
+}
+
+/// To the tree of this step alone, where there is something below it.
+#[component]
+pub fn Focus(
+    /// The run.
+    model: RunModel,
+    /// The step.
+    step: StepView,
+) -> impl IntoView {
+    let place = model.data.with_untracked(|data| data.tree.find(&step.id));
+    let holds = move || {
+        let node = |data: &super::model::RunData| {
+            place.and_then(|place| data.tree.node(place)).is_some_and(|node| !node.children.is_empty())
+        };
+        model.root.get() != place && model.data.with(node)
+    };
+    let href = move || {
+        let shown = model.place.with(|place| place.rooted(Some(step.id.clone())));
+        super::place::address(&base(model), step.id.as_str(), "", &shown)
+    };
+    view! {
+        <Show when=holds>
+            <a class="btn btn-small" href=href.clone() data-noscroll>"Focus on this step"</a>
+        </Show>
+    }
+}
+
+/// The way from the whole run to the step that is the root of the tree.
+#[component]
+pub fn Focused(
+    /// The run.
+    model: RunModel,
+) -> impl IntoView {
+    move || {
+        let root = model.root.get()?;
+        let (way, name) = model.data.with(|data| {
+            let step = |place: usize| data.view.steps.get(place).map(|step| (step.id.clone(), step.name.clone()));
+            let mut way: Vec<_> = data.tree.above(root).filter_map(step).collect();
+            way.reverse();
+            (way, step(root).map(|(_, name)| name))
+        });
+        let link = |root: Option<StepId>, name: String| {
+            let shown = model.place.with(|place| place.rooted(root));
+            let href = super::place::address(&base(model), &model.selected_address(), "", &shown);
+            view! { <li><a href=href data-noscroll>{name}</a></li> }
+        };
+        let all = link(None, "All steps".to_owned());
+        let way: Vec<_> = way.into_iter().map(|(id, name)| link(Some(id), name)).collect();
+        Some(view! {
+            <nav class="crumbs steps-way" aria-label="Where the tree begins" aria-keyshortcuts="Alt+ArrowUp" title="Out: Alt ↑">
+                <ol>{all}{way}<li aria-current="true">{name}</li></ol>
+            </nav>
+        })
+    }
 }
 
 /// What a run waits for, while nothing else is going on: at most three of it.

@@ -13,6 +13,7 @@ use leptos::{attr::custom::custom_attribute, prelude::*};
 
 use super::{
     model::{RunData, RunModel, address_of},
+    place::{Place, address},
     tree::{Counts, DEEPEST_INDENT, Node, Row, RowKey},
     waterfall::{Scale, Segment, segments, sums},
     words,
@@ -43,6 +44,10 @@ pub struct Line {
     rolled_up: bool,
     counts: Option<Counts>,
     bar: String,
+    /// Whether the search found it.
+    found: bool,
+    /// Whether it is on the critical path, while that is marked.
+    on_path: Option<bool>,
 }
 
 /// The line with this key, if it still exists.
@@ -50,18 +55,28 @@ pub struct Line {
 pub fn line(model: RunModel, key: RowKey) -> Option<Line> {
     let row = model.lines.with(|lines| lines.place(key).map(|place| lines.rows[place]))?;
     let scale = model.scale.get();
-    model.data.with(|data| {
+    let found = model.hits.with(|hits| hits.has(key.step));
+    let on_path = model.path.with(|path| path.get(key.step).copied());
+    let line = model.data.with(|data| {
         let (step, node) = data.step(key.step)?;
         // Only what is under way depends on the clock.
         let now = if step.state.is_end() { step.finished_at.unwrap_or(step.queued_at) } else { model.now.get() };
         if key.attempt > 0 {
-            return attempt_line(data, step, row, scale);
+            return attempt_line(data, step, row, &scale);
         }
-        Some(step_line(data, step, node, row, now, scale))
-    })
+        Some(step_line(data, step, node, row, now, &scale))
+    })?;
+    let mut label = line.label;
+    if on_path == Some(true) {
+        label.push_str(", on the critical path");
+    }
+    if found {
+        label.push_str(", found");
+    }
+    Some(Line { label, found, on_path, ..line })
 }
 
-fn step_line(data: &RunData, step: &StepView, node: &Node, row: Row, now: Timestamp, scale: Scale) -> Line {
+fn step_line(data: &RunData, step: &StepView, node: &Node, row: Row, now: Timestamp, scale: &Scale) -> Line {
     let status = words::status(step, node);
     let state = words::state_words(step, status, now);
     let rolled_up = row.open == Some(false);
@@ -99,10 +114,12 @@ fn step_line(data: &RunData, step: &StepView, node: &Node, row: Row, now: Timest
         counts,
         bar: bar(&bars, scale, status.family, step.state, !node.children.is_empty()),
         row,
+        found: false,
+        on_path: None,
     }
 }
 
-fn attempt_line(data: &RunData, step: &StepView, row: Row, scale: Scale) -> Option<Line> {
+fn attempt_line(data: &RunData, step: &StepView, row: Row, scale: &Scale) -> Option<Line> {
     let failure = step.failures.iter().find(|failure| failure.attempt == row.key.attempt)?;
     let since = |at: Timestamp| (at - data.summary.created_at).num_milliseconds().max(0);
     let began = failure.from.unwrap_or(failure.at);
@@ -123,6 +140,8 @@ fn attempt_line(data: &RunData, step: &StepView, row: Row, scale: Scale) -> Opti
         counts: None,
         bar: bar(&[work], scale, Family::Danger, StepState::Failed, false),
         row,
+        found: false,
+        on_path: None,
     })
 }
 
@@ -135,7 +154,7 @@ fn cost(usage: Usage) -> String {
 }
 
 /// A bar's shapes. Numbers only go in, so nothing has to be escaped.
-fn bar(segments: &[Segment], scale: Scale, family: Family, state: StepState, parent: bool) -> String {
+fn bar(segments: &[Segment], scale: &Scale, family: Family, state: StepState, parent: bool) -> String {
     let mut shapes = String::new();
     for segment in segments {
         if segment.to_ms < scale.from_ms || segment.from_ms > scale.to_ms {
@@ -211,7 +230,9 @@ pub fn draw(model: RunModel, key: RowKey, live: Option<Callback<RowKey>>) -> Any
     let get = move |pick: fn(&Line) -> String| move || line.with(|line| line.as_ref().map(pick).unwrap_or_default());
     let row = Memo::new(move |_| line.with(|line| line.as_ref().map_or(first.row, |line| line.row)));
     let selected = move || model.selected.get() == Some(key);
-    let href = page_address(model, &first.step);
+    let step = first.step.clone();
+    let href = move || page_address(model, &step);
+    let is = move |pick: fn(&Line) -> bool| move || line.with(|line| line.as_ref().is_some_and(pick));
     let open_class = move || match row.get().open {
         Some(true) => "twist is-open",
         Some(false) => "twist",
@@ -241,6 +262,8 @@ pub fn draw(model: RunModel, key: RowKey, live: Option<Callback<RowKey>>) -> Any
             class="line"
             class:is-selected=selected
             class:is-attempt=is_attempt
+            class:is-found=is(|line| line.found)
+            class:is-off-path=is(|line| line.on_path == Some(false))
             id=when_live(line_id(key))
             role=is_live.then_some("treeitem")
             aria-label=move || when_live(get(|line| line.label.clone())())
@@ -292,7 +315,8 @@ fn twist(
 ) -> AnyView {
     let first = row.get_untracked();
     let step = model.data.with_untracked(|data| data.view.steps.get(first.key.step).map(|step| step.id.to_string()));
-    let href = format!("{}?open={}", base(model), step.unwrap_or_default());
+    let shown = model.place.with_untracked(Place::further);
+    let href = format!("{}?open={}{shown}", base(model), step.unwrap_or_default());
     let words = if first.open == Some(true) { "Close others" } else { "Open" };
     if is_live || first.open != Some(false) {
         return view! { <span class=class aria-hidden="true" on:click=toggle><Icon glyph=Glyph::ChevronRight/></span> }
@@ -321,7 +345,7 @@ pub fn base(model: RunModel) -> String {
 /// The address that selects a step.
 #[must_use]
 pub fn page_address(model: RunModel, step: &str) -> String {
-    format!("{}?step={}", base(model), encoded(step))
+    model.place.with(|place| address(&base(model), step, "", place))
 }
 
 /// A text made fit for an address. Steps are made of letters, digits, dots and underscores; whatever else is there is

@@ -15,7 +15,11 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     api,
-    tree::{Node, Row, RowKey, Tree, opens_by_itself},
+    find::Hits,
+    gaps::{Gap, gaps as gaps_in},
+    path::critical_path,
+    place::{Only, Place},
+    tree::{Node, Part, Row, RowKey, Tree, opens_by_itself},
     waterfall::Scale,
 };
 use crate::live::{Message, Partial};
@@ -23,15 +27,18 @@ use crate::live::{Message, Partial};
 /// The most characters of streamed text that are kept for a step.
 const WRITING_LENGTH: usize = 20_000;
 
+/// Up to so many steps a run that goes on is searched for gaps.
+const SEARCHED: usize = 2_000;
+
 /// The run as it stands.
 #[derive(Debug, Clone)]
 pub struct RunData {
     /// What does not change while it runs; its state and sums are those of `view`.
     pub summary: RunSummary,
-    /// The run that this one retries.
+    /// The run that this one does again.
     pub retry_of: Option<RunId>,
-    /// Runs that retry this one, the newest first.
-    pub retried_by: Vec<RunId>,
+    /// Runs that do this one again, the newest first, with their triggers.
+    pub retried_by: Vec<(RunId, String)>,
     /// The fold of its events.
     pub view: RunView,
     /// The tree of the view's steps.
@@ -118,14 +125,38 @@ pub struct RunModel {
     pub scale: Memo<Scale>,
     /// Grows when what was missed has been fetched.
     pub mended: RwSignal<u32>,
+    /// What of the run shows.
+    pub place: Memo<Place>,
+    /// The step that is the root of the tree.
+    pub root: Memo<Option<usize>>,
+    /// What the search found.
+    pub hits: RwSignal<Hits>,
+    /// Whether the critical path is marked.
+    pub marks_path: RwSignal<bool>,
+    /// Of each step whether it is on the critical path; empty while that is not marked.
+    pub path: Memo<Vec<bool>>,
+    /// Whether stretches in which nothing worked are drawn narrow.
+    pub folds: RwSignal<bool>,
+    /// Those stretches.
+    pub gaps: Memo<Vec<Gap>>,
+    /// Goes to an address; with `true` instead of the present one.
+    pub go: Callback<(String, bool)>,
     opened: RwSignal<HashMap<StepId, bool>>,
     reloading: RwSignal<bool>,
 }
 
 impl RunModel {
-    /// The model of a run. `open` are groups that the address opens; `wanted` is the step that it selects.
+    /// The model of a run. `open` are groups that the address opens; `wanted` is the step that it selects; `place` is what
+    /// else it says, and `go` leads to another.
     #[must_use]
-    pub fn new(org: String, detail: RunDetail, open: &[StepId], wanted: Option<&str>) -> Self {
+    pub fn new(
+        org: String,
+        detail: RunDetail,
+        open: &[StepId],
+        wanted: Option<&str>,
+        place: Memo<Place>,
+        go: Callback<(String, bool)>,
+    ) -> Self {
         let (id, now, accepted) = (detail.summary.id, detail.now, detail.summary.created_at);
         let data = RunData::of(detail);
         let selected = key_of(&data, wanted);
@@ -136,19 +167,62 @@ impl RunModel {
         let loaded_steps = StoredValue::new(data.view.steps.len());
         let (data, opened, now) = (RwSignal::new(data), RwSignal::new(opened), RwSignal::new(now));
         let (selected, zoom) = (RwSignal::new(selected), RwSignal::new(0));
+        let hits = RwSignal::new(Hits::default());
+        let root = Memo::new(move |_| {
+            let root = place.with(|place| place.root.clone());
+            root.and_then(|root| data.with(|data| data.tree.find(&root)))
+        });
         let lines = Memo::new(move |_| {
-            let rows = data.with(|data| opened.with(|opened| rows(data, opened, loaded_steps.get_value())));
+            let root = root.get();
+            let rows = data.with(|data| {
+                let shown = match place.with(|place| place.only) {
+                    Only::All => None,
+                    Only::Errors => Some(data.tree.with_above(&data.errors)),
+                    Only::Found => Some(hits.with(|hits| data.tree.with_above(&hits.steps))),
+                };
+                opened.with(|opened| rows(data, &Part { root, shown }, opened, loaded_steps.get_value()))
+            });
             let places = rows.iter().enumerate().map(|(place, row)| (row.key, place)).collect();
             Lines { rows, places }
         });
+        let folds = RwSignal::new(true);
+        let gaps = Memo::new(move |_| {
+            data.with(|data| {
+                let since = |at: Timestamp| (at - accepted).num_milliseconds();
+                let root = root.get().and_then(|root| data.view.steps.get(root));
+                let ends = root.map_or(data.view.finished_at, |root| root.finished_at.or(data.view.finished_at));
+                // A large run that goes on is not searched for gaps each time that something happens.
+                if ends.is_none() && data.view.steps.len() > SEARCHED {
+                    return Vec::new();
+                }
+                // Of what goes on, what is behind it: its last event, not the clock, which would move all bars each second.
+                let end = ends.unwrap_or_else(|| data.view.steps.iter().map(last_moment).max().unwrap_or(accepted));
+                gaps_in(
+                    &data.view,
+                    &data.tree,
+                    accepted,
+                    end,
+                    (root.map_or(0, |root| since(root.queued_at).max(0)), since(end)),
+                )
+            })
+        });
         let scale = Memo::new(move |_| {
-            let (elapsed, ended, middle) = data.with(|data| {
-                let end = data.view.finished_at.unwrap_or_else(|| now.get());
+            let (from, to, ended, middle) = data.with(|data| {
+                let since = |at: Timestamp| (at - accepted).num_milliseconds();
                 let step = selected.get().filter(|_| zoom.get() > 0).and_then(|key| data.view.steps.get(key.step));
-                let middle = step.and_then(|step| step.started_at).map_or(0, |at| (at - accepted).num_milliseconds());
-                ((end - accepted).num_milliseconds(), data.view.state.is_end(), middle)
+                let middle = step.and_then(|step| step.started_at).map_or(0, since);
+                let root = root.get().and_then(|root| data.view.steps.get(root));
+                let ends = root.map_or(data.view.finished_at, |root| root.finished_at.or(data.view.finished_at));
+                let from = root.map_or(0, |root| since(root.queued_at).max(0));
+                (from, since(ends.unwrap_or_else(|| now.get())), ends.is_some(), middle)
             });
-            Scale::of_run(elapsed, ended).magnified(zoom.get(), middle)
+            let scale = Scale::of_part(from, to, ended);
+            let found = if folds.get() { gaps.get() } else { Vec::new() };
+            scale.folding(found).magnified(zoom.get(), middle)
+        });
+        let marks_path = RwSignal::new(false);
+        let path = Memo::new(move |_| {
+            if marks_path.get() { data.with(|data| critical_path(&data.view, &data.tree)) } else { Vec::new() }
         });
         Self {
             org: StoredValue::new(org),
@@ -162,6 +236,14 @@ impl RunModel {
             lines,
             scale,
             mended: RwSignal::new(0),
+            place,
+            root,
+            hits,
+            marks_path,
+            path,
+            folds,
+            gaps,
+            go,
             opened,
             reloading: RwSignal::new(false),
         }
@@ -261,6 +343,8 @@ impl RunModel {
     /// Opens every group down to a depth and closes the deeper ones.
     pub fn open_to(self, depth: usize) {
         self.data.with_untracked(|data| {
+            let root = self.root.get_untracked().and_then(|root| data.tree.node(root));
+            let depth = depth + root.map_or(0, |root| root.depth);
             let groups =
                 (0..data.tree.len()).filter_map(|place| Some((data.view.steps.get(place)?, data.tree.node(place)?)));
             self.opened.set(groups.map(|(step, node)| (step.id.clone(), node.depth + 1 < depth)).collect());
@@ -269,19 +353,50 @@ impl RunModel {
 
     /// Selects the next or the previous error.
     pub fn to_error(self, forward: bool) {
-        let target = self.data.with_untracked(|data| {
-            let order: Vec<_> = data.errors.clone();
-            let at = self.selected.get_untracked().and_then(|key| order.iter().position(|step| *step == key.step));
-            match (at, forward) {
-                (Some(at), true) => order.get((at + 1) % order.len()).copied(),
-                (Some(at), false) => order.get((at + order.len() - 1) % order.len()).copied(),
-                (None, true) => order.first().copied(),
-                (None, false) => order.last().copied(),
-            }
-        });
+        self.to_next(forward, self.data.with_untracked(|data| data.errors.clone()));
+    }
+
+    /// Selects the next or the previous step that the search found.
+    pub fn to_hit(self, forward: bool) {
+        self.to_next(forward, self.hits.with_untracked(|hits| hits.steps.clone()));
+    }
+
+    /// Selects the next or the previous one of these steps, as far as they are below the root.
+    fn to_next(self, forward: bool, mut order: Vec<usize>) {
+        let root = self.root.get_untracked();
+        self.data.with_untracked(|data| order.retain(|step| data.tree.is_in(root, *step)));
+        let at = self.selected.get_untracked().and_then(|key| order.iter().position(|step| *step == key.step));
+        let target = match (at, forward) {
+            (Some(at), true) => order.get((at + 1) % order.len()),
+            (Some(at), false) => order.get((at + order.len() - 1) % order.len()),
+            (None, true) => order.first(),
+            (None, false) => order.last(),
+        };
         if let Some(step) = target {
-            self.select(RowKey::of(step));
+            self.select(RowKey::of(*step));
         }
+    }
+
+    /// Marks the steps that a search found.
+    pub fn mark(self, steps: &[String]) {
+        let hits = self.data.with_untracked(|data| Hits::of(&data.tree, steps));
+        let _ = self.hits.try_set(hits);
+    }
+
+    /// The selected line in the address; empty while none is.
+    #[must_use]
+    pub fn selected_address(self) -> String {
+        self.selected.get().and_then(|key| self.address_of(key)).unwrap_or_default()
+    }
+
+    /// The step around the root; the outer nothing while nothing is the root.
+    #[must_use]
+    pub fn outer(self) -> Option<Option<StepId>> {
+        let root = self.root.get()?;
+        Some(self.data.with(|data| {
+            let above = data.tree.node(root)?.parent?;
+            data.view.steps.get(above).map(|step| step.id.clone())
+        }))
     }
 
     /// The step's id in the address; with the attempt for the line of a failed one.
@@ -294,6 +409,12 @@ impl RunModel {
     #[must_use]
     pub fn key_of(self, wanted: &str) -> Option<RowKey> {
         self.data.with_untracked(|data| key_of(data, Some(wanted)))
+    }
+
+    /// The selected step as it stands, for a key.
+    #[must_use]
+    pub fn selected_step_untracked(self) -> Option<StepView> {
+        untrack(|| self.selected_step())
     }
 
     /// The selected step as it stands.
@@ -344,13 +465,19 @@ fn open_above(data: &RunData, key: RowKey, opened: &mut HashMap<StepId, bool>) -
     changed
 }
 
-fn rows(data: &RunData, opened: &HashMap<StepId, bool>, loaded: usize) -> Vec<Row> {
-    data.tree.rows(&data.view.steps, |place| {
+fn rows(data: &RunData, part: &Part, opened: &HashMap<StepId, bool>, loaded: usize) -> Vec<Row> {
+    data.tree.rows(&data.view.steps, part, |place| {
         let step = &data.view.steps[place];
         // What came while the page was open is held to the rule of a large run: nothing snaps shut as a run grows.
         let in_all = if place < loaded { loaded } else { usize::MAX };
-        opened.get(&step.id).copied().unwrap_or_else(|| opens_by_itself(step.kind, in_all))
+        let by_itself = || part.shown.is_some() || part.root == Some(place) || opens_by_itself(step.kind, in_all);
+        opened.get(&step.id).copied().unwrap_or_else(by_itself)
     })
+}
+
+/// The last moment that is known of a step.
+fn last_moment(step: &StepView) -> Timestamp {
+    step.finished_at.or(step.attempt_at).or(step.started_at).unwrap_or(step.queued_at)
 }
 
 fn log_line(event: &StoredEvent) -> Option<LogLine> {

@@ -24,6 +24,7 @@ use super::{
     line::{base, encoded},
     model::RunModel,
     part::{Fetched, Tab, Wanted, fetch},
+    place::Place,
     steps::{Patterns, Steps, page_keys},
     words,
 };
@@ -32,8 +33,8 @@ use crate::{
     frame::use_org,
     host,
     kit::{
-        Announcer, Crumb, Form, FormAction, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status, StatusBadge,
-        Submit, Time, Title, time::browser_now,
+        Announcer, Crumb, Form, FormAction, Html, LinkButton, Look, PageFailure, PageHeader, Skeleton, Status,
+        StatusBadge, Submit, Time, Title, time::browser_now,
     },
     live::{Message, Topic, use_live},
     logs::{self, FirstLog, LogView},
@@ -45,6 +46,10 @@ const REST: Duration = Duration::from_millis(80);
 /// While the tab is hidden its stream is closed; now and then the run is asked for all the same, for the title.
 const HIDDEN_POLL: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(1_000);
+/// So many runs that do this one again are named; of more, the newest, and where the others are.
+const FEW: usize = 3;
+/// So many come along with the page.
+const MANY: usize = 20;
 
 /// Everything that the first drawing of the page needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +62,11 @@ struct Loaded {
     approval: FetchedApproval,
     /// The log, if that is what is looked at.
     log: Option<Result<FirstLog, Error>>,
+    /// The steps that the search in the address found.
+    found: Vec<String>,
+    /// What is said of them: it stands in the page already.
+    #[serde(skip)]
+    told: Html,
 }
 
 /// What of the run is looked at.
@@ -89,9 +99,14 @@ async fn load(org: String, run: String, query: ParamsMap, search: String) -> Res
     let part = fetch(org.clone(), run, wanted).await;
     let log = match View::of(&query) {
         View::Steps => None,
-        View::Log => Some(logs::first(org, Some(run), search).await),
+        View::Log => Some(logs::first(org.clone(), Some(run), search).await),
     };
-    Ok(Loaded { detail, may_operate, part, approval, log })
+    let find = Place::of(&query).find;
+    let (found, told) = match find.is_empty() {
+        true => Default::default(),
+        false => api::find_in_run(org, run, find).await.map_err(|error| error.0)?,
+    };
+    Ok(Loaded { detail, may_operate, part, approval, log, found, told })
 }
 
 /// The step that the page opens with when the address names none.
@@ -144,7 +159,7 @@ pub fn RunPage() -> impl IntoView {
 /// A run that was loaded, from here on alive.
 #[component]
 fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
-    let Loaded { detail, may_operate, part, approval, log } = loaded;
+    let Loaded { detail, may_operate, part, approval, log, found, told } = loaded;
     let (open, wanted, from) = query.with_untracked(|query| {
         let open: Vec<_> =
             query.get("open").map(|open| open.split(',').map(StepId::from_text).collect()).unwrap_or_default();
@@ -152,7 +167,14 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
         (open, query.get("step").filter(|step| !step.is_empty()), from)
     });
     let server_now = detail.now;
-    let model = RunModel::new(org, detail, &open, wanted.as_deref());
+    let navigate = StoredValue::new(use_navigate());
+    let go = Callback::new(move |(to, replace): (String, bool)| {
+        let options = NavigateOptions { replace, scroll: false, ..NavigateOptions::default() };
+        navigate.with_value(|navigate| navigate(&to, options));
+    });
+    let place = Memo::new(move |_| query.with(Place::of));
+    let model = RunModel::new(org, detail, &open, wanted.as_deref(), place, go);
+    model.mark(&found);
     let alive = RwSignal::new(false);
     let tab = Memo::new(move |_| query.with(tab_of));
     let full = Memo::new(move |_| query.with(is_full));
@@ -161,6 +183,8 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
     Effect::new(move |_| alive.set(true));
     stay_current(model, server_now);
     keep_address(model, query, tab);
+    let again = may_operate.then(|| format!("{}/again", base(model)));
+    Effect::new(move |_| page_keys(model, again.clone()));
     announce(model);
     let first_log = StoredValue::new(log);
     let ended = Signal::derive(move || model.data.with(|data| data.view.state.is_end()));
@@ -169,12 +193,13 @@ fn Alive(org: String, loaded: Loaded, query: Memo<ParamsMap>) -> impl IntoView {
         u32::try_from(last).unwrap_or_default().wrapping_add(model.mended.get())
     });
     let first_part = StoredValue::new(Some((part, approval)));
+    let told = StoredValue::new(told);
     let confirms = Signal::derive(move || query.with(|query| query.get_str("confirm").is_some()));
     let body = move || match view.get() {
         View::Steps => view! {
             <a class="skip" href="#step-detail" rel="external">"Skip to step detail"</a>
             <div class="run-split" class:has-step=move || in_address.get()>
-                <Steps model from alive/>
+                <Steps model from alive found=told.get_value()/>
                 {
                     // Its HTML is in the page this once: whoever comes back from the log has it fetched.
                     let (first, approval) = first_part.try_update_value(Option::take).flatten().unzip();
@@ -231,12 +256,10 @@ fn stay_current(model: RunModel, server_now: agentflow::kernel::Timestamp) {
             on_cleanup(move || handle.clear());
         }
     });
-    Effect::new(move |_| page_keys(model));
 }
 
 /// The address always says what is selected, without an entry in the history; and what the address says is selected.
 fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
-    let navigate = StoredValue::new(use_navigate());
     let written = StoredValue::new(None::<String>);
     Effect::new(move |before: Option<Option<String>>| {
         let selected = model.selected.get().and_then(|key| model.address_of(key));
@@ -250,9 +273,8 @@ fn keep_address(model: RunModel, query: Memo<ParamsMap>, tab: Memo<Tab>) {
             let timer = set_timeout_with_handle(
                 move || {
                     written.set_value(Some(step.clone()));
-                    let to = address(model, &step, tab.get_untracked());
-                    let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
-                    navigate.with_value(|navigate| navigate(&to, options));
+                    let to = untrack(|| address(model, &step, tab.get()));
+                    model.go.run((to, true));
                 },
                 REST,
             );
@@ -324,7 +346,9 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
     };
     let run_link = {
         let org = org.clone();
-        move |id: RunId, words: &'static str| view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }
+        move |id: RunId, words: &'static str| {
+            view! { <span>{words}" "<a href=format!("/o/{org}/runs/{id}")>{short(id)}</a></span> }.into_any()
+        }
     };
     let workflow = format!("/o/{org}/workflows/{}", summary.workflow_id);
     // True for as long as it is what it was when that was asked.
@@ -341,16 +365,29 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
             view! { <a class="tag run-label" href=href title="Runs with this label">{label.clone()}</a> }
         })
         .collect();
+    let more = format!("/o/{org}/runs/{}/compare", summary.id);
     let about = {
         let summary = summary.clone();
         move || {
+            // All of them, where they are few; else the newest, and the way to the others.
+            let (count, many) = (retried_by.len(), retried_by.len() > FEW);
+            let others = match count {
+                MANY.. => "All that do it again".to_owned(),
+                _ => format!("All {count} that do it again"),
+            };
+            let again: Vec<_> = retried_by
+                .iter()
+                .take(if many { 1 } else { FEW })
+                .map(|(id, trigger)| run_link(*id, words::again_as(trigger)))
+                .chain(many.then(|| view! { <a href=more>{others}</a> }.into_any()))
+                .collect();
             view! {
                 <div class="run-about">
                     <span><a href=workflow>{summary.workflow_name}</a>" version "{summary.workflow_version}</span>
                     <span>{words::trigger(&summary.trigger).to_owned()}" "{summary.started_by}</span>
                     <Time at=summary.created_at/>
-                    {retry_of.map(|id| run_link.clone()(id, "Retry of"))}
-                    {retried_by.first().map(|id| run_link(*id, "Retried as"))}
+                    {retry_of.map(|id| run_link(id, words::again_of(&summary.trigger)))}
+                    {again}
                     {labels}
                     <code class="run-id">{summary.id.to_string()}</code>
                 </div>
@@ -361,6 +398,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
         }
     };
     let crumbs = vec![Crumb::new("Runs", format!("/o/{org}/runs"))];
+    let compare = format!("{}/compare", base(model));
     view! {
         <Title text=full_title/>
         <PageHeader
@@ -369,6 +407,7 @@ fn Head(model: RunModel, may_operate: bool) -> impl IntoView {
             beside=move || view! { <StatusBadge status=status/> }
             about
         >
+            <a class="btn" href=compare>"Compare with…"</a>
             <Show when=move || may_operate>
                 <Actions model/>
             </Show>

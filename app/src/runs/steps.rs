@@ -7,13 +7,17 @@ use leptos::{ev, html, prelude::*};
 use wasm_bindgen::JsCast;
 
 use super::{
-    line::{base, draw, line_id},
+    facts::Focused,
+    find::Find,
+    gaps::Gap,
+    line::{base, draw, encoded, line_id},
     model::RunModel,
+    place::{Only, Place, address},
     tree::{self, Key, Move, Row, RowKey},
     waterfall::Part,
     words,
 };
-use crate::kit::{Glyph, Icon};
+use crate::kit::{Glyph, Html, Icon};
 
 /// Lines in one window of the plain list, and lines from which on only those in sight are drawn.
 pub const WINDOW: usize = 200;
@@ -32,10 +36,14 @@ pub fn Steps(
     from: usize,
     /// Whether the page is alive.
     alive: RwSignal<bool>,
+    /// What the search found that came with the page.
+    found: Html,
 ) -> impl IntoView {
     view! {
         <section class="steps" aria-labelledby="steps-heading">
             <Toolbar model alive/>
+            <Find model first=found alive/>
+            <Focused model/>
             <Head model/>
             {move || {
                 if alive.get() { view! { <Tree model/> }.into_any() } else { plain(model, from) }
@@ -51,6 +59,12 @@ fn Toolbar(model: RunModel, alive: RwSignal<bool>) -> impl IntoView {
     let steps = move || model.data.with(|data| words::counted(data.view.steps.len(), "step", "steps"));
     let errors = Memo::new(move |_| model.data.with(|data| data.errors.len()));
     let zoomed = move || model.zoom.get() > 0;
+    let only = move || {
+        let on = model.place.with(|place| place.only == Only::Errors);
+        let to = if on { Only::All } else { Only::Errors };
+        let href = address(&base(model), &model.selected_address(), "", &model.place.with(|place| place.with(to)));
+        view! { <a class="btn btn-quiet btn-small" href=href data-noscroll>{if on { "All steps" } else { "Errors only" }}</a> }
+    };
     view! {
         <div class="steps-bar">
             <h2 id="steps-heading">"Steps"</h2>
@@ -67,9 +81,20 @@ fn Toolbar(model: RunModel, alive: RwSignal<bool>) -> impl IntoView {
                             <Icon glyph=Glyph::ArrowDown/><span class="visually-hidden">"Next error"</span>
                         </button>
                     </Show>
+                    {only}
                 </span>
             </Show>
             <Show when=move || alive.get()>
+                <button type="button" class="btn btn-quiet btn-small steps-path" aria-pressed=move || model.marks_path.get().to_string()
+                    title="The steps that determined when the run ended" on:click=move |_| model.marks_path.update(|on| *on = !*on)>
+                    "Critical path"
+                </button>
+                <Show when=move || model.gaps.with(|gaps| !gaps.is_empty())>
+                    <button type="button" class="btn btn-quiet btn-small" aria-pressed=move || model.folds.get().to_string()
+                        title="Draws stretches in which nothing worked narrow" on:click=move |_| model.folds.update(|on| *on = !*on)>
+                        "Fold idle time"
+                    </button>
+                </Show>
                 <span class="steps-zoom" role="group" aria-label="Timeline zoom">
                     <button type="button" class="btn btn-quiet btn-small" aria-keyshortcuts="-" title="Zoom out (-)" aria-disabled=move || (!zoomed()).then_some("true") on:click=move |_| zoom(model, -1)>"−"<span class="visually-hidden">" Zoom out"</span></button>
                     <button type="button" class="btn btn-quiet btn-small" aria-keyshortcuts="0" title="Whole run (0)" aria-disabled=move || (!zoomed()).then_some("true") on:click=move |_| model.zoom.set(0)>"Whole run"</button>
@@ -88,6 +113,16 @@ fn zoom(model: RunModel, by: i32) {
 
 #[component]
 fn Head(model: RunModel) -> impl IntoView {
+    // Where time is folded, a broken line stands.
+    let folds = move || {
+        let scale = model.scale.get();
+        let fold = |gap: &Gap| {
+            let x = format!("{:.2}%", scale.percent(gap.from_ms / 2 + gap.to_ms / 2));
+            view! { <line class="axis-fold" x1=x.clone() x2=x y1="2" y2="24"></line> }
+        };
+        let inside = |gap: &&Gap| gap.to_ms > scale.from_ms && gap.from_ms < scale.to_ms;
+        scale.gaps.iter().filter(inside).map(fold).collect::<Vec<_>>()
+    };
     let marks = move || {
         let marks = model.scale.get().marks();
         let marks = marks.into_iter().map(|(percent, words)| {
@@ -114,7 +149,7 @@ fn Head(model: RunModel) -> impl IntoView {
             <div class="line-num line-duration">"Duration"</div>
             <div class="line-num line-tokens">"Tokens"</div>
             <div class="line-num line-cost">"Cost"</div>
-            <svg class="axis" height="24">{marks}</svg>
+            <svg class="axis" height="24">{folds}{marks}</svg>
         </div>
     }
     .into_any()
@@ -159,7 +194,8 @@ fn plain(model: RunModel, from: usize) -> AnyView {
     let lines = model.lines.get_untracked();
     let from = from.min(lines.rows.len());
     let to = (from + WINDOW).min(lines.rows.len());
-    let link = |from: usize| format!("{}?from={from}", base(model));
+    let shown = model.place.with_untracked(Place::further);
+    let link = |from: usize| format!("{}?from={from}{shown}", base(model));
     let pages = (lines.rows.len() > WINDOW).then(|| {
         view! {
             <nav class="steps-pages" aria-label="More steps">
@@ -393,7 +429,9 @@ fn go(model: RunModel, step: Move) {
 fn letter(model: RunModel, typed: StoredValue<(String, i64)>, name: &str) -> bool {
     let mut letters = name.chars();
     let (Some(letter), None) = (letters.next(), letters.next()) else { return false };
-    if !letter.is_alphabetic() {
+    // Keys of the page: to what the search found, and to running the run again.
+    let to_hit = matches!(letter, 'n' | 'N') && model.hits.with_untracked(|hits| !hits.steps.is_empty());
+    if !letter.is_alphabetic() || to_hit || letter == 'R' {
         return false;
     }
     let now = crate::kit::time::browser_now();
@@ -417,8 +455,9 @@ fn letter(model: RunModel, typed: StoredValue<(String, i64)>, name: &str) -> boo
     true
 }
 
-/// The keys that work anywhere on the run page, as long as nothing is being typed into.
-pub fn page_keys(model: RunModel) {
+/// The keys that work anywhere on the run page, as long as nothing is being typed into. `again` is where the run can be
+/// run again.
+pub fn page_keys(model: RunModel, again: Option<String>) {
     let keys_are_on = crate::frame::single_keys();
     let handle = window_event_listener(ev::keydown, move |event| {
         let typing =
@@ -427,13 +466,18 @@ pub fn page_keys(model: RunModel) {
                     .closest("input, textarea, select, [contenteditable], dialog[open]")
                     .is_ok_and(|found| found.is_some())
             });
-        if typing
-            || !keys_are_on()
-            || event.default_prevented()
-            || event.ctrl_key()
-            || event.meta_key()
-            || event.alt_key()
-        {
+        if typing || event.default_prevented() || event.ctrl_key() || event.meta_key() {
+            return;
+        }
+        if event.alt_key() {
+            if let Some(outer) = untrack(|| model.outer()).filter(|_| event.key() == "ArrowUp") {
+                event.prevent_default();
+                let place = model.place.with_untracked(|place| place.rooted(outer));
+                model.go.run((address(&base(model), &untrack(|| model.selected_address()), "", &place), false));
+            }
+            return;
+        }
+        if !keys_are_on() {
             return;
         }
         match event.key().as_str() {
@@ -442,6 +486,33 @@ pub fn page_keys(model: RunModel) {
             "+" | "=" => zoom(model, 1),
             "-" => zoom(model, -1),
             "0" => model.zoom.set(0),
+            "l" if !window().location().search().is_ok_and(|query| query.contains("view=logs")) => {
+                model.go.run((format!("{}?view=logs", base(model)), false));
+            }
+            "i" | "t" => {
+                let step = untrack(|| model.selected_address());
+                let to = model.place.with_untracked(|place| address(&base(model), &step, "", place));
+                model.go.run((to, false));
+            }
+            "n" => model.to_hit(true),
+            "N" => model.to_hit(false),
+            "/" => {
+                let field = document().get_element_by_id("run-find");
+                if let Some(field) = field.and_then(|field| field.dyn_into::<web_sys::HtmlElement>().ok()) {
+                    event.prevent_default();
+                    let _ = field.focus();
+                }
+            }
+            "R" => {
+                let ended = model.data.with_untracked(|data| data.view.state.is_end());
+                if let Some(again) = again.as_ref().filter(|_| ended) {
+                    let step = model
+                        .selected_step_untracked()
+                        .filter(|step| model.data.with_untracked(|data| words::can_begin_again(&data.view, step)));
+                    let from = step.map(|step| format!("?from={}", encoded(step.id.as_str()))).unwrap_or_default();
+                    model.go.run((format!("{again}{from}"), false));
+                }
+            }
             digit if digit.len() == 1 && digit.as_bytes()[0].is_ascii_digit() => {
                 model.open_to(usize::from(digit.as_bytes()[0] - b'0'));
             }

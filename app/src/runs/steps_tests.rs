@@ -7,10 +7,23 @@ use super::*;
 use crate::runs::fixture::{detail, failing_run, folded, head, numbered, started};
 
 fn page(detail: agentflow::runs::RunDetail, from: usize, wanted: Option<&str>, open: &[StepId]) -> String {
+    page_at(detail, from, wanted, open, Place::default(), &[])
+}
+
+fn page_at(
+    detail: agentflow::runs::RunDetail,
+    from: usize,
+    wanted: Option<&str>,
+    open: &[StepId],
+    place: Place,
+    found: &[String],
+) -> String {
     let owner = Owner::new();
     owner.with(|| {
-        let model = RunModel::new("acme".to_owned(), detail, open, wanted);
-        view! { <Steps model from alive=RwSignal::new(false)/> }.to_html()
+        let place = Memo::new(move |_| place.clone());
+        let model = RunModel::new("acme".to_owned(), detail, open, wanted, place, Callback::new(|_| ()));
+        model.mark(found);
+        view! { <Steps model from alive=RwSignal::new(false) found=Html::default()/> }.to_html()
     })
 }
 
@@ -71,4 +84,22 @@ fn long_runs_come_in_windows_of_200_steps_and_large_groups_closed_with_a_link_th
     let counts: HashMap<_, _> =
         [("first", first.matches("<li>").count()), ("second", second.matches("<li>").count())].into();
     assert!(counts["first"] > 200 && counts["second"] > 100, "{counts:?}");
+}
+
+#[test]
+fn without_javascript_a_step_is_the_root_with_the_way_to_it_and_what_failed_or_was_found_shows_alone() {
+    let run = || detail(folded(&failing_run()));
+    let focused = Place { root: Some(StepId::from_text("each")), ..Place::default() };
+    let text = words(&page_at(run(), 0, None, &[], focused, &[]));
+    assert!(text.contains("All steps") && !text.contains("lookup1"), "{text}");
+    let html = page_at(run(), 0, None, &[], Place { only: Only::Errors, ..Place::default() }, &[]);
+    assert!(
+        html.contains("?step=triage.lookup1&amp;only=errors") || html.contains("?step=triage.lookup1&only=errors"),
+        "{html}"
+    );
+    assert!(!html.contains("?step=each"), "{html}");
+    let found = Place { only: Only::Found, find: "x".to_owned(), ..Place::default() };
+    let html = page_at(run(), 0, None, &[], found, &["each.1".to_owned()]);
+    assert!(html.contains("?step=each.1") && !html.contains("?step=each.0") && !html.contains("lookup1"), "{html}");
+    assert!(html.contains("is-found"), "{html}");
 }

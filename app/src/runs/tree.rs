@@ -127,6 +127,21 @@ impl RowKey {
     }
 }
 
+/// Which part of a tree shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// The step that is its root; all of it without one.
+    pub root: Option<usize>,
+    /// Of each step whether it shows; all do without this.
+    pub shown: Option<Vec<bool>>,
+}
+
+impl Part {
+    fn shows(&self, step: usize) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.get(step).copied().unwrap_or_default())
+    }
+}
+
 impl Tree {
     /// The tree of these steps.
     #[must_use]
@@ -216,15 +231,47 @@ impl Tree {
         std::iter::successors(self.nodes.get(step).and_then(|node| node.parent), |place| self.nodes[*place].parent)
     }
 
-    /// The lines on screen: everything whose parents are all open. The attempts that failed come before the children.
+    /// Whether a step is this one or below it; every step is below none.
     #[must_use]
-    pub fn rows(&self, steps: &[StepView], is_open: impl Fn(usize) -> bool) -> Vec<Row> {
+    pub fn is_in(&self, root: Option<usize>, step: usize) -> bool {
+        root.is_none_or(|root| root == step || self.above(step).any(|above| above == root))
+    }
+
+    /// The steps that are wanted, in tree order.
+    #[must_use]
+    pub fn ordered(&self, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+        self.order.iter().copied().filter(|place| wanted(*place)).collect()
+    }
+
+    /// These steps and everything above them.
+    #[must_use]
+    pub fn with_above(&self, steps: &[usize]) -> Vec<bool> {
+        let mut shown = vec![false; self.nodes.len()];
+        for &step in steps {
+            let mut at = Some(step);
+            while let Some(place) = at.filter(|place| !shown[*place]) {
+                shown[place] = true;
+                at = self.nodes[place].parent;
+            }
+        }
+        shown
+    }
+
+    /// The lines on screen: everything of a part whose parents are all open. The attempts that failed come before the
+    /// children.
+    #[must_use]
+    pub fn rows(&self, steps: &[StepView], part: &Part, is_open: impl Fn(usize) -> bool) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut stack: Vec<Row> = Vec::new();
-        push_lines(&mut stack, self.roots.iter().copied().map(RowKey::of), self.roots.len(), 0, 0);
+        let of = |places: &[usize]| places.iter().copied().filter(|place| part.shows(*place)).collect::<Vec<_>>();
+        let roots = match part.root {
+            Some(root) => vec![root],
+            None => of(&self.roots),
+        };
+        push_lines(&mut stack, roots.iter().copied().map(RowKey::of), roots.len(), 0, 0);
         while let Some(mut row) = stack.pop() {
             let step = row.key.step;
-            let (failures, children) = (&steps[step].failures, &self.nodes[step].children);
+            let (failures, children) = (&steps[step].failures, of(&self.nodes[step].children));
             let below = failures.len() + children.len();
             if row.key.attempt == 0 && below > 0 {
                 let open = is_open(step);
@@ -243,11 +290,7 @@ impl Tree {
     /// The failures that are nobody else's consequence: failed steps without a failed step below. In tree order.
     #[must_use]
     pub fn errors(&self, steps: &[StepView]) -> Vec<usize> {
-        self.order
-            .iter()
-            .copied()
-            .filter(|place| steps[*place].state == StepState::Failed && !self.nodes[*place].failed_below)
-            .collect()
+        self.ordered(|place| steps[place].state == StepState::Failed && !self.nodes[place].failed_below)
     }
 
     /// The step that a run's page opens with: where a failed run went wrong, or what waits for a person.

@@ -6,7 +6,7 @@ use crate::runs::fixture::{self, failing_run, folded};
 
 fn drawn(view: &RunView, closed: &[&str]) -> Vec<String> {
     let tree = Tree::of(&view.steps);
-    let rows = tree.rows(&view.steps, |step| !closed.contains(&view.steps[step].id.as_str()));
+    let rows = tree.rows(&view.steps, &Part::default(), |step| !closed.contains(&view.steps[step].id.as_str()));
     let mark = |row: &Row| match row.open {
         Some(true) => "-",
         Some(false) => "+",
@@ -73,7 +73,7 @@ fn keys_move_as_in_every_tree() {
     let events = failing_run();
     let view = folded(&events);
     let tree = Tree::of(&view.steps);
-    let rows = tree.rows(&view.steps, |_| true);
+    let rows = tree.rows(&view.steps, &Part::default(), |_| true);
     // triage, model1, lookup1, its two failed attempts, each, 0, 1
     assert_eq!(press(&rows, 0, Key::Up), Move::Stay);
     assert_eq!(press(&rows, 0, Key::Down), Move::To(1));
@@ -84,7 +84,7 @@ fn keys_move_as_in_every_tree() {
     assert_eq!(press(&rows, 1, Key::Right), Move::Stay, "a leaf");
     assert_eq!(press(&rows, 6, Key::Home), Move::To(0));
     assert_eq!(press(&rows, 0, Key::End), Move::To(7));
-    let closed = tree.rows(&view.steps, |_| false);
+    let closed = tree.rows(&view.steps, &Part::default(), |_| false);
     assert_eq!(press(&closed, 0, Key::Right), Move::Set(vec![closed[0].key.step], true));
     let both = closed.iter().map(|row| row.key.step).collect();
     assert_eq!(press(&closed, 1, Key::Star), Move::Set(both, true), "all siblings");
@@ -108,8 +108,8 @@ fn a_wide_run_is_drawn_in_one_pass() {
         view.apply(&event);
     }
     let tree = Tree::of(&view.steps);
-    assert_eq!(tree.rows(&view.steps, |_| true).len(), 10_001);
-    assert_eq!(tree.rows(&view.steps, |_| false).len(), 1);
+    assert_eq!(tree.rows(&view.steps, &Part::default(), |_| true).len(), 10_001);
+    assert_eq!(tree.rows(&view.steps, &Part::default(), |_| false).len(), 1);
 }
 
 proptest! {
@@ -140,4 +140,24 @@ proptest! {
         }
         prop_assert_eq!(view, whole);
     }
+}
+
+#[test]
+fn a_part_of_a_tree_begins_at_its_root_and_holds_what_is_wanted_with_what_is_above_it() {
+    let view = folded(&failing_run());
+    let tree = Tree::of(&view.steps);
+    let place = |id: &str| tree.find(&StepId::from_text(id)).expect("a step");
+    let names = |part: &Part| {
+        let rows = tree.rows(&view.steps, part, |_| true);
+        let rows = rows.iter().filter(|row| row.key.attempt == 0);
+        rows.map(|row| (view.steps[row.key.step].id.to_string(), row.depth, row.siblings)).collect::<Vec<_>>()
+    };
+    let row = |id: &str, depth, siblings| (id.to_owned(), depth, siblings);
+    let each = Part { root: Some(place("each")), shown: None };
+    assert_eq!(names(&each), [row("each", 0, 1), row("each.0", 1, 2), row("each.1", 1, 2)]);
+    let errors = tree.errors(&view.steps);
+    let failed = Part { root: None, shown: Some(tree.with_above(&errors)) };
+    assert_eq!(names(&failed), [row("triage", 0, 1), row("triage.lookup1", 1, 1)]);
+    assert!(tree.is_in(each.root, place("each.1")) && tree.is_in(None, place("triage")));
+    assert!(!tree.is_in(each.root, place("triage.model1")));
 }

@@ -1,6 +1,8 @@
 //! When a step waited for its turn, worked, paused before another attempt and waited for a person: the bars beside the
 //! tree, in milliseconds since the run was accepted. Knows nothing of the page.
 
+use std::sync::Arc;
+
 use agentflow::{
     engine::{
         journal::{PauseKind, StepView},
@@ -8,6 +10,8 @@ use agentflow::{
     },
     kernel::{Timestamp, text},
 };
+
+use super::gaps::Gap;
 
 /// What a part of a bar stands for; each has a fill of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,12 +128,14 @@ pub fn sums(segments: &[Segment]) -> Vec<(Part, i64)> {
 }
 
 /// Which stretch of the run's time the bars show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scale {
     /// Where it begins, in milliseconds since the run was accepted.
     pub from_ms: i64,
     /// Where it ends; later than `from_ms`.
     pub to_ms: i64,
+    /// What of it is drawn narrow, in order.
+    pub gaps: Arc<[Gap]>,
 }
 
 /// Steps of the axis, in milliseconds: people count in tens, and minutes in sixties.
@@ -170,10 +176,23 @@ impl Scale {
     pub fn of_run(elapsed_ms: i64, ended: bool) -> Self {
         let elapsed_ms = elapsed_ms.max(1);
         if ended {
-            return Self { from_ms: 0, to_ms: elapsed_ms };
+            return Self { from_ms: 0, to_ms: elapsed_ms, gaps: Arc::default() };
         }
         let step = step_of(elapsed_ms, 8);
-        Self { from_ms: 0, to_ms: (elapsed_ms / step + 2) * step }
+        Self { from_ms: 0, to_ms: (elapsed_ms / step + 2) * step, gaps: Arc::default() }
+    }
+
+    /// The scale of a stretch of a run.
+    #[must_use]
+    pub fn of_part(from_ms: i64, to_ms: i64, ended: bool) -> Self {
+        let whole = Self::of_run(to_ms - from_ms, ended);
+        Self { from_ms, to_ms: from_ms + whole.to_ms, ..whole }
+    }
+
+    /// The same scale with gaps that are drawn narrow.
+    #[must_use]
+    pub fn folding(self, gaps: Vec<Gap>) -> Self {
+        Self { gaps: gaps.into(), ..self }
     }
 
     /// The same scale, magnified by `2^zoom` around a moment.
@@ -185,29 +204,45 @@ impl Scale {
         let length = ((self.to_ms - self.from_ms) >> zoom.min(40)).max(4);
         let last = (self.to_ms - length).max(self.from_ms);
         let from_ms = (around_ms - length / 2).clamp(self.from_ms, last);
-        Self { from_ms, to_ms: from_ms + length }
+        Self { from_ms, to_ms: from_ms + length, ..self }
     }
 
     /// Where a moment stands, from 0 to 100.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^52")]
-    pub fn percent(self, ms: i64) -> f64 {
-        let length = (self.to_ms - self.from_ms).max(1);
-        let percent = (ms - self.from_ms) as f64 * 100.0 / length as f64;
-        percent.clamp(0.0, 100.0)
+    pub fn percent(&self, ms: i64) -> f64 {
+        let drawn = |ms: i64| ms as f64 - self.gaps.iter().map(|gap| gap.hides(ms)).sum::<f64>();
+        let from = drawn(self.from_ms);
+        let length = (drawn(self.to_ms) - from).max(1.0);
+        ((drawn(ms) - from) * 100.0 / length).clamp(0.0, 100.0)
     }
 
-    /// The marks of the axis: where, and what they say.
+    /// How much of it is not drawn, in milliseconds.
+    fn hidden(&self) -> i64 {
+        let inside = |gap: &Gap| gap.to_ms.min(self.to_ms) - gap.from_ms.max(self.from_ms) - gap.width_ms;
+        self.gaps.iter().map(|gap| inside(gap).max(0)).sum()
+    }
+
+    /// The marks of the axis: where, and what they say. None stands inside of what is drawn narrow.
     #[must_use]
-    pub fn marks(self) -> Vec<(f64, String)> {
+    pub fn marks(&self) -> Vec<(f64, String)> {
         // Few enough that their words do not touch on a narrow bar.
-        let step = step_of(self.to_ms - self.from_ms, 3);
-        let first = (self.from_ms + step - 1) / step * step;
-        (0..)
-            .map(|count| first + count * step)
-            .take_while(|ms| *ms <= self.to_ms)
-            .map(|ms| (self.percent(ms), mark(ms)))
-            .collect()
+        let step = step_of(self.to_ms - self.from_ms - self.hidden(), 3);
+        let up = |ms: i64| (ms + step - 1) / step * step;
+        let mut marks: Vec<(f64, String)> = Vec::new();
+        let mut ms = up(self.from_ms);
+        while ms <= self.to_ms {
+            if let Some(gap) = self.gaps.iter().find(|gap| gap.from_ms < ms && ms < gap.to_ms) {
+                ms = up(gap.to_ms);
+                continue;
+            }
+            let percent = self.percent(ms);
+            if self.gaps.is_empty() || marks.last().is_none_or(|(last, _)| percent - last > 12.0) {
+                marks.push((percent, mark(ms)));
+            }
+            ms += step;
+        }
+        marks
     }
 }
 

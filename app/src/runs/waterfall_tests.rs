@@ -64,7 +64,7 @@ fn the_axis_has_round_marks_and_room_while_the_run_goes_on() {
     let running = Scale::of_run(9_700, false);
     assert!(running.to_ms > 9_700);
     assert_eq!(running, Scale::of_run(9_900, false), "the next tick does not move the bars");
-    let close = ended.magnified(2, 100);
+    let close = ended.clone().magnified(2, 100);
     assert_eq!((close.from_ms, close.to_ms), (0, 2_425));
     assert!(Scale::of_run(0, true).marks().len() == 2 && Scale::of_run(0, true).percent(5) <= 100.0);
 }

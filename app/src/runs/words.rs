@@ -257,6 +257,26 @@ pub fn trigger(word: &str) -> &str {
     }
 }
 
+/// What a run that does another one again, by its trigger, is of that one.
+#[must_use]
+pub fn again_of(trigger: &str) -> &'static str {
+    match trigger {
+        "rerun" => "Rerun of",
+        "fork" => "Fork of",
+        _ => "Retry of",
+    }
+}
+
+/// What a run is called that does this one again, by its trigger.
+#[must_use]
+pub fn again_as(trigger: &str) -> &'static str {
+    match trigger {
+        "rerun" => "Rerun as",
+        "fork" => "Forked as",
+        _ => "Retried as",
+    }
+}
+
 /// `212 KB`, `2.1 MB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {

@@ -121,7 +121,7 @@ async fn whole(caller: &Caller, run: RunId, full: bool) -> Answer<WholeRun> {
         output,
         output_bytes,
         retry_of: found.retry_of,
-        retried_by: found.retried_by,
+        retried_by: found.retried_by.into_iter().map(|(run, _)| run).collect(),
         last_event: found.view.last_seq,
     })
 }

@@ -14,13 +14,15 @@ use crate::{
 };
 
 /// Pages of an organization, of each kind.
-const PAGES: [&str; 30] = [
+const PAGES: [&str; 32] = [
     "",
     "/",
     "/runs",
     "/logs",
     "/runs/bulk",
     "/runs/run_01jd0000000000000000000000",
+    "/runs/run_01jd0000000000000000000000...run_01jd0000000000000000000001",
+    "/runs/run_01jd0000000000000000000000/compare",
     "/runs/run_01jd0000000000000000000000/files/a.txt",
     "/approvals",
     "/search",
@@ -126,7 +128,7 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 88] = [
+const ARGUMENTS: [(&str, &str); 90] = [
     ("to", ""),
     ("hours", "1"),
     ("until", ""),
@@ -178,6 +180,8 @@ const ARGUMENTS: [(&str, &str); 88] = [
     ("concurrency_limit", "1"),
     ("concurrency_key", "x"),
     ("what", "stop"),
+    ("with", "run_01jd0000000000000000000000"),
+    ("show", "all"),
     ("from", "start"),
     ("newest", "false"),
     ("id", "apr_01jd0000000000000000000000"),

@@ -59,6 +59,8 @@ mod people;
 mod private_postgres;
 mod recorded;
 mod rehearsals;
+mod run_compare;
+mod run_find;
 mod runs;
 mod runs_found;
 mod seams;

@@ -284,7 +284,8 @@ async fn a_run_is_stopped_once_and_retried_when_it_has_ended() {
     assert_eq!(ids.len(), 1, "one key, one retry");
     let retried = acme.run(run).await.detail.retried_by;
     assert_eq!(retried.len(), 1);
-    let next = acme.run(retried[0]).await;
+    assert_eq!(retried[0].1, "retry");
+    let next = acme.run(retried[0].0).await;
     assert_eq!((next.retry_of, next.summary.trigger.as_str()), (Some(run), "retry"));
     assert_eq!(next.summary.title, "Stop me");
 }

@@ -120,7 +120,8 @@ fn kinds(kinds: &BTreeSet<Sensitive>) -> String {
 }
 
 /// Two texts line by line, what is far from a change folded. Empty where they are the same.
-fn lines(older: &str, newer: &str) -> Vec<Line> {
+#[must_use]
+pub fn lines(older: &str, newer: &str) -> Vec<Line> {
     if older == newer {
         return Vec::new();
     }
