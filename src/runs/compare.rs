@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{RunFilter, RunSummary, service, store};
+use super::{RunFilter, RunSummary, listing, service, store};
 use crate::{
     access::{Grant, right},
     engine::{
@@ -19,7 +19,7 @@ use crate::{
 /// So many steps are shown at once.
 pub const WINDOW: usize = 200;
 /// So many runs are offered to compare with.
-const OFFERED: i64 = 50;
+const OFFERED: u32 = 50;
 
 /// A step as one of the runs has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,9 +285,10 @@ pub async fn offer(grant: &Grant<right::View>, run: RunId) -> Result<Offer> {
     let related = store::compare::related(&mut tx, run).await?;
     let again = store::compare::count_again(&mut tx, run).await?;
     let filter = RunFilter { workflow: Some(own.workflow_id), ..RunFilter::default() };
-    let mut others = store::list(&mut tx, &filter, None, OFFERED + 1).await?;
+    drop(tx);
+    let mut others = listing::list(grant, &filter, None, OFFERED + 1).await?.items;
     others.retain(|other| other.id != run && related.iter().all(|known| known.id != other.id));
-    others.truncate(usize::try_from(OFFERED).unwrap_or(usize::MAX));
+    others.truncate(OFFERED as usize);
     Ok(Offer { run: own, related, others, again })
 }
 

@@ -91,7 +91,7 @@ pub async fn related(tx: &mut TenantTx, run: RunId) -> Result<Vec<RunSummary>> {
         select r.id as "id: RunId", r.title, r.workflow_id as "workflow_id: _", w.name as workflow_name,
                r.workflow_version, r.state, r.waiting_on, r.trigger, r.started_by_name as started_by,
                r.created_at, r.started_at, r.finished_at, r.tokens_in, r.tokens_out, r.cost_micros,
-               r.error as "error: _"
+               r.error as "error: _", r.labels
         from runs r
         join workflows w on w.organization_id = r.organization_id and w.id = r.workflow_id
         where r.organization_id = $1
