@@ -5,6 +5,7 @@ pub mod api;
 #[cfg(feature = "ssr")]
 mod bar;
 mod hand;
+#[cfg(feature = "ssr")]
 mod part;
 #[cfg(feature = "ssr")]
 mod place;
