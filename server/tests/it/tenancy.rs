@@ -227,7 +227,12 @@ async fn another_tenants_rows_can_be_neither_read_nor_changed_nor_made_in_any_ta
                 &mut us,
                 &format!(
                     "select column_name::text from information_schema.column_privileges
-                     where table_name = '{table}' and privilege_type = 'UPDATE' and grantee = 'agentflow_app' limit 1"
+                     where table_name = '{table}' and privilege_type = 'UPDATE' and grantee = 'agentflow_app'
+                       -- What the database makes itself, nobody sets.
+                       and column_name not in (
+                           select attname from pg_attribute
+                           where attrelid = '{table}'::regclass and (attgenerated <> '' or attidentity = 'a'))
+                     limit 1"
                 ),
             )
             .await
