@@ -1,8 +1,10 @@
 //! Keys that act on every page.
 
+use std::cell::Cell;
+
 use leptos::{ev, prelude::*};
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, KeyboardEvent};
+use web_sys::{HtmlElement, KeyboardEvent, js_sys};
 
 /// The places that `g` and a letter lead to, below the organization's address.
 pub const PLACES: [(char, &str); 8] = [
@@ -18,6 +20,17 @@ pub const PLACES: [(char, &str); 8] = [
 
 /// For so many milliseconds a `g` waits for its letter.
 const WAITS_MS: f64 = 1_200.0;
+
+thread_local! {
+    /// When a `g` was pressed that waits for its letter.
+    static BEGAN: Cell<f64> = const { Cell::new(0.0) };
+}
+
+/// Whether a `g` was pressed a moment ago: the next letter is for a place, and means nothing else on the page.
+#[must_use]
+pub fn waits_for_letter() -> bool {
+    js_sys::Date::now() - BEGAN.get() < WAITS_MS
+}
 
 /// What a key asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +48,6 @@ pub enum Wish {
 /// Calls `on` with what the keys of the page ask for, for as long as the component lives. Single letters count only where
 /// nothing is typed, and no dialog is open.
 pub fn listen(on: impl Fn(Wish) -> bool + 'static) {
-    let began = StoredValue::new(0.0);
     let keys_are_on = crate::frame::single_keys();
     let handle = window_event_listener(ev::keydown, move |event| {
         let key = event.key();
@@ -50,14 +62,13 @@ pub fn listen(on: impl Fn(Wish) -> bool + 'static) {
         if !keys_are_on() || event.ctrl_key() || event.meta_key() || event.alt_key() || is_typing(&event) {
             return;
         }
-        let now = event.time_stamp();
-        let wish = if now - began.get_value() < WAITS_MS {
-            began.set_value(0.0);
+        let wish = if waits_for_letter() {
+            BEGAN.set(0.0);
             place(letter).map(Wish::Place)
         } else {
             match letter {
                 'g' => {
-                    began.set_value(now);
+                    BEGAN.set(js_sys::Date::now());
                     None
                 }
                 '?' => Some(Wish::Shortcuts),

@@ -21,7 +21,7 @@ use crate::{
     wire::{Loaded, loading},
 };
 
-pub use self::open::Palette;
+pub use self::{keys::waits_for_letter, open::Palette};
 
 /// The page where things are found by name.
 #[component]

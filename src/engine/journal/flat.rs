@@ -1,7 +1,8 @@
 //! How an event is read: all fields of all events side by side, and then those that the event's name asks for. What serde
 //! makes of a tag by itself reads everything twice and is ten times as large, which a browser would have to load.
 //!
-//! So a field's name means the same, and has the same type, in every event that has it.
+//! So a field's name means the same, and has the same type, in every event that has it, for good: a version reads what a
+//! newer one wrote, and all fields are read before the name says that it does not know the event.
 
 use std::fmt;
 
