@@ -2,6 +2,7 @@
 
 use agentflow::{
     access::{Ctx, Role},
+    accounts,
     approvals::{Approval, ApprovalState, Verdict, service},
     engine::state::RunState,
     jobs::Chore,
@@ -256,5 +257,10 @@ async fn a_link_ends_with_its_time_its_person_and_their_role() {
     assert_eq!(seen(&acme.owner, id).await.state, ApprovalState::Pending);
     assert_eq!(post(&mut anyone, &ana, &yes).await.status, 303);
     assert_eq!(seen(&acme.owner, id).await.state, ApprovalState::Approved);
+    // Who gets a new password gets new links.
+    let password = "a-completely-other-one-4";
+    accounts::service::reset_password(world.deps(), "ana@acme.example", password).await.unwrap();
+    assert_eq!(anyone.get(&ana).await.status, 404);
+    assert_eq!(anyone.get(&mia).await.status, 200, "others keep theirs");
     world.state.stop.request();
 }

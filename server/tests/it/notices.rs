@@ -135,9 +135,11 @@ async fn a_notice_leaves_by_a_job_and_is_tried_again_when_the_mail_server_refuse
     let taken = taken.lock().unwrap().clone();
     assert_eq!(taken.len(), 1);
     assert!(taken[0].contains("To: ana@acme.example") && taken[0].contains("Subject: Waiting for a decision: Refund"));
-    let state: String =
-        sqlx::query_scalar("select state from emails").fetch_one(&mut world.owner().await).await.unwrap();
+    let (state, body): (String, String) =
+        sqlx::query_as("select state, body from emails").fetch_one(&mut world.owner().await).await.unwrap();
     assert_eq!(state, "sent");
+    assert!(body.contains("\n[link removed after sending]\n") && !body.contains("/approve/"), "{body}");
+    assert!(body.contains("/o/acme/approvals?sel="), "{body}");
     world.state.stop.request();
 }
 
