@@ -36,15 +36,18 @@ pub struct Opened {
     pub elsewhere: Option<String>,
 }
 
-/// Makes a link for a person, in the transaction that writes the message. What it returns stands in the message and
-/// nowhere else.
+/// The secret of a new link. It stands in the message and nowhere else, and leads nowhere until it is [kept](keep).
+#[must_use]
+pub fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// Makes a link for a person, in the transaction that writes the message which has its secret.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn make(tx: &mut TenantTx, approval: ApprovalId, user: UserId) -> Result<String> {
-    let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    links::insert(tx, &digest(&secret), approval, user, DAYS).await?;
-    Ok(secret)
+pub async fn keep(tx: &mut TenantTx, secret: &str, approval: ApprovalId, user: UserId) -> Result<()> {
+    links::insert(tx, &digest(secret), approval, user, DAYS).await
 }
 
 /// What a link leads to. It changes nothing.

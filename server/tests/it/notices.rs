@@ -58,6 +58,9 @@ async fn an_approval_is_told_of_once_to_each_who_may_decide_it_and_wants_to_know
     sqlx::query(again).execute(&mut world.owner().await).await.unwrap();
     notices(0).run(world.deps()).await.unwrap();
     assert_eq!(letters(&world).await.len(), 4);
+    let links: i64 =
+        sqlx::query_scalar("select count(*) from approval_links").fetch_one(&mut world.owner().await).await.unwrap();
+    assert_eq!(links, 4, "no link that nobody got");
     world.state.stop.request();
 }
 
