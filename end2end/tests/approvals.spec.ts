@@ -74,6 +74,29 @@ test('APR-1 keys put off and select, the focus goes on, and a person can switch 
   await expect(row(page, 'Max')).not.toContainText('Approved');
 });
 
+test('APR-1 g and then a leads to the inbox, and approves nothing', async ({ page }) => {
+  const slug = await asked(page, ['Kim', 'Lee']);
+  await link(page, 'Lee').click();
+  await expect(page).toHaveURL(/sel=/);
+  await expect(card(page, 'Lee')).toBeVisible();
+  await link(page, 'Lee').focus();
+  await page.keyboard.press('g');
+  await page.keyboard.press('a');
+  await expect(page).toHaveURL(new RegExp(`/o/${slug}/approvals$`));
+  await page.reload();
+  await ready(page);
+  for (const name of ['Kim', 'Lee']) await expect(row(page, name)).toBeVisible();
+  await expect(list(page).getByRole('listitem')).toHaveCount(2);
+  await expect(page).toHaveTitle(/Approvals \(2\)/);
+  await expect(page.getByText('Just decided')).toBeHidden();
+  // Alone it approves: the card is the same.
+  await link(page, 'Lee').click();
+  await expect(card(page, 'Lee')).toBeVisible();
+  await link(page, 'Lee').focus();
+  await page.keyboard.press('a');
+  await expect(row(page, 'Lee')).toContainText('Approved');
+});
+
 test('APR-2 the card answers what a decider asks', async ({ page }) => {
   await asked(page, ['Kim'], 'reversible: true\nconfidence: 0.75\nwhy: The parcel never came.\nexpires_s: 86400');
   for (const words of ['Label Kim', 'late', 'Reversible', 'One customer gets a label', '75', 'likely', 'The parcel never came.', 'Cost of the run so far', 'version 1', 'then it counts as rejected', 'Who else may decide']) {

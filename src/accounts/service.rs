@@ -309,7 +309,7 @@ pub async fn update_profile(person: &SignedIn, name: &str, undo: &str, wishes: W
     tx.commit().await
 }
 
-/// Sets a new password and ends all sessions, for the operator on the command line.
+/// Sets a new password and ends all sessions, and all links in messages, for the operator on the command line.
 ///
 /// # Errors
 /// `not_found`, when no account has the address; `invalid`, when the password is not good enough.
@@ -321,5 +321,6 @@ pub async fn reset_password(deps: &Deps, email: &str, password: &str) -> Result<
     let known = store::credentials(&mut tx, &email).await?.ok_or_else(|| Error::not_found("account"))?;
     store::set_hash(&mut tx, known.id, &hash).await?;
     store::delete_sessions_of(&mut tx, known.id).await?;
+    store::delete_links_of(&mut tx, known.id).await?;
     tx.commit().await
 }

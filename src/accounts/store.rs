@@ -220,6 +220,12 @@ pub(super) async fn delete_sessions_of(tx: &mut IdentityTx, user: UserId) -> Res
     Ok(())
 }
 
+/// Ends all links in messages that were a person's, in every organization.
+pub(super) async fn delete_links_of(tx: &mut IdentityTx, user: UserId) -> Result<()> {
+    query!("delete from approval_links where user_id = $1", user.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// Removes sessions past a limit, and failed sign-ins that no longer count.
 pub(super) async fn sweep_sessions(tx: &mut IdentityTx, limits: Limits) -> Result<u64> {
     let gone = query!(

@@ -36,15 +36,18 @@ pub struct Opened {
     pub elsewhere: Option<String>,
 }
 
-/// Makes a link for a person, in the transaction that writes the message. What it returns stands in the message and
-/// nowhere else.
+/// The secret of a new link. It stands in the message and nowhere else, and leads nowhere until it is [kept](keep).
+#[must_use]
+pub fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// Makes a link for a person, in the transaction that writes the message which has its secret.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn make(tx: &mut TenantTx, approval: ApprovalId, user: UserId) -> Result<String> {
-    let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    links::insert(tx, &digest(&secret), approval, user, DAYS).await?;
-    Ok(secret)
+pub async fn keep(tx: &mut TenantTx, secret: &str, approval: ApprovalId, user: UserId) -> Result<()> {
+    links::insert(tx, &digest(secret), approval, user, DAYS).await
 }
 
 /// What a link leads to. It changes nothing.
@@ -74,21 +77,30 @@ pub async fn decide(deps: &Deps, secret: &str, request_id: &str, verdict: &Verdi
     }
     let id = there.approval.id;
     service::decide_on(&cx.grant()?, id, verdict, Some(seen)).await?;
-    let mut tx = deps.db.tenant(cx.org_id()).await?;
-    links::set_used(&mut tx, &digest(secret)).await?;
-    tx.commit().await?;
-    tracing::info!(organization = %cx.org_id(), approval = %id, by = cx.actor().reference(), "decided by a link");
+    // What was decided before is not decided by the link, and is not taken back by it.
+    if there.approval.state == ApprovalState::Pending {
+        let mut tx = deps.db.tenant(cx.org_id()).await?;
+        links::set_used(&mut tx, &digest(secret)).await?;
+        tx.commit().await?;
+        tracing::info!(organization = %cx.org_id(), approval = %id, by = cx.actor().reference(), "decided by a link");
+    }
     open(deps, secret, request_id).await
 }
 
-/// Takes back what was decided by a link, while it does not act.
+/// Takes back what was decided by this link, while it does not act. What was decided signed in, and a yes that waits for
+/// the others, is taken back there.
 ///
 /// # Errors
-/// As [`open`] and [`service::undo`].
+/// As [`open`] and [`service::undo`]; `conflict`, where it is taken back elsewhere.
 pub async fn undo(deps: &Deps, secret: &str, request_id: &str) -> Result<Opened> {
     let (found, cx) = enter(deps, secret, request_id).await?;
-    service::undo(&cx.grant()?, found.approval).await?;
-    show(found, &cx).await
+    let there = show(found, &cx).await?;
+    if !there.used || there.approval.state == ApprovalState::Pending {
+        let message = "This link has decided nothing that it could take back. Open the approval in AgentFlow.";
+        return Err(Error::conflict("approvals.needs_card", message));
+    }
+    service::undo(&cx.grant()?, there.approval.id).await?;
+    open(deps, secret, request_id).await
 }
 
 /// The person of a link, in its organization, with the role that they have now.

@@ -142,8 +142,7 @@ impl Mail {
         };
         let Some(server) = &self.server else { return Ok(Receipt { id, delivery: Delivery::Outbox, repeated }) };
         let sent = server.send(id, letter).await;
-        let state = if sent.is_ok() { "sent" } else { "failed" };
-        settle(db, org, id, state).await.map_err(not_written)?;
+        settle(db, org, id, &sent).await.map_err(not_written)?;
         sent.map(|()| Receipt { id, delivery: Delivery::Sent, repeated })
     }
 
@@ -172,7 +171,7 @@ impl Mail {
         tx.commit().await?;
         let Some(letter) = letter else { return Ok(()) };
         let sent = server.send(id, &letter).await;
-        settle(db, org, id, if sent.is_ok() { "sent" } else { "failed" }).await?;
+        settle(db, org, id, &sent).await?;
         match sent {
             // Refused for good: another try would be refused too.
             Err(fault) if fault.class == ErrorClass::BadInput => {
@@ -228,9 +227,17 @@ impl Job for SendMail {
     }
 }
 
-async fn settle(db: &Db, org: OrgId, id: EmailId, state: &str) -> Result<()> {
+/// Notes what became of a message. One that has left, or is refused for good, keeps no links that are one person's own.
+async fn settle(db: &Db, org: OrgId, id: EmailId, sent: &Result<(), StepError>) -> Result<()> {
     let mut tx = db.tenant(org).await?;
-    store::advance(&mut tx, id, "sending", state).await?;
+    store::advance(&mut tx, id, "sending", if sent.is_ok() { "sent" } else { "failed" }).await?;
+    let is_over = match sent {
+        Ok(()) => true,
+        Err(fault) => fault.class == ErrorClass::BadInput,
+    };
+    if is_over {
+        store::forget_links(&mut tx, id).await?;
+    }
     tx.commit().await
 }
 

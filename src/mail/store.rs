@@ -66,6 +66,23 @@ pub(super) async fn advance(tx: &mut TenantTx, id: EmailId, from: &str, to: &str
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes the links that are one person's own out of a notice that is not sent any more: whoever reads the table later gets
+/// none that still leads somewhere.
+pub(super) async fn forget_links(tx: &mut TenantTx, id: EmailId) -> Result<()> {
+    let org = tx.org().uuid();
+    sqlx::query!(
+        "update emails
+         set body = regexp_replace(
+                 body, '[^[:space:]]+/approve/[A-Za-z0-9_-]{43}', '[link removed after sending]', 'g')
+         where organization_id = $1 and id = $2 and idempotency_key like 'notice/%'",
+        org,
+        id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Takes a message that waits for being sent, or that was refused before. `None` when there is nothing to be sent.
 pub(super) async fn take(tx: &mut TenantTx, id: EmailId) -> Result<Option<Letter>> {
     let org = tx.org().uuid();

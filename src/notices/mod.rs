@@ -100,9 +100,9 @@ impl Notices {
     async fn tell_of_approval(&self, deps: &Deps, org: OrgId, id: ApprovalId) -> Result<()> {
         let mut tx = deps.db.tenant(org).await?;
         let Some(waiting) = store::mark_approval(&mut tx, id).await? else { return Ok(()) };
-        for Recipient { user, email } in store::deciders(&mut tx, id).await? {
-            let letter = self.letter_of_approval(&mut tx, id, &waiting, user, email).await?;
-            deps.mail.leave(&mut tx, &format!("notice/{id}/{user}"), &letter).await?;
+        for recipient in store::deciders(&mut tx, id).await? {
+            let key = format!("notice/{id}/{}", recipient.user);
+            self.leave_with_link(deps, &mut tx, &key, id, &waiting, recipient).await?;
         }
         tx.commit().await
     }
@@ -111,24 +111,34 @@ impl Notices {
     async fn tell_of_assignment(&self, deps: &Deps, org: OrgId, id: ApprovalId) -> Result<()> {
         let mut tx = deps.db.tenant(org).await?;
         let Some((waiting, at)) = store::mark_assignment(&mut tx, id).await? else { return Ok(()) };
-        if let Some(Recipient { user, email }) = store::assignee(&mut tx, id).await? {
-            let letter = self.letter_of_approval(&mut tx, id, &waiting, user, email).await?;
-            let key = format!("notice/{id}/{user}/{}", at.timestamp_micros());
-            deps.mail.leave(&mut tx, &key, &letter).await?;
+        if let Some(recipient) = store::assignee(&mut tx, id).await? {
+            let key = format!("notice/{id}/{}/{}", recipient.user, at.timestamp_micros());
+            self.leave_with_link(deps, &mut tx, &key, id, &waiting, recipient).await?;
         }
         tx.commit().await
     }
 
-    /// With a link that is this person's own, and one to the page for those who are signed in.
-    async fn letter_of_approval(
+    /// Leaves a message about an approval. The link in it is made with it: where there is such a message already, nobody
+    /// would get the link.
+    async fn leave_with_link(
         &self,
+        deps: &Deps,
         tx: &mut TenantTx,
+        key: &str,
         id: ApprovalId,
         waiting: &Waiting,
-        user: UserId,
-        to: String,
-    ) -> Result<Letter> {
-        let own = format!("{}/approve/{}", self.base(), links::make(tx, id, user).await?);
+        Recipient { user, email }: Recipient,
+    ) -> Result<()> {
+        let secret = links::secret();
+        if deps.mail.leave(tx, key, &self.letter_of_approval(id, waiting, &secret, email)).await? {
+            links::keep(tx, &secret, id, user).await?;
+        }
+        Ok(())
+    }
+
+    /// With a link that is this person's own, and one to the page for those who are signed in.
+    fn letter_of_approval(&self, id: ApprovalId, waiting: &Waiting, secret: &str, to: String) -> Letter {
+        let own = format!("{}/approve/{secret}", self.base());
         let page = self.link(&waiting.slug, &format!("approvals?sel={id}"));
         let (since, workflow) = (moment(waiting.created_at), &waiting.workflow);
         let mut body = match &waiting.assigned_by {
@@ -148,7 +158,7 @@ impl Notices {
             self.footer(&waiting.slug, "you may decide it")
         );
         let what = if waiting.assigned_by.is_some() { "You are asked to decide" } else { "Waiting for a decision" };
-        Ok(Letter { to: vec![to], subject: subject(what, &waiting.title), body })
+        Letter { to: vec![to], subject: subject(what, &waiting.title), body }
     }
 
     async fn tell_of_failure(&self, deps: &Deps, org: OrgId, id: RunId) -> Result<()> {

@@ -28,8 +28,8 @@ pub(super) fn handler(
             return;
         }
         let key = event.key();
-        // Who has switched letters off keeps the arrows.
-        if key.len() == 1 && !are_on() {
+        // Who has switched letters off keeps the arrows. A letter after `g` leads to a place, and decides nothing.
+        if key.len() == 1 && (!are_on() || crate::palette::waits_for_letter()) {
             return;
         }
         let Some(region) = region.get_untracked() else { return };

@@ -127,7 +127,7 @@ fn body(opened: &Opened, error: Option<&Error>) -> String {
         }
         _ => {
             out.push_str(&format!("<p role=\"status\"><strong>{}</strong></p>", escaped(&outcome(approval))));
-            if approval.decision.as_ref().is_some_and(|decision| decision.can_undo) {
+            if *used && approval.decision.as_ref().is_some_and(|decision| decision.can_undo) {
                 out.push_str(
                     "<form class=\"form\" method=\"post\"><input type=\"hidden\" name=\"decision\" value=\"undo\">\
                      <button class=\"btn\" type=\"submit\">Undo</button></form>",

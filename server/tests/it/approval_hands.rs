@@ -137,6 +137,29 @@ async fn what_is_handed_on_waits_for_one_and_all_may_still_decide_it() {
 }
 
 #[tokio::test]
+async fn whoever_takes_it_on_gets_no_message_about_it() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let ben = acme.member(&world, "Ben", Role::Member).await;
+    world.work();
+    let id = asks(&acme, "Refund", proposal(true)).await;
+    let notices = Notices { minutes: 0, public_url: "https://flows.example.com/".parse().unwrap() };
+    let told = async || -> (i64, i64) {
+        notices.run(world.deps()).await.unwrap();
+        let counts = "select (select count(*) from emails), (select count(*) from approval_links)";
+        sqlx::query_as(counts).fetch_one(&mut world.owner().await).await.unwrap()
+    };
+    hands::assign(&ben.grant().unwrap(), id, ben.actor().user()).await.unwrap();
+    assert_eq!(told().await, (0, 0), "they know, and it waits for nobody else");
+    hands::assign(&ben.grant().unwrap(), id, None).await.unwrap();
+    assert_eq!(told().await, (2, 2), "given back, it waits for all");
+    hands::assign(&ben.grant().unwrap(), id, ben.actor().user()).await.unwrap();
+    hands::assign(&ben.grant().unwrap(), id, None).await.unwrap();
+    assert_eq!(told().await, (2, 2), "nobody is told twice, nor has a link that nobody got");
+    world.state.stop.request();
+}
+
+#[tokio::test]
 async fn what_is_put_off_comes_back_by_itself_and_never_after_its_deadline() {
     let world = World::new().await;
     let acme = Office::new(&world, "Acme").await;

@@ -2,7 +2,8 @@
 
 use agentflow::{
     access::{Ctx, Role},
-    approvals::{Approval, ApprovalState, service},
+    accounts,
+    approvals::{Approval, ApprovalState, Verdict, service},
     engine::state::RunState,
     jobs::Chore,
     kernel::ApprovalId,
@@ -140,6 +141,49 @@ async fn fifty_visits_decide_nothing_and_one_form_decides_once() {
 }
 
 #[tokio::test]
+async fn a_link_takes_back_only_what_was_decided_by_it() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    let ben = acme.member(&world, "Ben", Role::Admin).await;
+    let workflow = acme.asking("Refund", proposal(true)).await;
+    world.work();
+    let run = acme.start(workflow, json!({ "title": "x" })).await;
+    let id = acme.asked(run).await.id;
+    send_mail(&world).await;
+    let path = link(&world, "ben").await;
+    let yes = Verdict::Approve { payload: None, amount: None };
+    let decided = service::decide(&ben.grant().unwrap(), id, &yes).await.unwrap();
+    let mut anyone = world.client();
+    let page = anyone.get(&path).await.text().to_owned();
+    assert!(page.contains("Approved by Ben on") && !page.contains(">Undo<"), "{page}");
+    // Nor after the same was said again by the link.
+    let same = [("decision", "approve"), ("seen", decided.payload_sha256.as_str())];
+    for fields in [&[("decision", "undo")][..], &same[..], &[("decision", "undo")][..]] {
+        let reply = post(&mut anyone, &path, fields).await;
+        let status = if fields.len() == 1 { 409 } else { 303 };
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(seen(&acme.owner, id).await.state, ApprovalState::Approved);
+    }
+
+    // A yes that waits for the others is taken back in the inbox.
+    let mut together = proposal(true);
+    together["quorum"] = json!(2);
+    let workflow = acme.asking("Together", together).await;
+    let run = acme.start(workflow, json!({ "title": "x" })).await;
+    let id = acme.asked(run).await.id;
+    send_mail(&world).await;
+    let path = link(&world, "ben").await;
+    let hash = seen(&acme.owner, id).await.payload_sha256;
+    assert_eq!(post(&mut anyone, &path, &[("decision", "approve"), ("seen", &hash)]).await.status, 303);
+    let refused = post(&mut anyone, &path, &[("decision", "undo")]).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("has decided nothing that it could take back"), "{}", refused.text());
+    let there = seen(&ben, id).await;
+    assert!(there.voted && there.state == ApprovalState::Pending);
+    world.state.stop.request();
+}
+
+#[tokio::test]
 async fn what_needs_a_closer_look_is_decided_signed_in() {
     let world = World::new().await;
     let acme = Office::new(&world, "Acme").await;
@@ -213,5 +257,10 @@ async fn a_link_ends_with_its_time_its_person_and_their_role() {
     assert_eq!(seen(&acme.owner, id).await.state, ApprovalState::Pending);
     assert_eq!(post(&mut anyone, &ana, &yes).await.status, 303);
     assert_eq!(seen(&acme.owner, id).await.state, ApprovalState::Approved);
+    // Who gets a new password gets new links.
+    let password = "a-completely-other-one-4";
+    accounts::service::reset_password(world.deps(), "ana@acme.example", password).await.unwrap();
+    assert_eq!(anyone.get(&ana).await.status, 404);
+    assert_eq!(anyone.get(&mia).await.status, 200, "others keep theirs");
     world.state.stop.request();
 }

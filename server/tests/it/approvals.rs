@@ -7,7 +7,7 @@ use agentflow::{
     agents,
     approvals::{ApprovalFilter, ApprovalState, Verdict, service},
     engine::{journal::Event, state::RunState},
-    kernel::{ApiKeyId, ApprovalId, Kind, Result},
+    kernel::{AgentId, ApiKeyId, ApprovalId, Kind, Result},
     orgs, runs,
 };
 use serde_json::{Value, json};
@@ -418,6 +418,17 @@ async fn an_agent_whose_call_is_sent_back_reads_why() {
     let run = acme.start(workflow, json!({ "title": "Mail" })).await;
     let asked = acme.asked(run).await;
     assert!(asked.details.takes_changes);
+    // It is found as the agent's, whatever that is named since, and as nobody else's.
+    let mut owner = world.owner().await;
+    let writer: AgentId = sqlx::query_scalar("update agents set name = 'Scribe' where key = 'writer' returning id")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    for (agent, expected) in [(writer, vec![asked.id]), (AgentId::new(), Vec::new())] {
+        let filter = ApprovalFilter { agent: Some(agent), ..ApprovalFilter::default() };
+        let rows = service::rows(&acme.owner.grant().unwrap(), &filter, None, 10).await.unwrap();
+        assert_eq!(rows.items.into_iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+    }
     decide(&acme.owner, asked.id, &ask_again("Ask Ben first")).await.unwrap();
     let ended = acme.until(run, RunState::Succeeded).await;
     let call = ended.view.steps.iter().find(|step| step.id == asked.step_id).unwrap();

@@ -58,6 +58,9 @@ async fn an_approval_is_told_of_once_to_each_who_may_decide_it_and_wants_to_know
     sqlx::query(again).execute(&mut world.owner().await).await.unwrap();
     notices(0).run(world.deps()).await.unwrap();
     assert_eq!(letters(&world).await.len(), 4);
+    let links: i64 =
+        sqlx::query_scalar("select count(*) from approval_links").fetch_one(&mut world.owner().await).await.unwrap();
+    assert_eq!(links, 4, "no link that nobody got");
     world.state.stop.request();
 }
 
@@ -135,9 +138,11 @@ async fn a_notice_leaves_by_a_job_and_is_tried_again_when_the_mail_server_refuse
     let taken = taken.lock().unwrap().clone();
     assert_eq!(taken.len(), 1);
     assert!(taken[0].contains("To: ana@acme.example") && taken[0].contains("Subject: Waiting for a decision: Refund"));
-    let state: String =
-        sqlx::query_scalar("select state from emails").fetch_one(&mut world.owner().await).await.unwrap();
+    let (state, body): (String, String) =
+        sqlx::query_as("select state, body from emails").fetch_one(&mut world.owner().await).await.unwrap();
     assert_eq!(state, "sent");
+    assert!(body.contains("\n[link removed after sending]\n") && !body.contains("/approve/"), "{body}");
+    assert!(body.contains("/o/acme/approvals?sel="), "{body}");
     world.state.stop.request();
 }
 

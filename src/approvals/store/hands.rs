@@ -55,7 +55,10 @@ pub async fn assign(
             assigned_at = case when $3::uuid is not null then $5::timestamptz end,
             assigned_noticed_at = case when $3::uuid = $6 then $5::timestamptz end,
             -- Given back, it is told of to all who were not told before.
-            noticed_at = case when $3::uuid is not null then noticed_at end
+            noticed_at = case
+                when $3::uuid = $6 then coalesce(noticed_at, $5::timestamptz)
+                when $3::uuid is not null then noticed_at
+            end
         from runs r
         where a.organization_id = $1
           and a.id = $2

@@ -172,11 +172,11 @@ pub async fn pending(
         and ($8::uuid is null
              or (coalesce(a.expires_at, 'infinity'), a.created_at, a.id)
                 > (coalesce($9::timestamptz, 'infinity'), $10::timestamptz, $8))
-        and ($11::uuid is null or exists (
-                 select from agents g
-                 where g.organization_id = $1 and g.id = $11
-                   and (starts_with(a.requested_by, g.name || ' (agent, version ')
-                        or a.kind = 'question' and starts_with(a.requested_by, g.name || ', started by '))))
+        -- What it asked is a call of its task, whatever it was named then.
+        and ($11::uuid is null or a.kind in ('tool', 'question') and exists (
+                 select from steps t
+                 join agents g on g.organization_id = t.organization_id and g.key = t.agent_key
+                 where t.organization_id = $1 and t.run_id = a.run_id and t.id = s.parent_id and g.id = $11))
         and ($12::text is null
              or $12 = 'reversible' and a.reversible
              or $12 = 'irreversible' and not a.reversible
@@ -224,11 +224,11 @@ pub async fn decided(
         and ($6::uuid is null or r.workflow_id = $6)
         and (not $7 or a.decided_by = $2 or a.quorum > 1 and has_voted($1, a.id, $3))
         and ($8::timestamptz is null or a.decided_at < $8)
-        and ($9::uuid is null or exists (
-                 select from agents g
-                 where g.organization_id = $1 and g.id = $9
-                   and (starts_with(a.requested_by, g.name || ' (agent, version ')
-                        or a.kind = 'question' and starts_with(a.requested_by, g.name || ', started by '))))
+        -- What it asked is a call of its task, whatever it was named then.
+        and ($9::uuid is null or a.kind in ('tool', 'question') and exists (
+                 select from steps t
+                 join agents g on g.organization_id = t.organization_id and g.key = t.agent_key
+                 where t.organization_id = $1 and t.run_id = a.run_id and t.id = s.parent_id and g.id = $9))
         and ($10::text is null
              or $10 = 'reversible' and a.reversible
              or $10 = 'irreversible' and not a.reversible
