@@ -62,6 +62,9 @@ create policy keeper on approval_links to agentflow_keeper using (true) with che
 grant select, insert, update (used_at) on approval_links to agentflow_app;
 grant select on approval_links to agentflow_identity;
 grant select (organization_id, token_sha256, expires_at), delete on approval_links to agentflow_keeper;
+-- Whoever gets a new password gets new links: the sign-in's role, which sets it, ends those that are under way.
+create policy identity_ends on approval_links for delete to agentflow_identity using (true);
+grant delete on approval_links to agentflow_identity;
 
 -- Whether somebody wants keys of a single letter to act, in the inbox and elsewhere.
 alter table users add column single_keys boolean not null default true;
