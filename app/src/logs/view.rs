@@ -319,7 +319,8 @@ pub fn LogView(
     let alive = RwSignal::new(false);
     let hint = RwSignal::new(false);
     keep_current(log, is_known, news, alive);
-    page_keys(hint);
+    let keys_are_on = crate::frame::single_keys();
+    page_keys(hint, keys_are_on);
     let navigate = StoredValue::new(use_navigate());
     let go = move |to: String| {
         let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
@@ -361,7 +362,7 @@ pub fn LogView(
                             log.pause();
                         }
                     }
-                    on:keydown=move |event: ev::KeyboardEvent| frame_key(log, &event)
+                    on:keydown=move |event: ev::KeyboardEvent| frame_key(log, &event, keys_are_on)
                 >
                     {move || empty_words(log).map(|words| view! { <p class="quiet">{words}</p> })}
                     <svg class="log-space" width="1" height="0" aria-hidden="true" node_ref=log.sight.above></svg>
@@ -449,14 +450,23 @@ fn scrolled(log: Log) {
     log.look();
 }
 
-fn frame_key(log: Log, event: &ev::KeyboardEvent) {
+fn frame_key(log: Log, event: &ev::KeyboardEvent, keys_are_on: impl Fn() -> bool) {
+    if event.default_prevented() {
+        return;
+    }
+    // Not where single letters do nothing, nor where the letter says where a `g` leads.
+    let acts = || is_plain(event) && keys_are_on() && !crate::palette::waits_for_letter();
     match event.key().as_str() {
         "PageUp" | "ArrowUp" | "Home" => log.pause(),
-        "End" | "f" if is_plain(event) => {
+        "End" if is_plain(event) => {
             event.prevent_default();
             log.resume();
         }
-        "w" if is_plain(event) => press(".log-wraps"),
+        "f" if acts() => {
+            event.prevent_default();
+            log.resume();
+        }
+        "w" if acts() => press(".log-wraps"),
         "Escape" => leave_menu(),
         _ => {}
     }
