@@ -82,13 +82,19 @@ impl Log {
         self.paused.get_untracked().is_none()
     }
 
-    /// Asks for what the address says now.
+    /// Asks for what the address says now. What is in sight stays there where the lines are the same.
     fn renew(self, spot: Spot) {
+        let top = (!self.follows()).then(|| self.sight.seen().0);
+        self.renew_at(spot, top, top);
+    }
+
+    /// Asks for what the address says now, with a line to be looked at where the lines are the same. `held` is that line where
+    /// it is at the top already.
+    fn renew_at(self, spot: Spot, top: Option<u64>, held: Option<u64>) {
         self.asked.update_value(|number| *number += 1);
         self.loading.set(true);
         let has_bar = self.bar.get_untracked().is_some_and(|bar| bar.first_element_child().is_some());
         let known = has_bar.then(|| self.facts.with_value(|facts| facts.address.clone()));
-        let top = (!self.follows()).then(|| self.sight.seen().0);
         let ask = LogAsk { spot, known, top, blocks: BLOCKS, ..LogAsk::default() };
         let answer = self.ask(ask);
         spawn_local(async move {
@@ -97,7 +103,7 @@ impl Log {
             match answer {
                 Ok(part) => {
                     self.failed.set(None);
-                    self.take(part, top);
+                    self.take(part, held);
                 }
                 Err(error) => self.failed.set(Some(error)),
             }
@@ -397,7 +403,8 @@ fn keep_current(log: Log, is_known: bool, news: Signal<u32>, alive: RwSignal<boo
                 if now.1.starts_with("#L") {
                     log.renew(Spot::Line);
                 } else if !is_known || wants_zone {
-                    log.renew(Spot::Address);
+                    // Where the address says, as the server told.
+                    log.renew_at(Spot::Address, log.facts.with_value(|facts| facts.focus), None);
                 } else {
                     log.begin(None);
                 }
