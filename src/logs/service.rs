@@ -361,7 +361,7 @@ impl LogReader {
         let to = match (filter.to, self.place) {
             (Some(to), _) => to,
             (None, Place::Organization) => self.now,
-            (None, Place::Run(_)) => self.last().await?.map_or(from, |line| line.at),
+            (None, Place::Run(run)) => self.last_of_run(run).await?.map_or(from, |line| line.at),
         };
         if to < from {
             return Ok(Vec::new());
@@ -369,6 +369,16 @@ impl LogReader {
         let width = chart::width(from, to);
         let counted = store::chart(&mut self.tx, self.place, (from, to), width).await?;
         Ok(chart::bars(from, to, width, &counted))
+    }
+
+    /// The last line of a run, whatever the filter.
+    async fn last_of_run(&mut self, run: RunId) -> Result<Option<Line>> {
+        let extent = match self.rows {
+            Rows::All(extent) => extent,
+            Rows::Some(_) => store::extent_of_run(&mut self.tx, run).await?,
+        };
+        let keys = store::window_of_run(&mut self.tx, run, extent, extent.lines.saturating_sub(1), 1).await?;
+        Ok(store::lines(&mut self.tx, &keys).await?.pop())
     }
 
     /// The last line that is shown.
