@@ -63,10 +63,15 @@ struct Log {
 impl Log {
     fn ask(self, ask: LogAsk) -> impl Future<Output = Option<Result<LogPart, Error>>> {
         let number = self.asked.get_value();
+        // While the lines are the same, they begin where they began.
+        let (shown, begin) = self.facts.with_value(|facts| (facts.address.clone(), facts.begin));
+        let is_beside = matches!(ask.spot, Spot::Block | Spot::End);
         let ask = LogAsk {
             address: self.address.get_untracked(),
             hash: self.hash.get_untracked(),
             zone: host::zone_minutes(),
+            known: ask.known.or_else(|| begin.filter(|_| is_beside).map(|_| shown)),
+            begin,
             ..ask
         };
         let (org, run) = (self.org.get_value(), self.run);
