@@ -33,7 +33,8 @@ impl Bar {
 /// How long each bar of a stretch of time is, in seconds.
 pub fn width(from: Timestamp, to: Timestamp) -> i64 {
     let least = (to - from).num_seconds() / BARS;
-    WIDTHS.into_iter().find(|width| *width > least).unwrap_or(WIDTHS[WIDTHS.len() - 1])
+    // What is longer than the longest has longer bars, and not more of them.
+    WIDTHS.into_iter().find(|width| *width > least).unwrap_or(least + 1)
 }
 
 /// The bars of a stretch of time, those without lines included, out of what the database counted: where a bar begins, the
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_stretch_has_at_most_so_many_bars_and_all_of_its_lines() {
-        for seconds in [0, 1, 59, 61, 3_600, 86_400, 86_400 * 7, 86_400 * 365] {
+        for seconds in [0, 1, 59, 61, 3_600, 86_400, 86_400 * 7, 86_400 * 365, 86_400 * 4_000] {
             let width = width(at(0), at(seconds));
             let last = at(seconds).timestamp().div_euclid(width) * width;
             let last = Timestamp::from_timestamp(last, 0).unwrap();

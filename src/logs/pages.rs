@@ -4,8 +4,9 @@
 use super::{
     Line, LineKey, Place,
     address::{LogFilter, Mode},
-    matcher::Needle,
-    service, store,
+    matcher::{Matcher, Needle},
+    service::{self, TEXTS},
+    store,
 };
 use crate::{
     access::{Grant, right},
@@ -19,9 +20,8 @@ const LINES: u64 = 1_000;
 pub struct Pages {
     grant: Grant<right::ViewPayloads>,
     place: Place,
-    filter: LogFilter,
     span: (Timestamp, Timestamp),
-    needle: Option<(String, bool, Needle)>,
+    matcher: Matcher,
     after: Option<LineKey>,
     done: bool,
 }
@@ -42,8 +42,10 @@ impl Pages {
         // What is no pattern shows all lines, here as on the page; and what is only marked hides none.
         let needle = Needle::of(&filter).ok().flatten().filter(|_| filter.mode == Mode::Filter);
         let needle = needle.map(|needle| (filter.q.clone(), filter.regex, needle));
+        // Once for the whole file: there may be many tasks of the agents that it names.
+        let matcher = service::matcher(&mut tx, place, &filter, needle, span.0).await?;
         drop(tx);
-        Ok(Self { grant, place, filter, span, needle, after: None, done: false })
+        Ok(Self { grant, place, span, matcher, after: None, done: false })
     }
 
     /// The next lines; nothing at the end. A page may be empty although others follow.
@@ -55,9 +57,10 @@ impl Pages {
             return Ok(None);
         }
         let mut tx = self.grant.deps().db.tenant(self.grant.org_id()).await?;
-        let matcher = service::matcher(&mut tx, self.place, &self.filter, self.needle.clone(), self.span.0).await?;
-        let looked = service::scan(&mut tx, self.place, self.span, self.after, matcher.reads_text(), LINES).await?;
-        self.done = (looked.len() as u64) < LINES;
+        let matcher = &self.matcher;
+        let limit = if matcher.reads_text() { TEXTS } else { LINES };
+        let looked = service::scan(&mut tx, self.place, self.span, self.after, matcher.reads_text(), limit).await?;
+        self.done = (looked.len() as u64) < limit;
         self.after = looked.last().map(store::Scanned::key).or(self.after);
         let keys: Vec<_> = looked.iter().filter(|line| matcher.takes(line)).map(store::Scanned::key).collect();
         Ok(Some(store::lines(&mut tx, &keys).await?))

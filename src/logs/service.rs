@@ -3,12 +3,13 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bar, LEVELS, Line, LineKey, Place,
     address::{LogAddress, LogFilter, Mode},
     chart,
-    kept::{self, Kept},
+    kept::{self, KEYS, Kept, LATE},
     matcher::{Matcher, Needle},
     store::{self, Extent},
 };
@@ -20,12 +21,12 @@ use crate::{
 
 /// The most lines that are looked at in one statement.
 const AT_ONCE: u64 = 10_000;
+/// The most lines whose texts are read in one statement: a text may be long.
+pub(super) const TEXTS: u64 = 500;
 /// The most lines of one answer.
 const LINES: u64 = 1_000;
 /// How long it is looked for what fits before it is said that it takes too long.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Lines of an organization are ordered by the moment at which their writing began: so much later it has ended.
-const LATE: TimeDelta = TimeDelta::seconds(60);
 /// The tasks of an agent whose lines are looked for began at most so long before.
 const TASK: TimeDelta = TimeDelta::days(30);
 /// Lines before and after one that is shown with those around it.
@@ -36,7 +37,21 @@ enum Rows {
     /// All of the place's.
     All(Extent),
     /// These.
-    Some(Arc<Kept>),
+    Some(Found),
+}
+
+/// The lines that fit a question.
+#[derive(Clone)]
+struct Found {
+    kept: Arc<Kept>,
+    /// So many are remembered from before the question's beginning.
+    skip: usize,
+}
+
+impl Found {
+    fn keys(&self) -> &[LineKey] {
+        self.kept.keys.get(self.skip..).unwrap_or_default()
+    }
 }
 
 /// A log that was opened at an address.
@@ -46,7 +61,7 @@ pub struct LogReader {
     /// From when on, and before when; of a run only where the address says so.
     span: (Timestamp, Timestamp),
     rows: Rows,
-    hits: Option<Arc<Kept>>,
+    hits: Option<Found>,
     needle: Option<Needle>,
     fault: Option<String>,
     begin: Timestamp,
@@ -54,11 +69,17 @@ pub struct LogReader {
     ended: bool,
 }
 
-/// Opens a log at an address.
+/// Opens a log at an address. An organization's begins where it began when the page was opened, where that is told: else its
+/// places would move while one looks at them.
 ///
 /// # Errors
 /// `not_found` for a run that is none; `unavailable` when it takes too long to find what fits.
-pub async fn open(grant: &Grant<right::ViewPayloads>, place: Place, address: &LogAddress) -> Result<LogReader> {
+pub async fn open(
+    grant: &Grant<right::ViewPayloads>,
+    place: Place,
+    address: &LogAddress,
+    opened: Option<Timestamp>,
+) -> Result<LogReader> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
     let (now, begin, ended) = ground(&mut tx, place).await?;
     let filter = &address.filter;
@@ -68,10 +89,15 @@ pub async fn open(grant: &Grant<right::ViewPayloads>, place: Place, address: &Lo
     };
     let begin = match place {
         Place::Run(_) => begin,
-        Place::Organization => filter.from.unwrap_or(now - filter.range.span()),
+        Place::Organization => {
+            // Never later than it would be if the page was opened now.
+            let latest = now - filter.range.span();
+            let opened = opened.filter(|opened| *opened >= Timestamp::UNIX_EPOCH && *opened <= latest);
+            filter.from.or(opened).unwrap_or(latest)
+        }
     };
     let span = (begin, filter.to.unwrap_or(now + LATE));
-    let mut question = Question { org: grant.org_id(), place, filter: filter.without_text(), needle: None, span };
+    let mut question = Question { org: grant.org_id(), place, filter: filter.without_text(), needle: None, span, now };
     let is_all = question.is_all();
     let hits = match &needle {
         Some(needle) => {
@@ -83,7 +109,7 @@ pub async fn open(grant: &Grant<right::ViewPayloads>, place: Place, address: &Lo
     };
     question.needle = None;
     let rows = match &hits {
-        Some(hits) if filter.mode == Mode::Filter => Rows::Some(Arc::clone(hits)),
+        Some(hits) if filter.mode == Mode::Filter => Rows::Some(hits.clone()),
         _ if is_all => Rows::All(match place {
             Place::Run(run) => store::extent_of_run(&mut tx, run).await?,
             Place::Organization => store::extent_of_organization(&mut tx, span.0, span.1).await?,
@@ -115,6 +141,7 @@ struct Question {
     filter: LogFilter,
     needle: Option<(String, bool, Needle)>,
     span: (Timestamp, Timestamp),
+    now: Timestamp,
 }
 
 impl Question {
@@ -138,42 +165,55 @@ impl Question {
 }
 
 /// The lines that a question asks for: those that are remembered, and the newer ones.
-async fn answer(tx: &mut TenantTx, question: Question) -> Result<Arc<Kept>> {
-    let name = question.name();
-    let mut kept = kept::recall(&name).unwrap_or_default();
-    let looked = tokio::time::timeout(PATIENCE, look(tx, &question, &mut kept)).await;
-    match looked {
-        Ok(looked) => looked?,
-        Err(_) => {
-            let too_long = "Finding these lines takes too long. Choose a shorter stretch of time.";
-            return Err(Error::new(Kind::Unavailable, "log.too_long", too_long));
-        }
+async fn answer(tx: &mut TenantTx, question: Question) -> Result<Found> {
+    let until = Instant::now() + PATIENCE;
+    let from = question.span.0;
+    let mut name = question.name();
+    if kept::recall(&name).is_some_and(|kept| kept.from > from) {
+        // A page that has been open for long begins before what is remembered for those that are opened now.
+        name = format!("{} {name}", from.timestamp_micros());
     }
+    // Who asks the same meanwhile waits, and finds what was found.
+    let turn = kept::turn(&name);
+    let Ok(_turn) = timeout_at(until, turn.lock()).await else { return Err(too_long()) };
+    let known = kept::recall(&name).filter(|kept| kept.from <= from);
+    let mut kept = known.unwrap_or_else(|| Arc::new(Kept::new(from, question.now)));
+    let looked = timeout_at(until, look(tx, &question, &mut kept)).await;
+    // Also what was found before it took too long: the next try goes on from there.
     kept::remember(name, Arc::clone(&kept));
-    Ok(kept)
+    looked.unwrap_or_else(|_| Err(too_long()))?;
+    let skip = match question.place {
+        Place::Run(_) => 0,
+        Place::Organization => kept.keys.partition_point(|key| key.at < from),
+    };
+    Ok(Found { kept, skip })
+}
+
+fn too_long() -> Error {
+    let words =
+        "Finding these lines takes too long. Try again to go on from here, or choose a shorter stretch of time.";
+    Error::new(Kind::Unavailable, "log.too_long", words)
 }
 
 async fn look(tx: &mut TenantTx, question: &Question, kept: &mut Arc<Kept>) -> Result<()> {
     let matcher = matcher(tx, question.place, &question.filter, question.needle.clone(), question.span.0).await?;
-    let mut after = kept.seen;
     if matches!(question.place, Place::Organization) {
-        // What was written late stands before lines that were seen already; and what is too old by now goes.
-        let from = question.span.0;
-        after = after.map(|seen| LineKey { at: seen.at - LATE, ..seen }).filter(|after| after.at > from);
-        let kept = Arc::make_mut(kept);
-        kept.keys.retain(|key| key.at >= from && after.is_some_and(|after| *key <= after));
+        Arc::make_mut(kept).resume(question.span.0, question.now, question.filter.range.span());
     }
-    loop {
-        let lines = scan(tx, question.place, question.span, after, matcher.reads_text(), AT_ONCE).await?;
-        let Some(last) = lines.last() else { return Ok(()) };
-        after = Some(last.key());
-        let found = Arc::make_mut(kept);
-        found.seen = after;
-        found.keys.extend(lines.iter().filter(|line| matcher.takes(line)).map(store::Scanned::key));
-        if (lines.len() as u64) < AT_ONCE {
-            return Ok(());
+    let span = (kept.from, question.span.1);
+    let limit = if matcher.reads_text() { TEXTS } else { AT_ONCE };
+    while !kept.is_full() {
+        let lines = scan(tx, question.place, span, kept.seen, matcher.reads_text(), limit).await?;
+        let Some(last) = lines.last() else { break };
+        let fitting = lines.iter().filter(|line| matcher.takes(line)).map(store::Scanned::key);
+        Arc::make_mut(kept).take(last.key(), fitting);
+        if (lines.len() as u64) < limit {
+            break;
         }
+        // Others have their turn too.
+        tokio::task::yield_now().await;
     }
+    Ok(())
 }
 
 /// The matcher of a filter: with the tasks of the agents that it names.
@@ -216,14 +256,25 @@ impl LogReader {
     pub fn total(&self) -> u64 {
         match &self.rows {
             Rows::All(extent) => extent.lines,
-            Rows::Some(kept) => kept.keys.len() as u64,
+            Rows::Some(found) => found.keys().len() as u64,
         }
     }
 
     /// How many lines hold the text that is searched for; nothing where none is.
     #[must_use]
     pub fn hits(&self) -> Option<u64> {
-        self.hits.as_ref().map(|hits| hits.keys.len() as u64)
+        self.hits.as_ref().map(|hits| hits.keys().len() as u64)
+    }
+
+    /// How many lines there are at most where not all that fit were looked for.
+    #[must_use]
+    pub fn capped(&self) -> Option<u64> {
+        let of_rows = match &self.rows {
+            Rows::All(_) => false,
+            Rows::Some(found) => found.kept.is_full(),
+        };
+        let is_capped = of_rows || self.hits.as_ref().is_some_and(|hits| hits.kept.is_full());
+        is_capped.then_some(KEYS as u64)
     }
 
     /// What is searched for, to mark it in lines.
@@ -263,10 +314,11 @@ impl LogReader {
     pub async fn lines(&mut self, places: Range<u64>) -> Result<Vec<Line>> {
         let (skip, limit) = (places.start, places.end.saturating_sub(places.start).min(LINES));
         let keys = match &self.rows {
-            Rows::Some(kept) => {
-                let end = usize::try_from(skip + limit).unwrap_or(usize::MAX).min(kept.keys.len());
+            Rows::Some(found) => {
+                let keys = found.keys();
+                let end = usize::try_from(skip + limit).unwrap_or(usize::MAX).min(keys.len());
                 let begin = usize::try_from(skip).unwrap_or(usize::MAX).min(end);
-                kept.keys[begin..end].to_vec()
+                keys[begin..end].to_vec()
             }
             Rows::All(extent) => self.window(*extent, skip, limit).await?,
         };
@@ -288,7 +340,7 @@ impl LogReader {
     /// When the database does not answer.
     pub async fn place_of(&mut self, seq: i64) -> Result<u64> {
         match (&self.rows, self.place) {
-            (Rows::Some(kept), _) => Ok(kept.keys.partition_point(|key| key.seq < seq) as u64),
+            (Rows::Some(found), _) => Ok(found.keys().partition_point(|key| key.seq < seq) as u64),
             (Rows::All(_), Place::Run(run)) => store::before_in_run(&mut self.tx, run, seq).await,
             (Rows::All(extent), Place::Organization) => Ok(extent.lines),
         }
@@ -306,14 +358,14 @@ impl LogReader {
     /// When the database does not answer.
     pub async fn place_of_hit(&mut self, hit: u64) -> Result<Option<(u64, RunId, i64)>> {
         let place = usize::try_from(hit.saturating_sub(1)).unwrap_or(usize::MAX);
-        let Some(key) = self.hits.as_ref().and_then(|hits| hits.keys.get(place)).copied() else { return Ok(None) };
+        let Some(key) = self.hits.as_ref().and_then(|hits| hits.keys().get(place)).copied() else { return Ok(None) };
         let place = match (&self.rows, self.place) {
             (Rows::All(_), Place::Run(run)) => store::before_in_run(&mut self.tx, run, key.seq).await?,
             (Rows::All(_), Place::Organization) => {
                 store::before_in_organization(&mut self.tx, self.span.0, key).await?
             }
-            (Rows::Some(kept), Place::Run(_)) => kept.keys.partition_point(|other| other.seq < key.seq) as u64,
-            (Rows::Some(kept), Place::Organization) => kept.keys.partition_point(|other| *other < key) as u64,
+            (Rows::Some(found), Place::Run(_)) => found.keys().partition_point(|other| other.seq < key.seq) as u64,
+            (Rows::Some(found), Place::Organization) => found.keys().partition_point(|other| *other < key) as u64,
         };
         Ok(Some((place, key.run, key.seq)))
     }
@@ -361,7 +413,7 @@ impl LogReader {
         let to = match (filter.to, self.place) {
             (Some(to), _) => to,
             (None, Place::Organization) => self.now,
-            (None, Place::Run(_)) => self.last().await?.map_or(from, |line| line.at),
+            (None, Place::Run(run)) => self.last_of_run(run).await?.map_or(from, |line| line.at),
         };
         if to < from {
             return Ok(Vec::new());
@@ -369,6 +421,16 @@ impl LogReader {
         let width = chart::width(from, to);
         let counted = store::chart(&mut self.tx, self.place, (from, to), width).await?;
         Ok(chart::bars(from, to, width, &counted))
+    }
+
+    /// The last line of a run, whatever the filter.
+    async fn last_of_run(&mut self, run: RunId) -> Result<Option<Line>> {
+        let extent = match self.rows {
+            Rows::All(extent) => extent,
+            Rows::Some(_) => store::extent_of_run(&mut self.tx, run).await?,
+        };
+        let keys = store::window_of_run(&mut self.tx, run, extent, extent.lines.saturating_sub(1), 1).await?;
+        Ok(store::lines(&mut self.tx, &keys).await?.pop())
     }
 
     /// The last line that is shown.

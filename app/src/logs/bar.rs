@@ -362,7 +362,14 @@ pub fn found(
         (None, Some(hits)) => Some(hits_of(address, place, hits)),
         (None, None) => None,
     };
-    Html::of(|| view! { {hits} {hidden} {around} })
+    let capped = log.capped().map(|most| {
+        let words = format!(
+            "Only the first {} lines that fit were looked for. Choose a shorter stretch of time to see the others.",
+            text::grouped(most)
+        );
+        view! { <p class="log-hits">{words}</p> }
+    });
+    Html::of(|| view! { {hits} {capped} {hidden} {around} })
 }
 
 fn hits_of(address: &LogAddress, place: Place, hits: u64) -> AnyView {

@@ -26,15 +26,18 @@ pub fn search_key(event: &ev::KeyboardEvent) {
 }
 
 /// `/` goes to the search from everywhere on the page; the browser's own search is only spoken of.
-pub fn page_keys(hint: RwSignal<bool>) {
+pub fn page_keys(hint: RwSignal<bool>, keys_are_on: impl Fn() -> bool + Copy + 'static) {
     Effect::new(move |_| {
         let handle = window_event_listener(ev::keydown, move |event| {
             let typing = host::is_in_form(&event, "input, textarea, select, [contenteditable], dialog");
             match event.key().as_str() {
-                "/" if is_plain(&event) && !typing => {
-                    event.prevent_default();
+                "/" if is_plain(&event) && !typing && keys_are_on() && !crate::palette::waits_for_letter() => {
                     hint.set(false);
-                    focus_search();
+                    // The keys of every page may have been there already.
+                    if !event.default_prevented() {
+                        event.prevent_default();
+                        focus_search();
+                    }
                 }
                 "f" if event.ctrl_key() || event.meta_key() => hint.set(true),
                 _ => {}

@@ -69,6 +69,8 @@ pub struct LogAsk {
     pub top: Option<u64>,
     /// From which place on errors are counted.
     pub since: Option<u64>,
+    /// When the lines of `known` begin, in microseconds since 1970, as the server told; so they do as long as they are the same.
+    pub begin: Option<i64>,
     /// How many minutes the browser's clock is behind the world's, where it is known.
     pub zone: Option<i32>,
 }
@@ -88,6 +90,8 @@ pub struct LogFacts {
     pub focus: Option<u64>,
     /// When the last line was written, in milliseconds since 1970.
     pub last_ms: i64,
+    /// When the lines of an organization begin, in microseconds since 1970.
+    pub begin: Option<i64>,
     /// How many errors there are from the place on that was asked for.
     pub errors: u64,
     /// Whether long lines are broken.

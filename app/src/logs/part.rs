@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use agentflow::{
     access::{Grant, right},
-    kernel::{Error, RunId},
+    kernel::{Error, RunId, Timestamp},
     logs::{
         Line, Place,
         address::{LogAddress, Mode, Times},
@@ -29,7 +29,9 @@ pub async fn read(grant: &Grant<right::ViewPayloads>, run: Option<RunId>, ask: &
     let place = run.map_or(Place::Organization, Place::Run);
     let mut address = LogAddress::read(&ask.address);
     let known = ask.known.as_deref().map(LogAddress::read);
-    let mut log = service::open(grant, place, &address).await?;
+    // While one looks at the same lines, their places stay the same: they begin where they began.
+    let begin = ask.begin.filter(|_| known.as_ref().is_some_and(|known| known.filter == address.filter));
+    let mut log = service::open(grant, place, &address, begin.and_then(Timestamp::from_timestamp_micros)).await?;
     // What is marked is looked at from the first on.
     if address.filter.mode == Mode::Highlight && address.hit.is_none() && address.end.is_none() {
         address.hit = log.hits().filter(|hits| *hits > 0).map(|_| 1);
@@ -100,6 +102,7 @@ pub async fn read(grant: &Grant<right::ViewPayloads>, run: Option<RunId>, ask: &
         counts,
         focus,
         last_ms: last.map_or(0, |at| at.timestamp_millis()),
+        begin: matches!(place, Place::Organization).then(|| log.begin().timestamp_micros()),
         errors,
         wrap: address.wrap,
         wants_zone: address.times_at(place) == Times::Local && ask.zone.is_none(),

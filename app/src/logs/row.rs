@@ -22,6 +22,8 @@ use crate::kit::time::{for_machines, in_full, in_short};
 
 /// The most bytes of a line that are shown in it.
 const SHOWN: usize = 8_192;
+/// The most pieces that a line is cut into; what follows them is plain.
+const PIECES: usize = 500;
 /// The most bytes of a line that are read as JSON.
 const JSON: usize = 65_536;
 
@@ -169,10 +171,21 @@ fn pieces(text: &str, looks: &[(usize, Look)], marks: &[Range<usize>]) -> Vec<An
     cuts.sort_unstable();
     cuts.dedup();
     let mut pieces: Vec<AnyView> = Vec::new();
-    for two in cuts.windows(2) {
-        let piece = text[two[0]..two[1]].to_owned();
-        let is_marked = marks.iter().any(|mark| mark.contains(&two[0]));
-        let look = looks.iter().rev().find(|look| look.0 <= two[0]).map(|look| look.1).unwrap_or_default();
+    // Both follow each other, as the cuts do: each is passed once.
+    let (mut looks, mut marks) = (looks.iter().peekable(), marks.iter().peekable());
+    let mut look = Look::default();
+    for (number, two) in cuts.windows(2).enumerate() {
+        let begin = two[0];
+        if number == PIECES {
+            pieces.push(text[begin..end].to_owned().into_any());
+            break;
+        }
+        while let Some(next) = looks.next_if(|look| look.0 <= begin) {
+            look = next.1;
+        }
+        while marks.next_if(|mark| mark.end <= begin).is_some() {}
+        let is_marked = marks.peek().is_some_and(|mark| mark.contains(&begin));
+        let piece = text[begin..two[1]].to_owned();
         let piece = match class_of(look) {
             class if class.is_empty() => piece.into_any(),
             class => view! { <span class=class>{piece}</span> }.into_any(),
@@ -215,6 +228,10 @@ mod tests {
             "<span class=\"ansi-2 ansi-bold\">o</span><mark><span class=\"ansi-2 ansi-bold\">k</span></mark>\
              <mark> or</mark>der"
         );
+        // However often the colour changes.
+        let many = html(&"\u{1b}[31ma\u{1b}[0mb".repeat(2_000), &[]);
+        assert_eq!(many.matches("<span").count(), PIECES / 2);
+        assert!(many.ends_with(&"ab".repeat(1_750)), "{many}");
         let long = html(&"ä".repeat(SHOWN), &[]);
         assert!(long.ends_with("whole in the file</span>") && long.len() < SHOWN + 100, "{}", long.len());
     }

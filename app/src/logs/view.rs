@@ -63,10 +63,15 @@ struct Log {
 impl Log {
     fn ask(self, ask: LogAsk) -> impl Future<Output = Option<Result<LogPart, Error>>> {
         let number = self.asked.get_value();
+        // While the lines are the same, they begin where they began.
+        let (shown, begin) = self.facts.with_value(|facts| (facts.address.clone(), facts.begin));
+        let is_beside = matches!(ask.spot, Spot::Block | Spot::End);
         let ask = LogAsk {
             address: self.address.get_untracked(),
             hash: self.hash.get_untracked(),
             zone: host::zone_minutes(),
+            known: ask.known.or_else(|| begin.filter(|_| is_beside).map(|_| shown)),
+            begin,
             ..ask
         };
         let (org, run) = (self.org.get_value(), self.run);
@@ -82,13 +87,19 @@ impl Log {
         self.paused.get_untracked().is_none()
     }
 
-    /// Asks for what the address says now.
+    /// Asks for what the address says now. What is in sight stays there where the lines are the same.
     fn renew(self, spot: Spot) {
+        let top = (!self.follows()).then(|| self.sight.seen().0);
+        self.renew_at(spot, top, top);
+    }
+
+    /// Asks for what the address says now, with a line to be looked at where the lines are the same. `held` is that line where
+    /// it is at the top already.
+    fn renew_at(self, spot: Spot, top: Option<u64>, held: Option<u64>) {
         self.asked.update_value(|number| *number += 1);
         self.loading.set(true);
         let has_bar = self.bar.get_untracked().is_some_and(|bar| bar.first_element_child().is_some());
         let known = has_bar.then(|| self.facts.with_value(|facts| facts.address.clone()));
-        let top = (!self.follows()).then(|| self.sight.seen().0);
         let ask = LogAsk { spot, known, top, blocks: BLOCKS, ..LogAsk::default() };
         let answer = self.ask(ask);
         spawn_local(async move {
@@ -97,7 +108,7 @@ impl Log {
             match answer {
                 Ok(part) => {
                     self.failed.set(None);
-                    self.take(part, top);
+                    self.take(part, held);
                 }
                 Err(error) => self.failed.set(Some(error)),
             }
@@ -319,7 +330,8 @@ pub fn LogView(
     let alive = RwSignal::new(false);
     let hint = RwSignal::new(false);
     keep_current(log, is_known, news, alive);
-    page_keys(hint);
+    let keys_are_on = crate::frame::single_keys();
+    page_keys(hint, keys_are_on);
     let navigate = StoredValue::new(use_navigate());
     let go = move |to: String| {
         let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
@@ -361,7 +373,7 @@ pub fn LogView(
                             log.pause();
                         }
                     }
-                    on:keydown=move |event: ev::KeyboardEvent| frame_key(log, &event)
+                    on:keydown=move |event: ev::KeyboardEvent| frame_key(log, &event, keys_are_on)
                 >
                     {move || empty_words(log).map(|words| view! { <p class="quiet">{words}</p> })}
                     <svg class="log-space" width="1" height="0" aria-hidden="true" node_ref=log.sight.above></svg>
@@ -396,7 +408,8 @@ fn keep_current(log: Log, is_known: bool, news: Signal<u32>, alive: RwSignal<boo
                 if now.1.starts_with("#L") {
                     log.renew(Spot::Line);
                 } else if !is_known || wants_zone {
-                    log.renew(Spot::Address);
+                    // Where the address says, as the server told.
+                    log.renew_at(Spot::Address, log.facts.with_value(|facts| facts.focus), None);
                 } else {
                     log.begin(None);
                 }
@@ -449,14 +462,23 @@ fn scrolled(log: Log) {
     log.look();
 }
 
-fn frame_key(log: Log, event: &ev::KeyboardEvent) {
+fn frame_key(log: Log, event: &ev::KeyboardEvent, keys_are_on: impl Fn() -> bool) {
+    if event.default_prevented() {
+        return;
+    }
+    // Not where single letters do nothing, nor where the letter says where a `g` leads.
+    let acts = || is_plain(event) && keys_are_on() && !crate::palette::waits_for_letter();
     match event.key().as_str() {
         "PageUp" | "ArrowUp" | "Home" => log.pause(),
-        "End" | "f" if is_plain(event) => {
+        "End" if is_plain(event) => {
             event.prevent_default();
             log.resume();
         }
-        "w" if is_plain(event) => press(".log-wraps"),
+        "f" if acts() => {
+            event.prevent_default();
+            log.resume();
+        }
+        "w" if acts() => press(".log-wraps"),
         "Escape" => leave_menu(),
         _ => {}
     }

@@ -194,6 +194,26 @@ async fn all_logs_of_an_organization_are_one_and_nobody_else_s() {
         assert!(rows.contains(&format!("/o/{org}/runs/{run}?view=logs#L")), "{rows}");
     }
     assert!(counts[0].0 > 0 && counts[0].0 < counts[0].1, "{counts:?}");
+    // While the same lines are looked at they begin where they began; other lines begin anew, and so do all that would begin
+    // too late.
+    let first = ask(&mut ada.client, &org, None, json!({ "blocks": 4 })).await;
+    let begin = first["facts"]["begin"].as_i64().unwrap();
+    let day = 86_400_000_000_i64;
+    let (warned, whole) = (counts[0].0 + counts[1].0, counts[0].1 + counts[1].1);
+    for (address, known, asked, is_kept, lines) in [
+        ("", "", begin, true, whole),
+        ("", "", begin - day, true, whole),
+        ("level=warn", "level=warn", begin, true, warned),
+        ("level=warn", "level=warn&wrap=1", begin - day, true, warned),
+        ("level=warn", "level=warn", begin, true, warned),
+        ("level=warn", "", begin, false, warned),
+        ("", "", begin + day, false, whole),
+    ] {
+        let query = json!({ "address": address, "known": known, "begin": asked, "spot": "Block", "blocks": 4 });
+        let part = ask(&mut ada.client, &org, None, query).await;
+        assert_eq!(part["facts"]["begin"].as_i64() == Some(asked), is_kept, "{address} {known} {asked}");
+        assert_eq!(total(&part), lines as u64, "{address} {known} {asked}");
+    }
     let hour =
         ask(&mut ada.client, &org, None, json!({ "address": "range=1h&q=answered&mode=highlight&hit=2", "blocks": 4 }))
             .await;
