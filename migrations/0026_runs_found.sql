@@ -3,9 +3,7 @@
 
 -- What whoever starts a run says of it, for finding it again. Never changed afterwards.
 alter table runs add column labels text[] not null default '{}';
-create index runs_labelled on runs (organization_id, created_at desc, id desc) where labels <> '{}';
--- What ended since some moment. Written once, at a run's end.
-create index runs_ended_at on runs (organization_id, finished_at) where finished_at is not null;
+
 -- What ended runs were given, gave and logged, in small letters, as it is searched. Filled by a chore, outside of the
 -- engine's path; what is not here yet is read where it stands.
 create table run_texts (
@@ -83,28 +81,6 @@ grant select, insert, update on run_texts_upto to agentflow_app;
 grant select on run_texts_upto to agentflow_keeper;
 grant select, insert, update, delete on saved_views to agentflow_app;
 
--- Under row-level security no index of texts is used: the operators that it serves are not trusted with rows of others.
--- So the search alone goes by a role that may look into this one table, and gives nothing but ids of the organization
--- whose transaction it is.
---   agentflow_finder   owns the function, and can do nothing else.
-do $$
-begin
-    begin
-        create role agentflow_finder nologin nosuperuser nobypassrls nocreatedb nocreaterole;
-    exception when duplicate_object or unique_violation then
-        null;
-    end;
-    begin
-        grant agentflow_finder to current_user;
-    exception when others then
-        null; -- a superuser needs no grant
-    end;
-end $$;
-
-grant usage on schema public to agentflow_finder;
-grant select (organization_id, run_id, text) on run_texts to agentflow_finder;
-create policy finder on run_texts for select to agentflow_finder using (true);
-
 -- Runs of the organization with a text like one of two patterns. Planned anew each time: by the index for a long pattern,
 -- by the organization's rows for one of two letters.
 create function runs_with_text(one text, other text) returns setof uuid
@@ -118,6 +94,33 @@ begin
 end $$;
 revoke all on function runs_with_text(text, text) from public;
 grant execute on function runs_with_text(text, text) to agentflow_app;
-grant create on schema public to agentflow_finder;
-alter function runs_with_text(text, text) owner to agentflow_finder;
-revoke create on schema public from agentflow_finder;
+
+-- Under row-level security no index of texts is used: the operators that it serves are not trusted with rows of others.
+-- So the search alone goes by a role that may look into this one table, and gives nothing but ids of the organization
+-- whose transaction it is.
+--   agentflow_finder   owns the function, and can do nothing else.
+do $$
+begin
+    begin
+        create role agentflow_finder nologin nosuperuser nobypassrls nocreatedb nocreaterole;
+    exception when duplicate_object or unique_violation or insufficient_privilege then
+        null;
+    end;
+    begin
+        grant agentflow_finder to current_user;
+    exception when others then
+        null; -- a superuser needs no grant
+    end;
+    begin
+        grant usage on schema public to agentflow_finder;
+        grant select (organization_id, run_id, text) on run_texts to agentflow_finder;
+        create policy finder on run_texts for select to agentflow_finder using (true);
+        grant create on schema public to agentflow_finder;
+        alter function runs_with_text(text, text) owner to agentflow_finder;
+        revoke create on schema public from agentflow_finder;
+    exception when insufficient_privilege or undefined_object then
+        -- The role is another database's, whose owner made it, or cannot be made: the app's role searches by itself, with
+        -- its own policy. It finds the same, by reading all texts of the organization.
+        alter function runs_with_text(text, text) security invoker;
+    end;
+end $$;

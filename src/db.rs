@@ -22,6 +22,9 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 /// The advisory lock of whoever brings a database to its version.
 const MIGRATING: i64 = 7_033_601;
 
+/// The indexes that migrations build without a transaction, while the version before is at work.
+const BUILT_CONCURRENTLY: [&str; 3] = ["runs_ended_at", "runs_labelled", "run_events_logs_by_time"];
+
 /// Why a database cannot be used.
 #[derive(Debug)]
 pub enum PrepareError {
@@ -81,12 +84,8 @@ pub async fn prepare(url: &str) -> Result<(), PrepareError> {
     if !matches!(durability.as_str(), "on" | "remote_apply") {
         return Err(PrepareError::NotDurable(durability));
     }
-    // Of several servers that start at once, one migrates and the others wait. Free again when the connection ends.
-    sqlx::query("select pg_advisory_lock($1)")
-        .bind(MIGRATING)
-        .execute(&mut connection)
-        .await
-        .map_err(PrepareError::Unreachable)?;
+    alone(&mut connection).await.map_err(PrepareError::Unreachable)?;
+    clear(&mut connection).await.map_err(PrepareError::Unreachable)?;
     let migrated = MIGRATOR.run(&mut connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => PrepareError::Newer(version),
         MigrateError::VersionMismatch(version) => PrepareError::Changed(version),
@@ -100,6 +99,34 @@ pub async fn prepare(url: &str) -> Result<(), PrepareError> {
     };
     drop(connection.close().await);
     prepared
+}
+
+/// Of several servers that start at once, one migrates and the others wait. Free again when the connection ends.
+///
+/// They ask again and again: a statement that waits for the lock would be waited for in turn by an index that is built
+/// concurrently, and neither would ever go on.
+async fn alone(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let lock = "select pg_try_advisory_lock($1)";
+    while !sqlx::query_scalar::<_, bool>(lock).bind(MIGRATING).fetch_one(&mut *connection).await? {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// Removes what is left of the building of an index that was broken off: it would count as there, and never be used.
+/// Nobody builds one now, as they are built by the one who migrates.
+async fn clear(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let broken: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+         where not i.indisvalid and pg_table_is_visible(c.oid) and c.relname::text = any($1)",
+    )
+    .bind(BUILT_CONCURRENTLY.as_slice())
+    .fetch_all(&mut *connection)
+    .await?;
+    for index in broken {
+        connection.execute(sqlx::AssertSqlSafe(format!("drop index concurrently if exists {index}"))).await?;
+    }
+    Ok(())
 }
 
 /// Makes the role and the database of a cluster that is AgentFlow's own, if they are not there. The role owns the

@@ -257,7 +257,8 @@ pub async fn doctor(config: Config) -> Result<(), Trouble> {
     match texts::is_indexed(database.db.keeper()).await {
         Ok(true) => println!("ok        texts of runs are found by an index"),
         Ok(false) => println!(
-            "slow      texts of runs are found by reading all of them: the database had no pg_trgm when its tables were made"
+            "slow      texts of runs are found by reading all of them: the database had no pg_trgm, or its owner not the \
+             role agentflow_finder, when its tables were made"
         ),
         Err(error) => println!("wrong     the texts of runs cannot be read: {}", error.message),
     }

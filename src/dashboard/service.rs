@@ -1,5 +1,7 @@
 //! Reading the dashboard. Each part is read by itself: one that cannot be read leaves the others.
 
+use chrono::{Datelike, NaiveDate};
+
 use super::{Bar, Bucket, Failing, Figures, Guide, Moment, Range, store};
 use crate::{
     access::{Grant, right},
@@ -135,11 +137,17 @@ async fn bars(grant: &Grant<right::View>, span: &Span, zone: &str) -> Result<Vec
     })
 }
 
+/// The day of an address, of a year that people write with four digits: neither the database nor the calendar goes on for
+/// ever.
+#[must_use]
+pub fn day(text: &str) -> Option<NaiveDate> {
+    text.parse::<NaiveDate>().ok().filter(|day| (1..=9_999).contains(&day.year()))
+}
+
 /// The period of a wish. Days that are none are left out; more than the longest period is cut.
 async fn span(grant: &Grant<right::View>, wish: &Wish, zone: &str) -> Result<Span> {
     let mut tx = grant.deps().db.tenant(grant.org_id()).await?;
-    let day = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<chrono::NaiveDate>().ok());
-    let (first, last) = (day(&wish.from), day(&wish.to));
+    let (first, last) = (wish.from.as_deref().and_then(day), wish.to.as_deref().and_then(day));
     let (first, last) = match (first, last) {
         (Some(first), Some(last)) if last < first => (Some(last), Some(first)),
         days => days,
@@ -154,4 +162,19 @@ async fn span(grant: &Grant<right::View>, wish: &Wish, zone: &str) -> Result<Spa
     let earliest = to - chrono::TimeDelta::days(LONGEST);
     let from = from.unwrap_or(to - chrono::TimeDelta::days(30)).max(earliest).min(to);
     Ok(Span { range: None, before: from - (to - from), from, to, now, upto })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_one_that_the_database_and_the_calendar_have() {
+        for text in ["2026-11-20", "0001-01-01", "9999-12-31"] {
+            assert_eq!(day(text).map(|day| day.to_string()).as_deref(), Some(text));
+        }
+        for text in ["+262142-12-31", "+10000-01-01", "0000-12-31", "-5000-01-01", "2026-02-30", "soon", ""] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
 }

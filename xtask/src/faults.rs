@@ -115,14 +115,18 @@ impl Faults {
     }
 }
 
-/// The server of the commit before the newest change of the schema: it must be able to go on beside this one. `None`
-/// where that commit is not there, as in a clone without history.
+/// The server of the commit before the newest change of the schema: it must be able to go on beside this one. Its
+/// migrations are all among these, as they are: a commit with others was never released. `None` where that commit is not
+/// there, as in a clone without history.
 fn former() -> Result<Option<PathBuf>> {
     let git = |arguments: &[&str]| shell::output(Command::new("git").args(arguments).current_dir(places::root()));
-    let Ok(newest) = git(&["log", "-1", "--diff-filter=A", "--format=%H", "--", "migrations"]) else { return Ok(None) };
-    let Ok(commit) = git(&["rev-parse", "--verify", "--quiet", &format!("{}^", newest.trim())]) else {
-        return Ok(None);
+    let Ok(added) = git(&["log", "--diff-filter=A", "--format=%H", "--", "migrations"]) else { return Ok(None) };
+    let before = |added: &str| {
+        let commit = git(&["rev-parse", "--verify", "--quiet", &format!("{}^", added.trim())]).ok()?;
+        let changed = ["diff", "--no-renames", "--diff-filter=DM", "--name-only", commit.trim(), "--", "migrations"];
+        git(&changed).is_ok_and(|files| files.trim().is_empty()).then_some(commit)
     };
+    let Some(commit) = added.lines().find_map(before) else { return Ok(None) };
     let commit = commit.trim();
     let folder = places::cache().join("former").join(commit);
     let kept = folder.join("agentflow");

@@ -1,7 +1,10 @@
 //! The cards of the dashboard as HTML. One that could not be read says so, and leaves the others.
 
 use agentflow::{
-    dashboard::{Dashboard, Range, service::Wish},
+    dashboard::{
+        Dashboard, Range,
+        service::{self, Wish},
+    },
     kernel::Error,
 };
 use leptos::prelude::*;
@@ -58,7 +61,7 @@ fn plain(html: &str) -> String {
 /// The period as the address says it, with its question mark.
 fn query(wish: &Wish) -> String {
     let day = |name: &str, day: &Option<String>| {
-        let day = day.as_deref().filter(|day| day.parse::<chrono::NaiveDate>().is_ok())?;
+        let day = day.as_deref().filter(|day| service::day(day).is_some())?;
         Some(format!("{name}={day}"))
     };
     let mut parts: Vec<_> = day("from", &wish.from).into_iter().chain(day("to", &wish.to)).collect();

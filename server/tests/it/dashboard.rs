@@ -198,3 +198,22 @@ async fn a_day_is_as_long_as_it_is_in_its_time_zone() {
     assert_eq!(hours("2026-10-25", "2026-10-25", "Europe/Berlin").await, [1; 25]);
     assert_eq!(hours("2026-10-25", "2026-10-25", "America/New_York").await.len(), 24);
 }
+
+#[tokio::test]
+async fn days_that_no_calendar_has_are_left_out() {
+    let world = World::new().await;
+    let mut ada = world.sign_up("Ada").await;
+    let acme = Office::of(&world, &ada.org).await;
+    past(&world, &acme, acme.simple().await, "succeeded", 1.0).await;
+    for day in ["%2B262142-12-31", "%2B262142-12-31T23:59:59Z", "-5000-01-01", "0000-01-01", "9999-12-31", "0001-01-01"]
+    {
+        for query in [format!("from={day}"), format!("to={day}")] {
+            for page in ["", "dashboard.csv", "runs"] {
+                let address = format!("/o/{}/{page}?{query}", ada.org);
+                let answer = ada.client.get(&address).await;
+                assert_eq!(answer.status, 200, "{address}");
+                assert!(!answer.text().contains("could not be read"), "{address}: {}", answer.text());
+            }
+        }
+    }
+}

@@ -234,6 +234,75 @@ async fn a_text_is_found_in_inputs_outputs_and_logs_before_and_after_it_is_taken
     assert_eq!(kept().await, 3);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_taken_in_holds_up_no_other_run_and_no_other_organization() {
+    let world = World::new().await;
+    world.work();
+    let (acme, stuck) = (Office::new(&world, "Acme").await, Office::new(&world, "Stuck").await);
+    let nodes = json!([start(), { "id": "end", "kind": "end", "after": ["start"] }]);
+    let plain = acme.workflow("Plain", any(), nodes.clone()).await;
+    let foreign = stuck.workflow("Plain", any(), nodes).await;
+    let mut runs = Vec::new();
+    let large = "needle first ".to_owned() + &"lorem ".repeat(60_000) + "needle last";
+    for text in ["one", large.as_str(), "three"] {
+        let run = acme.start(plain, json!({ "text": text })).await;
+        acme.until(run, RunState::Succeeded).await;
+        runs.push(run.uuid());
+    }
+    let run = stuck.start(foreign, json!({})).await;
+    stuck.until(run, RunState::Succeeded).await;
+    runs.push(run.uuid());
+    let mut owner = world.owner().await;
+    sqlx::query("update runs set finished_at = finished_at - interval '10 minutes' where id = any($1)")
+        .bind(&runs)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "create function refuse() returns trigger language plpgsql as $$
+         begin
+             if length(new.text) > 100000 or new.organization_id = '{}' then raise exception 'no room'; end if;
+             return new;
+         end $$;
+         create trigger refuse before insert on run_texts for each row execute function refuse()",
+        stuck.owner.org_id().uuid(),
+    )))
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let kept = async |office: &Office| {
+        let count = "select count(distinct run_id), max(length(text)) from run_texts where organization_id = $1";
+        let count = sqlx::query_as::<_, (i64, Option<i32>)>(count).bind(office.owner.org_id());
+        count.fetch_one(&mut world.owner().await).await.unwrap()
+    };
+    TakeIn.run(world.deps()).await.unwrap();
+    assert_eq!(kept(&acme).await, (3, Some(65_536)), "the large one by its beginning");
+    assert_eq!(kept(&stuck).await.0, 0);
+    for (q, found) in [("needle first", 1), ("needle last", 0), ("three", 1)] {
+        let filter = RunFilter { q: Some(q.to_owned()), inside: true, ..RunFilter::default() };
+        assert_eq!(all(&acme, &filter).await.len(), found, "{q}");
+    }
+    sqlx::raw_sql("drop trigger refuse on run_texts").execute(&mut owner).await.unwrap();
+    TakeIn.run(world.deps()).await.unwrap();
+    assert_eq!(kept(&stuck).await.0, 1);
+}
+
+#[tokio::test]
+async fn an_index_whose_building_was_broken_off_is_built_anew() {
+    let world = World::new().await;
+    let acme = Office::new(&world, "Acme").await;
+    made(&world, &acme).await;
+    let mut owner = world.owner().await;
+    let forget = "drop index runs_labelled; delete from _sqlx_migrations where version = 28";
+    sqlx::raw_sql(forget).execute(&mut owner).await.unwrap();
+    // It fails as there are several runs, and leaves something behind.
+    let broken = "create unique index concurrently runs_labelled on runs (organization_id)";
+    sqlx::raw_sql(broken).execute(&mut owner).await.unwrap_err();
+    agentflow::db::prepare(world.database_url()).await.unwrap();
+    let whole = "select indisvalid and not indisunique from pg_index where indexrelid = 'runs_labelled'::regclass";
+    assert!(sqlx::query_scalar::<_, bool>(whole).fetch_one(&mut owner).await.unwrap());
+}
+
 async fn send(program: &crate::world::Client, method: Method, path: &str, body: &Value) -> crate::world::Reply {
     let request = program.request(method, path).header(header::CONTENT_TYPE, "application/json");
     program.clone().send(request.body(Body::from(body.to_string())).unwrap()).await

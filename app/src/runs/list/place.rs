@@ -5,6 +5,7 @@ use agentflow::{
     kernel::{Cursor, Money, Timestamp},
     runs::{Bulk, RunFilter, RunOrder, seconds, typed_seconds},
 };
+use chrono::{Datelike, TimeDelta};
 use leptos_router::params::ParamsMap;
 
 use crate::kit::time::{exactly, in_full};
@@ -182,13 +183,13 @@ impl Place {
     }
 }
 
-/// A moment of an address: exact, or a day in UTC, of which `to` is the last one.
+/// A moment of an address: exact, or a day in UTC, of which `to` is the last one. Only of years that people write with four
+/// digits: neither the database nor the calendar goes on for ever.
 fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
-    if let Ok(at) = text.parse() {
-        return Some(at);
-    }
-    let midnight: Timestamp = format!("{text}T00:00:00Z").parse().ok()?;
-    Some(if is_end { midnight + std::time::Duration::from_secs(86_400) } else { midnight })
+    let exact = || text.parse::<Timestamp>().ok();
+    let midnight = || format!("{text}T00:00:00Z").parse::<Timestamp>().ok();
+    let end = |at: Timestamp| at.checked_add_signed(TimeDelta::days(i64::from(is_end)));
+    exact().or_else(|| midnight().and_then(end)).filter(|at| (1..=9_999).contains(&at.year()))
 }
 
 /// The day that a field for days shows for a moment: none where it is no midnight.
@@ -226,6 +227,22 @@ mod tests {
         assert_eq!(place.filter.from.map(|at| at.timestamp_subsec_micros()), Some(987));
         let href = place.href("acme").replace("%2E", ".");
         assert!(href.contains("11.000987Z"), "a period leads to the same runs again: {href}");
+    }
+
+    #[test]
+    fn a_moment_that_nothing_can_hold_is_left_out() {
+        for text in
+            ["+262142-12-31", "+262142-12-31T23:59:59Z", "+10000-01-01", "9999-12-32", "-5000-01-01", "0000-01-01"]
+        {
+            assert_eq!(read(&[("from", text), ("to", text)]), Place::default(), "{text}");
+        }
+        // Nothing is later than the last day that counts.
+        assert_eq!(read(&[("to", "9999-12-31")]), Place::default());
+        for text in ["0001-01-01", "9999-12-30"] {
+            let place = read(&[("from", text), ("to", text)]);
+            assert_eq!(day(place.filter.from, false).as_deref(), Some(text));
+            assert_eq!(day(place.filter.to, true).as_deref(), Some(text));
+        }
     }
 
     #[test]
