@@ -14,7 +14,7 @@ test('RUN-3 the step that the address names is in sight, and so is each that key
   const { slug } = await signUp(page);
   await open(page, `${await importWorkflow(page, slug, CHAIN)}/run`);
   const run = await start(page);
-  await see(page, 'Succeeded');
+  await expect(page).toHaveTitle(/^Succeeded/);
   const row = (name: string) => page.getByRole('treeitem', { name: new RegExp(`^${name}, `) });
   await open(page, `${run}?step=s39`);
   await expect(row('Step 39')).toHaveAttribute('aria-selected', 'true');

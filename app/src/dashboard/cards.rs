@@ -11,7 +11,7 @@ use leptos::prelude::*;
 
 use super::{api::DashboardPage, chart, lists, tiles};
 use crate::kit::{
-    Callout, Card, Tone,
+    Callout, Card, Html, Tone,
     time::{for_machines, in_clock, in_full},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn page(org: &str, wish: &Wish, dashboard: &Dashboard, guided: bool, 
     let is_new = guide.run.is_none();
     let card = |place: &str, title: &'static str, view: Result<AnyView, &Error>| {
         let view = view.unwrap_or_else(|error| failed(title, error, &here));
-        (place.to_owned(), plain(&view.to_html()))
+        (place.to_owned(), Html::of(|| view).into_inner())
     };
     let draw = || {
         vec![
@@ -51,11 +51,6 @@ pub(super) fn page(org: &str, wish: &Wish, dashboard: &Dashboard, guided: bool, 
         guided,
         may_build,
     }
-}
-
-/// HTML without the marks by which a browser would take a page over: nobody takes this over.
-fn plain(html: &str) -> String {
-    html.replace("<!>", "").replace("<!--<() />-->", "")
 }
 
 /// The period as the address says it, with its question mark.

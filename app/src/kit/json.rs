@@ -31,7 +31,8 @@ pub fn Json(
             .collect::<Vec<_>>()
             .into_any(),
     };
-    let to_copy = if let Value::String(text) = value { text } else { text };
+    // What nobody would see stands there as JSON escapes it.
+    let to_copy = if let Value::String(text) = value { text } else { visible(&text) };
     view! {
         <div class="json">
             <pre tabindex="0" role="region" aria-label=label><code>{content}</code></pre>

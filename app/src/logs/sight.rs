@@ -242,6 +242,12 @@ impl Sight {
             let room = if at_top { 0.0 } else { f64::from(frame.client_height()) / 3.0 };
             let top = frame.get_bounding_client_rect().top();
             self.scroll_by(row.get_bounding_client_rect().top() - top - room);
+            if !at_top {
+                // The frame itself may be half below the page's fold.
+                let nearest = web_sys::ScrollIntoViewOptions::new();
+                nearest.set_block(web_sys::ScrollLogicalPosition::Nearest);
+                row.scroll_into_view_with_scroll_into_view_options(&nearest);
+            }
         }
     }
 

@@ -68,7 +68,8 @@ pub fn Palette(
         </a>
         <dialog class="dialog palette" aria-label="Search and go anywhere" node_ref=palette.dialog>
             <input
-                type="search"
+                type="text"
+                inputmode="search"
                 role="combobox"
                 aria-label="Search by name, or go to a page"
                 aria-expanded="true"

@@ -268,7 +268,7 @@ async fn several_are_decided_together_and_each_is_told_what_became_of_it() {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    assert_eq!(page.matches(">Refund 40 dollars</a>").count(), 5, "every one is listed");
+    assert_eq!(page.replace("<!>", "").matches(">Refund 40 dollars</a>").count(), 5, "every one is listed");
     assert!(!page.contains("kim@example.com"));
     assert!(ben.client.get("/o/acme/approvals/bulk").await.text().contains("Nothing is selected"));
 

@@ -120,8 +120,8 @@ async fn each_figure_leads_to_a_list_of_as_many_runs_in_every_period() {
         let runs = tiles_of(page.text(), "Runs");
         assert_eq!(sum, runs, "{period}: the bars add up to the figure");
     }
-    let kept: i64 =
-        sqlx::query_scalar("select count(*) from run_figures").fetch_one(&mut world.owner().await).await.unwrap();
+    let mut tx = world.deps().db.tenant(acme.owner.org_id()).await.unwrap();
+    let kept: i64 = sqlx::query_scalar("select count(*) from run_figures").fetch_one(tx.conn()).await.unwrap();
     assert_eq!(kept, 25, "all that ended were counted by their figures the second time");
     let page = ada.client.get(&format!("/o/{}/?from=2020-01-01&to=2020-01-02", ada.org)).await;
     assert!(page.text().contains("No runs in this period"), "{}", page.text());

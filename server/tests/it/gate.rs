@@ -128,7 +128,8 @@ async fn a_program_and_an_event_stream_are_told_no_instead_of_being_led_astray()
 const OF_A_PERSON: [&str; 2] = ["/rpc/app/settings/api/update_profile", "/rpc/app/frame/api/set_theme"];
 
 /// An argument for every name that server functions use, in the form that an address or a form has.
-const ARGUMENTS: [(&str, &str); 90] = [
+const ARGUMENTS: [(&str, &str); 91] = [
+    ("q", "x"),
     ("to", ""),
     ("hours", "1"),
     ("until", ""),
