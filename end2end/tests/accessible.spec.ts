@@ -27,7 +27,12 @@ test('no page of a visitor has a fault that axe can find @narrow', async ({ page
 test('no page of an organization has a fault that axe can find @narrow', async ({ page, expected }) => {
   expected.push(/status of 404/);
   const { slug } = await signUp(page);
-  await look(page, ['', 'runs', 'approvals', 'approvals?view=snoozed', 'approvals/bulk', 'logs', 'search?q=a', 'shortcuts', 'agents', 'workflows', 'settings', 'outbox', 'no-such-page'].map((place) => `/o/${slug}/${place}`));
+  await look(page, ['', 'runs', 'approvals', 'agents', 'workflows', 'settings', 'outbox', 'no-such-page'].map((place) => `/o/${slug}/${place}`));
+});
+
+test('no page where one finds and decides has a fault that axe can find @narrow', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await look(page, ['logs', 'search?q=a', 'shortcuts', 'approvals?view=snoozed', 'approvals/bulk'].map((place) => `/o/${slug}/${place}`));
 });
 
 test('no page of models, money and tools has a fault that axe can find @narrow', async ({ page }) => {
@@ -60,8 +65,16 @@ test('no page of a run has a fault that axe can find @narrow', async ({ page }) 
   await useTriage(page, slug);
   const run = await start(page);
   await see(page, 'Needs approval');
-  const below = ['', '?view=logs', '?step=classify', '?step=classify&tab=logs', '?step=classify&tab=timing', '?step=classify&tab=events', '?find=message', '?root=classify', '/compare'];
+  const below = ['', '?view=logs', '?step=classify', '?step=classify&tab=logs', '?step=classify&tab=timing', '?step=classify&tab=events'];
   await look(page, below.map((place) => run + place));
+});
+
+test('no part of a run has a fault that axe can find @narrow', async ({ page }) => {
+  const { slug } = await signUp(page);
+  await useTriage(page, slug);
+  const run = await start(page);
+  await see(page, 'Needs approval');
+  await look(page, ['?find=message', '?root=classify', '/compare'].map((place) => run + place));
 });
 
 test('no list of runs has a fault that axe can find @narrow', async ({ page }) => {

@@ -185,7 +185,8 @@ fn every_limit_holds() {
         let error = error(expression);
         assert!(["expression.limit", "expression.failed"].contains(&error.code.as_str()), "{expression}: {error:?}");
         assert_eq!(error.class, ErrorClass::BadInput);
-        assert!(started.elapsed() < Duration::from_millis(1_500), "{expression} took {:?}", started.elapsed());
+        // A quarter of a second and what a busy machine adds; none of them would end within minutes.
+        assert!(started.elapsed() < Duration::from_secs(20), "{expression} took {:?}", started.elapsed());
     }
     assert_eq!(error("(() => { while (true) {} })()").code, "expression.limit");
     assert_eq!(error("'x'.repeat(2 << 20)").code, "expression.limit");

@@ -100,6 +100,7 @@ fn without_javascript_a_step_is_the_root_with_the_way_to_it_and_what_failed_or_w
     assert!(!html.contains("?step=each"), "{html}");
     let found = Place { only: Only::Found, find: "x".to_owned(), ..Place::default() };
     let html = page_at(run(), 0, None, &[], found, &["each.1".to_owned()]);
-    assert!(html.contains("?step=each.1") && !html.contains("?step=each.0") && !html.contains("lookup1"), "{html}");
+    assert!(html.contains("?step=each.1") && !html.contains("?step=each.0"), "{html}");
+    assert!(!words(&html).contains("lookup1"), "{html}");
     assert!(html.contains("is-found"), "{html}");
 }
