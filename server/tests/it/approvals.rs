@@ -419,11 +419,12 @@ async fn an_agent_whose_call_is_sent_back_reads_why() {
     let asked = acme.asked(run).await;
     assert!(asked.details.takes_changes);
     // It is found as the agent's, whatever that is named since, and as nobody else's.
-    let mut owner = world.owner().await;
+    let mut tx = world.deps().db.tenant(acme.owner.org_id()).await.unwrap();
     let writer: AgentId = sqlx::query_scalar("update agents set name = 'Scribe' where key = 'writer' returning id")
-        .fetch_one(&mut owner)
+        .fetch_one(tx.conn())
         .await
         .unwrap();
+    tx.commit().await.unwrap();
     for (agent, expected) in [(writer, vec![asked.id]), (AgentId::new(), Vec::new())] {
         let filter = ApprovalFilter { agent: Some(agent), ..ApprovalFilter::default() };
         let rows = service::rows(&acme.owner.grant().unwrap(), &filter, None, 10).await.unwrap();

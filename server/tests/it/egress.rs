@@ -240,7 +240,8 @@ async fn answers_are_bounded_in_size_time_and_form() {
     let egress = egress(&[server]);
     let fetch = async |path: &str| {
         let mut request = get_of(&format!("http://{server}/{path}"));
-        request.timeout = Duration::from_millis(1_500);
+        // A busy machine may be slow, so only what is to run out of time has little of it.
+        request.timeout = Duration::from_millis(if path == "drip" { 1_500 } else { 30_000 });
         egress.send(request).await
     };
     assert_eq!(fetch("gzip").await.unwrap().body, "unpacked");
