@@ -197,11 +197,11 @@ test('APR-11 the badge, the title and the tab count all that wait for me', async
 
 test('APR-12 filters stand in the address', async ({ page }) => {
   const slug = await asked(page, ['Kim']);
-  await page.getByLabel('Risk').selectOption('reversible');
+  await page.getByLabel('Risk', { exact: true }).selectOption('reversible');
   await page.getByRole('button', { name: 'Filter', exact: true }).click();
   await expect(page).toHaveURL(/risk=reversible/);
   await expect(row(page, 'Kim')).toBeVisible();
-  await expect(page.getByLabel('Risk')).toHaveValue('reversible');
+  await expect(page.getByLabel('Risk', { exact: true })).toHaveValue('reversible');
   await open(page, `/o/${slug}/approvals?risk=irreversible`);
   await expect(page.getByText('No approvals match these filters')).toBeVisible();
   await page.getByRole('link', { name: 'Show all' }).click();

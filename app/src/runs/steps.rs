@@ -303,7 +303,13 @@ fn Tree(model: RunModel) -> impl IntoView {
     keep_in_sight(model, place, height, look);
     #[expect(clippy::cast_precision_loss, reason = "lines are far fewer than 2^52")]
     let pixels = move |lines: usize| format!("{}px", lines as f64 * height.get_value());
-    let active = move || model.selected.get().map(line_id);
+    // Only a line that is drawn can be named: the root may be elsewhere, or one has scrolled away.
+    let active = move || {
+        let key = model.selected.get()?;
+        let place = model.lines.with(|lines| lines.place(key))?;
+        let (from, to) = window.get();
+        (from..to).contains(&place).then(|| line_id(key))
+    };
     view! {
         <div
             class="tree is-live"
