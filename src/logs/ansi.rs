@@ -38,7 +38,8 @@ impl Look {
                 38 | 48 => {
                     let (kind, first) = (numbers.next(), numbers.next());
                     if kind == Some(2) {
-                        (numbers.next(), numbers.next());
+                        numbers.next();
+                        numbers.next();
                     }
                     if number == 38 {
                         let named = first.filter(|first| kind == Some(5) && *first < 16);

@@ -40,7 +40,6 @@ pub fn use_frame() -> Option<FrameResource> {
 }
 
 /// Whether keys of a single letter act: to be asked when one is pressed. Yes, as long as nothing else is known.
-#[must_use]
 pub fn single_keys() -> impl Fn() -> bool + Copy + Send + Sync + 'static {
     let data = use_frame();
     move || !matches!(data.and_then(|data| data.get_untracked()), Some(Ok(FrameData { single_keys: false, .. })))

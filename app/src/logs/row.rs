@@ -217,14 +217,14 @@ mod tests {
     fn html(text: &str, marks: &[Range<usize>]) -> String {
         let (plain, looks) = ansi::read(text);
         let pieces = pieces(&plain, &looks, marks);
-        Html::of(move || pieces).into_inner().replace("<!>", "")
+        Html::of(move || pieces).into_inner()
     }
 
     #[test]
     fn a_line_is_written_in_its_colours_with_the_hits_marked() {
         assert_eq!(html("plain & <b>", &[]), "plain &amp; &lt;b&gt;");
         assert_eq!(
-            html("\u{1b}[1;32mok\u{1b}[0m order", &[1..5]),
+            html("\u{1b}[1;32mok\u{1b}[0m order", std::slice::from_ref(&(1..5))),
             "<span class=\"ansi-2 ansi-bold\">o</span><mark><span class=\"ansi-2 ansi-bold\">k</span></mark>\
              <mark> or</mark>der"
         );

@@ -128,7 +128,7 @@ impl Sight {
             }
             return None;
         };
-        Some((from, missing.last().unwrap_or(from) - from + 1))
+        Some((from, missing.next_back().unwrap_or(from) - from + 1))
     }
 
     /// How many lines there are now. What is in sight does not move.

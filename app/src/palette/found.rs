@@ -107,10 +107,7 @@ fn moment(at: Timestamp) -> AnyView {
 #[must_use]
 pub fn shortcuts() -> Html {
     let places = PLACES.iter().filter(|it| it.keys.starts_with("g ")).map(|it| (it.keys, it.name));
-    let lists = KEYS
-        .iter()
-        .map(|(place, keys)| (*place, keys.iter().copied().collect::<Vec<_>>()))
-        .chain([("Go to", places.collect())]);
+    let lists = KEYS.iter().map(|(place, keys)| (*place, keys.to_vec())).chain([("Go to", places.collect())]);
     let lists: Vec<_> = lists
         .map(|(place, keys)| {
             let rows: Vec<_> = keys

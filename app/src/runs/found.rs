@@ -75,7 +75,7 @@ fn item(base: &str, place: &Place, hit: &Hit) -> AnyView {
 /// `in its name, in its input, in 3 lines of its log`.
 fn places(places: Places, of: &str) -> String {
     let known = [(places.name, "name"), (places.input, "input"), (places.output, "output"), (places.error, "error")];
-    let mut parts: Vec<_> = known.into_iter().filter_map(|(is, word)| is.then(|| format!("{of}{word}"))).collect();
+    let mut parts: Vec<_> = known.into_iter().filter(|known| known.0).map(|(_, word)| format!("{of}{word}")).collect();
     if places.lines > 0 {
         parts.push(format!("in {} of its log", counted(places.lines, "line", "lines")));
     }

@@ -394,7 +394,7 @@ fn is_same(same: bool) -> String {
 /// `1.2 s longer`.
 fn longer(one: Option<i64>, other: Option<i64>) -> String {
     let Some((one, other)) = one.zip(other) else { return String::new() };
-    by(one, other, |ms| text::duration(ms), ["longer", "shorter"])
+    by(one, other, text::duration, ["longer", "shorter"])
 }
 
 /// `1,200 more`.
