@@ -55,18 +55,13 @@ fn through(door: &str, world: &World) -> SecretString {
     format!("postgres://{}@{door}/{}", database.get_username(), database.get_database().unwrap()).into()
 }
 
-async fn asks(
-    (world, address): &(World, SecretString),
-    sql: &str,
-    params: &[Value],
-    max_rows: usize,
-) -> Result<Value, StepError> {
-    within(Duration::from_secs(30), (world, address), sql, params, max_rows).await
+async fn asks(world: &(World, SecretString), sql: &str, params: &[Value], max_rows: usize) -> Result<Value, StepError> {
+    within(Duration::from_secs(30), world, sql, params, max_rows).await
 }
 
 async fn within(
     timeout: Duration,
-    (world, address): (&World, &SecretString),
+    (world, address): &(World, SecretString),
     sql: &str,
     params: &[Value],
     max_rows: usize,
@@ -142,7 +137,7 @@ async fn what_writes_or_reaches_beyond_the_database_or_takes_too_long_is_refused
         // A busy machine may be slow, so only what is to run out of time has little of it.
         let timeout = Duration::from_secs(if code == "database.timeout" { 1 } else { 30 });
         let started = Instant::now();
-        let answer = within(timeout, (&world.0, &world.1), sql, &[], 100).await;
+        let answer = within(timeout, &world, sql, &[], 100).await;
         let error = answer.map(|answer| answer.to_string()).unwrap_err();
         assert_eq!(error.code, code, "{sql}: {}", error.message);
         assert_ne!(error.class, ErrorClass::Internal, "{sql}");

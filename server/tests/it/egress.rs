@@ -169,8 +169,7 @@ async fn a_refusal_tells_nothing_of_what_stands_behind() {
     ] {
         let started = Instant::now();
         let failure = egress.send(get_of(&url)).await.unwrap_err();
-        // At once, and not after a connection that times out.
-        assert!(started.elapsed() < Duration::from_secs(5), "{url}");
+        assert!(started.elapsed() < Duration::from_millis(100), "{url}");
         errors.push(agentflow::engine::state::StepError::from(failure));
     }
     assert_eq!(errors[0].code, "egress.refused");
@@ -253,7 +252,7 @@ async fn answers_are_bounded_in_size_time_and_form() {
     assert_eq!(fetch("cut").await.unwrap_err(), Failure::Unreadable);
     let started = Instant::now();
     assert_eq!(fetch("drip").await.unwrap_err(), Failure::Timeout);
-    // A second, and what a busy machine adds; it would drip for good.
+    // Its second and a half, and what a busy machine adds; it would drip for good.
     assert!(started.elapsed() < Duration::from_secs(20));
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let nobody = self::egress(&[closed]).send(get_of(&format!("http://{closed}/"))).await;
